@@ -1,0 +1,48 @@
+"""A ranking as an HTML table, for notebooks. Everything that comes from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+SHOWN = 300  # characters of a text; a notebook cell is for looking, not for reading
+
+Row = tuple[str, str, str, float | None, str, tuple[int, int] | None]
+
+
+def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Row]) -> str:
+    """A table of (rank, movement, score, relevance, text, span) rows under the query."""
+    flag = "" if degraded is None else f"<p style='color:#b00020'><b>degraded:</b> {escape(degraded)}</p>"
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("", "moved", "score", "relevance", "text"))
+    body = "".join(_row(*row) for row in rows)
+    return (
+        f"<div><p><b>{escape(query)}</b><br><small>{escape(note)}</small></p>{flag}"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(rank: str, moved: str, score: str, relevance: float | None, text: str, span: tuple[int, int] | None) -> str:
+    colour = "#1b7f3b" if moved.startswith("▲") else "#b00020" if moved.startswith("▼") else "#888"
+    return (
+        f"<tr><td>{rank}</td><td style='color:{colour}'>{moved}</td><td>{score}</td>"
+        f"<td>{_bar(relevance)}</td><td style='text-align:left'>{_excerpt(text, span)}</td></tr>"
+    )
+
+
+def _bar(relevance: float | None) -> str:
+    if relevance is None:
+        return ""
+    share = f"{relevance:.0%}"
+    return (
+        f"<div style='width:80px;background:#8883;border-radius:3px' title='{share}'>"
+        f"<div style='width:{relevance * 80:.0f}px;background:#3b78c2;border-radius:3px'>&nbsp;</div></div>"
+    )
+
+
+def _excerpt(text: str, span: tuple[int, int] | None) -> str:
+    """The start of a text, or its best window with the surroundings hinted at."""
+    start, end = span or (0, len(text))
+    shown = text[start : min(end, start + SHOWN)]
+    before = "… " if start > 0 else ""
+    after = " …" if start + len(shown) < len(text) else ""
+    return f"{before}{escape(shown)}{after}"

@@ -1,0 +1,120 @@
+"""Chroma as the first stage, and the bundled bi-encoder as its embedding function. Needs `resift[chroma]`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.errors import InputError, MissingExtraError
+from resift.search import Passage
+from resift.static import StaticEmbedder
+
+try:
+    from chromadb import Collection
+    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
+    from chromadb.utils.embedding_functions import register_embedding_function
+except ImportError as error:
+    raise MissingExtraError("resift.chroma", "chroma") from error
+
+
+@register_embedding_function
+class StaticEmbedding(EmbeddingFunction[Documents]):
+    """The bundled bi-encoder for a Chroma collection: offline, thousands of documents a second.
+
+        collection = client.create_collection("notes", embedding_function=StaticEmbedding())
+
+    Chroma keeps its name with the collection and rebuilds it on reopening, in a process that has imported
+    `resift.chroma`.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self._folder = folder
+        self._embedder = StaticEmbedder(folder)
+
+    def __call__(self, input: Documents) -> Embeddings:
+        """One unit vector per text."""
+        vectors: list[NDArray[np.float32]] = list(self._embedder.embed(input))
+        return vectors  # type: ignore[return-value]  # chromadb types vectors invariantly, as float32 or int32 arrays
+
+    @staticmethod
+    def name() -> str:
+        """The name Chroma stores with a collection."""
+        return "resift-static"
+
+    def default_space(self) -> Space:
+        """Cosine."""
+        return "cosine"
+
+    def get_config(self) -> dict[str, Any]:
+        """What Chroma stores: the folder of a table of one's own, or None for the bundled one."""
+        return {"folder": self._folder}
+
+    @staticmethod
+    def build_from_config(config: dict[str, Any]) -> StaticEmbedding:
+        """The reverse of `get_config`."""
+        return StaticEmbedding(config.get("folder"))
+
+
+@dataclass(frozen=True)
+class ChromaFirstStage:
+    """A Chroma collection (ephemeral, persistent or over HTTP) as the first stage of `TwoStageSearch`.
+
+    The collection's own embedding function embeds the query. `where` and `where_document` are Chroma's filters,
+    passed through; `dataclasses.replace(stage, where=...)` gives the same stage with another filter.
+    """
+
+    collection: Collection
+    where: dict[str, Any] | None = None
+    where_document: dict[str, Any] | None = None
+
+    def retrieve(self, query: str, k: int) -> list[Passage]:
+        """At most k passages, nearest first. Raises InputError for a record without text: there is nothing to read."""
+        return self.retrieve_many([query], k)[0]
+
+    def retrieve_many(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
+        """All queries in one Chroma call."""
+        found = self.collection.query(
+            query_texts=list(queries),
+            n_results=k,
+            where=self.where,
+            where_document=self.where_document,  # type: ignore[arg-type]  # chromadb's recursive TypedDicts refuse plain dicts
+            include=["documents", "metadatas", "distances"],
+        )
+        similarity = SIMILARITY[self._space()]
+        columns = zip(
+            found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [], strict=True
+        )
+        return [
+            [
+                Passage(_text(id, text, self.collection.name), id, dict(metadata or {}), similarity(distance))
+                for id, text, metadata, distance in zip(*column, strict=True)
+            ]
+            for column in columns
+        ]
+
+    def _space(self) -> str:
+        configuration = self.collection.configuration
+        index = configuration.get("hnsw") or configuration.get("spann") or {}
+        return str(index.get("space") or "l2")
+
+
+SIMILARITY: dict[str, Callable[[float], float]] = {
+    "cosine": lambda distance: 1 - distance,
+    "ip": lambda distance: 1 - distance,  # Chroma's distance is 1 - dot product, so this is the dot product itself
+    "l2": lambda distance: 1 / (1 + math.sqrt(max(0.0, distance))),  # Chroma's distance is squared
+}
+"""space → similarity from Chroma's distance; 1 for identical (unit) vectors, higher is nearer, in every space."""
+
+
+def _text(id: str, text: str | None, collection: str) -> str:
+    if text is None:
+        raise InputError(
+            f"record {id!r} of collection {collection!r} has no document: a reranker reads text; "
+            "store the text with add(documents=...) or filter such records out with where="
+        )
+    return text

@@ -1,0 +1,109 @@
+"""The two shapes of ONNX network: one graph over the pair, or parts encoded apart and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
+
+from resift.engines._pipeline import Run
+from resift.engines._tokenize import Frame, Ids, Template
+from resift.errors import InputError, ModelFileError
+
+
+def open_session(path: Path, threads: int | None) -> InferenceSession:
+    """A CPU session that gives memory back: ONNX Runtime's arena keeps the largest of every shape it has met."""
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, got {threads}")
+    options = SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3  # errors only: its warnings speak of its own graph passes
+    try:
+        return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exception types share no base
+        raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
+
+
+def as_logits(output: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One logit per row. Two labels are (not relevant, relevant): their log-odds is the difference."""
+    if output.ndim == 2 and output.shape[1] == 2:
+        difference: NDArray[np.float32] = output[:, 1] - output[:, 0]
+        return difference
+    return output.reshape(len(output))
+
+
+@dataclass(frozen=True, slots=True)
+class PairNetwork:
+    """A classic cross-encoder: `[CLS] query [SEP] document [SEP]` in, one logit out."""
+
+    session: InferenceSession
+    template: Template
+    max_length: int
+
+    def room(self, query: int) -> int:
+        """Document tokens left beside the query."""
+        return self.max_length - self.template.extra - query
+
+    def length(self, query: int, document: int) -> int:
+        """Query, document and special tokens."""
+        return query + document + self.template.extra
+
+    def open(self, queries: Sequence[Ids]) -> Run:
+        """Nothing can be done ahead: every layer sees both."""
+        names = [wanted.name for wanted in self.session.get_inputs()]
+
+        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
+            inputs = self.template.assemble([(queries[number], document) for number, document in rows])
+            output: NDArray[np.float32] = self.session.run(None, {name: inputs[name] for name in names})[0]
+            return as_logits(output)
+
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class SplitNetwork:
+    """Query and document encoded apart, then joined: the query's part is computed once for a whole list."""
+
+    encoder: InferenceSession
+    joint: InferenceSession
+    frame: Frame
+    query_length: int
+    document_length: int
+
+    def room(self, query: int) -> int:
+        """The document has an input of its own; what the query takes only decides whether there is one at all."""
+        return self.document_length - self.frame.extra if query + self.frame.extra <= self.query_length else 0
+
+    def length(self, query: int, document: int) -> int:
+        """What the joint layers see."""
+        return query + document + 2 * self.frame.extra
+
+    def open(self, queries: Sequence[Ids]) -> Run:
+        """Encodes every query once."""
+        ids, query_mask = self.frame.assemble(queries)
+        query_states = self._encode(ids, query_mask)
+
+        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
+            owners = [number for number, _ in rows]
+            longest = int(query_mask[owners].sum(1).max())
+            ids, mask = self.frame.assemble([document for _, document in rows])
+            inputs = {
+                "query": query_states[owners, :longest],
+                "query_mask": query_mask[owners, :longest],
+                "document": self._encode(ids, mask),
+                "document_mask": mask,
+            }
+            output: NDArray[np.float32] = self.joint.run(None, inputs)[0]
+            return output
+
+        return run
+
+    def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        states: NDArray[np.float32] = self.encoder.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return states

@@ -1,0 +1,158 @@
+"""The way from requests to scores that every local engine shares: tokenise, cut, batch, run, gather."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.engines._batches import plan, windows
+from resift.engines._tokenize import Ids, TextTokenizer, Tokens
+from resift.errors import InputError
+from resift.load import LongDocuments
+from resift.scorer import Request, Scores, Span, Usage
+
+Run = Callable[[Sequence[tuple[int, Ids]]], NDArray[np.float32]]
+"""Logits of one batch: each row is (number of its query, document ids)."""
+
+MODES: tuple[LongDocuments, ...] = ("truncate", "max_window", "first_window")
+LEAST_DOCUMENT = 8  # tokens that must be left for the document; with fewer, a query is too long to be answered
+
+
+class Network(Protocol):
+    """What differs between engines: limits, cost, and the forward pass."""
+
+    def room(self, query: int) -> int:
+        """Document tokens that fit beside a query of so many; less than one when the query alone is too long."""
+
+    def length(self, query: int, document: int) -> int:
+        """Tokens the network computes for such a pair, special tokens included."""
+
+    def open(self, queries: Sequence[Ids]) -> Run:
+        """Makes the queries ready, once, and returns what scores batches of documents for them."""
+
+
+class Row(NamedTuple):
+    """One thing to score: tokens start..stop of a document, for a query."""
+
+    request: int
+    document: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Scores requests with a tokenizer and a network. Holds no state between calls: any thread may use it."""
+
+    tokenizer: TextTokenizer
+    network: Network
+    long_documents: LongDocuments
+    batch_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.long_documents not in MODES:
+            raise InputError(f"long_documents is one of {', '.join(MODES)}, not {self.long_documents!r}")
+        if self.batch_tokens < 1:
+            raise InputError(f"batch_tokens must be at least 1, got {self.batch_tokens}")
+
+    def score(self, requests: Sequence[Request]) -> list[Scores]:
+        """Scores for each request, in order. Raises InputError for a query that leaves a document no room."""
+        if not requests:
+            return []
+        started = time.perf_counter()
+        queries = [tokens.ids for tokens in self.tokenizer.encode([request.query for request in requests])]
+        rooms = [self._room(query, request.query) for query, request in zip(queries, requests, strict=True)]
+        documents = self._tokenize(requests, max(rooms))
+        rows = [
+            Row(number, place, start, stop)
+            for number, (listed, room) in enumerate(zip(documents, rooms, strict=True))
+            for place, tokens in enumerate(listed)
+            for start, stop in self._parts(len(tokens.ids), room)
+        ]
+        tokenized = time.perf_counter()
+        work = self._run(rows, queries, documents)
+        seconds = {"tokenize": tokenized - started, "model": time.perf_counter() - tokenized}
+        return [
+            self._gather([row for row in range(len(rows)) if rows[row].request == number], rows, listed, work, seconds)
+            for number, listed in enumerate(documents)
+        ]
+
+    def _room(self, query: Ids, text: str) -> int:
+        room = self.network.room(len(query))
+        if room < LEAST_DOCUMENT:
+            raise InputError(
+                f"the query has {len(query)} tokens, which leaves {max(room, 0)} for a document ({LEAST_DOCUMENT} are "
+                f"the least): shorten the query {text[:40]!r}… or use a model with a longer input"
+            )
+        return room
+
+    def _tokenize(self, requests: Sequence[Request], room: int) -> list[list[Tokens]]:
+        """Every different text once, however many queries share it."""
+        places: dict[str, int] = {}
+        for request in requests:
+            for text in request.documents:
+                places.setdefault(text, len(places))
+        enough = None if self.long_documents == "max_window" else room
+        tokens = self.tokenizer.encode(list(places), enough)
+        return [[tokens[places[text]] for text in request.documents] for request in requests]
+
+    def _parts(self, tokens: int, room: int) -> list[tuple[int, int]]:
+        """Which tokens of a document are scored: all, a beginning, or overlapping windows."""
+        if self.long_documents == "max_window":
+            return windows(tokens, room)
+        return [(0, min(tokens, room))]
+
+    def _run(self, rows: Sequence[Row], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]) -> _Work:
+        lengths = np.array([self.network.length(len(queries[row.request]), row.stop - row.start) for row in rows], int)
+        work = _Work(np.empty(len(rows), np.float64), lengths, lengths.copy(), np.zeros(len(rows), int))
+        run = self.network.open(queries)
+        for number, batch in enumerate(plan(lengths.tolist(), self.batch_tokens)):
+            inputs = [rows[row] for row in batch]
+            work.logits[batch] = run(
+                [(row.request, documents[row.request][row.document].ids[row.start : row.stop]) for row in inputs]
+            )
+            work.padded[batch] = lengths[batch].max()
+            work.batch[batch] = number
+        return work
+
+    def _gather(
+        self, mine: list[int], rows: Sequence[Row], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
+    ) -> Scores:
+        """One request's scores: each document's best part. Requests share a pass's time by the tokens they brought."""
+        best: dict[int, int] = {}
+        for row in mine:
+            place = rows[row].document
+            if place not in best or work.logits[row] > work.logits[best[place]]:
+                best[place] = row
+        spans = {}
+        for place, row in best.items():
+            _, _, start, stop = rows[row]
+            offsets = documents[place].offsets
+            if stop - start < len(offsets):
+                whole = self.long_documents == "max_window"
+                spans[place] = Span(int(offsets[start, 0]), int(offsets[stop - 1, 1]), truncated=not whole)
+        padded = int(work.padded[mine].sum())
+        share = padded / max(1, int(work.padded.sum()))
+        usage = Usage(
+            pairs=len(mine),
+            tokens=int(work.lengths[mine].sum()),
+            padded_tokens=padded,
+            batches=len(set(work.batch[mine].tolist())),
+            seconds={stage: spent * share for stage, spent in seconds.items()},
+        )
+        return Scores(tuple(work.logits[best[place]].item() for place in range(len(documents))), usage, spans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What running the rows gave, one entry per row."""
+
+    logits: NDArray[np.float64]
+    lengths: NDArray[np.int_]
+    padded: NDArray[np.int_]
+    batch: NDArray[np.int_]

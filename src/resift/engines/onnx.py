@@ -1,0 +1,124 @@
+"""The default engine: ONNX Runtime and `tokenizers`, in process, no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resift.engines._networks import PairNetwork, SplitNetwork, open_session
+from resift.engines._pipeline import Network, Pipeline
+from resift.engines._tokenize import TextTokenizer
+from resift.errors import InputError, ModelFileError
+from resift.load import LongDocuments
+from resift.manifest import FILE, Manifest
+from resift.scorer import Request, Scale, Scores
+
+BATCH_TOKENS = 2048  # measured on 2 cores, MiniLM width: see docs/performance.md
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+
+
+class OnnxScorer:
+    """Scores with a cross-encoder exported to ONNX: the bundled one, a folder `resift export` wrote (its
+    checksums are verified), or any Hugging Face folder with `model.onnx` and `tokenizer.json`.
+
+    Scores are logits, in float32, and don't depend on the batch they were computed in. Safe to use from any
+    number of threads. Raises ModelFileError when the folder is incomplete or damaged.
+    """
+
+    scale = Scale.LOGIT
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        long_documents: LongDocuments = "truncate",
+        max_length: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        threads: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.long_documents = long_documents
+        self.threads = threads
+        manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
+        self.name = manifest.name
+        self.max_length = _shorter(manifest.document_length, max_length, self.name)
+        tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
+        self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
+
+    def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
+        return self.score_many([Request(query, documents)])[0]
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """`score` for many queries, their documents batched together."""
+        return self._pipeline.score(requests)
+
+    def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
+        if manifest.kind == "split" and manifest.query_length is not None:
+            return SplitNetwork(
+                open_session(self.folder / "encoder.onnx", self.threads),
+                open_session(self.folder / "joint.onnx", self.threads),
+                tokenizer.frame(),
+                manifest.query_length,
+                self.max_length,
+            )
+        if manifest.kind != "pair":
+            raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
+        graph = _graph(self.folder)
+        session = open_session(graph, self.threads)
+        labels = session.get_outputs()[0].shape[-1]
+        if len(session.get_outputs()[0].shape) > 1 and isinstance(labels, int) and labels > 2:
+            raise ModelFileError(f"{graph} has {labels} labels: it is a classifier, not a reranker (1 or 2 labels)")
+        return PairNetwork(session, tokenizer.template(), self.max_length)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
+
+
+def _reopen(
+    folder: Path, long_documents: LongDocuments, max_length: int, batch_tokens: int, threads: int | None
+) -> OnnxScorer:
+    return OnnxScorer(
+        folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
+    )
+
+
+def _shorter(limit: int, wanted: int | None, name: str) -> int:
+    if wanted is None:
+        return limit
+    if not 16 <= wanted <= limit:
+        raise InputError(f"max_length must lie between 16 and {limit}, the most {name} can read; got {wanted}")
+    return wanted
+
+
+def _graph(folder: Path) -> Path:
+    for name in GRAPHS:
+        if (folder / name).exists():
+            return folder / name
+    raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
+
+
+def _foreign(folder: Path) -> Manifest:
+    """What a Hugging Face folder with an ONNX graph says of itself. It lists no checksums to verify."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{folder} has neither a {FILE} nor a readable config.json: {error}") from error
+    limit = capacity(config)
+    settings = folder / "tokenizer_config.json"
+    if settings.exists():
+        limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)
+    return Manifest(name=str(config.get("_name_or_path") or folder.name), kind="pair", document_length=int(limit))
+
+
+def capacity(config: dict[str, Any]) -> int:
+    """Tokens a model's position table holds. RoBERTa's kin lose the rows up to their padding token."""
+    positions = int(config.get("max_position_embeddings") or 512)
+    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_KIN else 0
+    return positions - offset
+
+
+ROBERTA_KIN = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet", "longformer")

@@ -1,0 +1,56 @@
+"""What can go wrong, as one small tree.
+
+ResiftError
+├── InputError (ValueError)        the call makes no sense: empty query, negative top_k, a query over the budget
+├── MissingExtraError (ImportError)  an optional library is not installed; the message names the extra
+├── UnknownModelError (ValueError)   no such model, folder or scheme; the message lists what there is
+├── ModelFileError (OSError)       a model file is missing, damaged or not what its manifest says
+├── OverloadedError (RuntimeError)   more calls are waiting than the reranker was told to hold
+└── ScorerError (RuntimeError)     an engine failed or gave unusable scores: wrong number, NaN, infinite
+"""
+
+from __future__ import annotations
+
+
+class ResiftError(Exception):
+    """Base of everything resift raises on purpose."""
+
+
+class InputError(ResiftError, ValueError):
+    """The arguments of a call make no sense together; the message says which and what would."""
+
+
+class MissingExtraError(ResiftError, ImportError):
+    """An optional library is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.extra = extra
+
+    def __str__(self) -> str:
+        what, extra = self.args
+        return f"{what} needs a library that is not installed: pip install 'resift[{extra}]'"
+
+
+class UnknownModelError(ResiftError, ValueError):
+    """The model's name is no bundled model, no folder, no known scheme and no Hugging Face id."""
+
+
+class ModelFileError(ResiftError, OSError):
+    """A model folder is incomplete, damaged, or does not match its manifest."""
+
+
+class OverloadedError(ResiftError, RuntimeError):
+    """More calls wait than the bound allows; try again later or raise the bound."""
+
+
+class ScorerError(ResiftError, RuntimeError):
+    """An engine failed, or its scores can't be used; `places` holds the first-stage indexes concerned."""
+
+    def __init__(self, message: str, *, places: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.places = places
+
+
+class TruncationWarning(UserWarning):
+    """Part of a document went unread. Shown once per call site, as Python's warnings are."""

@@ -1,0 +1,42 @@
+"""`torch.onnx.export` with the settings every graph of ours shares."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from resift.errors import MissingExtraError
+
+try:
+    import onnx  # noqa: F401 - torch's exporter needs it and would say so less clearly
+    import torch
+except ImportError as error:
+    raise MissingExtraError("resift.export", "export") from error
+
+OPSET = 17
+
+
+def write_graph(
+    module: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    path: Path,
+    axes: Mapping[str, Mapping[int, str]],
+    *,
+    output: str,
+) -> None:
+    """Traces the module on these inputs into an ONNX file whose named axes may have any length."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of constants that are constant on purpose
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_axes={name: dict(named) for name, named in axes.items()},
+            opset_version=OPSET,
+            dynamo=False,
+        )

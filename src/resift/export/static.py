@@ -1,0 +1,77 @@
+"""A table of token vectors from a sentence encoder: the static bi-encoder, made as model2vec does.
+
+python -m resift.export.static BACKBONE FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from transformers import AutoModel
+
+from resift.manifest import Manifest
+
+SIF = 1e-4  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)
+
+
+def token_vectors(backbone: Path, batch: int = 1024) -> NDArray[np.float32]:
+    """What the encoder says of each token alone: the mean over [CLS] token [SEP], (tokens, width)."""
+    model = AutoModel.from_pretrained(str(backbone), local_files_only=True).eval()
+    vocabulary = json.loads((backbone / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    start, end = vocabulary["[CLS]"], vocabulary["[SEP]"]
+    found = []
+    with torch.inference_mode():
+        for first in range(0, len(vocabulary), batch):
+            ids = torch.arange(first, min(first + batch, len(vocabulary)))
+            rows = torch.stack([torch.full_like(ids, start), ids, torch.full_like(ids, end)], dim=1)
+            found.append(model(input_ids=rows).last_hidden_state.mean(1))
+    vectors: NDArray[np.float32] = torch.cat(found).numpy()
+    return vectors
+
+
+def reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """PCA by singular values: the directions in which tokens differ most."""
+    centred = vectors - vectors.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    reduced: NDArray[np.float32] = centred @ directions[:dimensions].T
+    return reduced
+
+
+def rarity(tokens: int) -> NDArray[np.float64]:
+    """Weights by Zipf's law: WordPiece vocabularies are ordered by frequency, so the place gives the share."""
+    shares = 1 / np.arange(2, tokens + 2)
+    shares /= shares.sum()
+    weights: NDArray[np.float64] = SIF / (SIF + shares)
+    return weights
+
+
+def main(
+    backbone: Annotated[Path, typer.Argument(help="Hugging Face folder of the sentence encoder")],
+    folder: Annotated[Path, typer.Argument(help="where the model goes")],
+    dimensions: Annotated[int, typer.Option(help="length of a vector")] = 256,
+    name: Annotated[str, typer.Option(help="the model's name")] = "resift:static",
+    source: Annotated[str, typer.Option(help="where the weights come from")] = "",
+) -> None:
+    """Make a static bi-encoder."""
+    vectors = reduce(token_vectors(backbone), dimensions)
+    weights = rarity(len(vectors))
+    largest = np.abs(vectors).max(axis=1)
+    largest[largest == 0] = 1
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "table.npy", np.round(vectors / largest[:, None] * 127).astype(np.int8))
+    np.save(folder / "scales.npy", (largest / 127 * weights).astype(np.float32))
+    shutil.copyfile(backbone / "tokenizer.json", folder / "tokenizer.json")
+    manifest = Manifest(name, "static", document_length=10**6, precision="int8", source=source, licence="Apache-2.0")
+    manifest.write(folder, ["table.npy", "scales.npy", "tokenizer.json"])
+    typer.echo(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,85 @@
+"""`resift.json`: what a model folder holds, and the checksums that loading verifies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resift.errors import ModelFileError
+
+FILE = "resift.json"
+FORMAT = 1
+KINDS = ("pair", "split", "static")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model folder says of itself."""
+
+    name: str
+    kind: str
+    """`pair`: one graph over query and document; `split`: a graph for each part and a joint one; `static`: a table."""
+    document_length: int
+    """Most tokens of the input that holds the document, special tokens included."""
+    query_length: int | None = None
+    """The same for a query that has an input of its own (`split`)."""
+    precision: str = "float32"
+    source: str = ""
+    licence: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File name → SHA-256."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest of a folder whose files are all there and all match. Raises ModelFileError."""
+        path = folder / FILE
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelFileError(f"{folder} has no {FILE}: it is no exported model folder") from None
+        except ValueError as error:
+            raise ModelFileError(f"{path} is not valid JSON: {error}") from error
+        written = data.pop("format", None)
+        if written != FORMAT:
+            raise ModelFileError(
+                f"{path} has format {written}, this resift reads format {FORMAT}: export the model again"
+            )
+        try:
+            manifest = cls(**data)
+        except TypeError as error:
+            raise ModelFileError(f"{path} is no manifest: {error}") from error
+        if manifest.kind not in KINDS:
+            raise ModelFileError(f"{path}: unknown kind {manifest.kind!r}, expected one of {', '.join(KINDS)}")
+        manifest._verify(folder)
+        return manifest
+
+    def write(self, folder: Path, files: Iterable[str]) -> Manifest:
+        """Writes `resift.json` with the checksums of these files of the folder, and returns what it wrote."""
+        sums = {name: sha256(folder / name) for name in sorted(files)}
+        data = {"format": FORMAT, **asdict(self), "files": sums}
+        (folder / FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        return Manifest.read(folder)
+
+    def _verify(self, folder: Path) -> None:
+        for name, expected in self.files.items():
+            try:
+                found = sha256(folder / name)
+            except FileNotFoundError:
+                raise ModelFileError(
+                    f"{folder} lacks {name}, which its {FILE} lists: copy or export it again"
+                ) from None
+            if found != expected:
+                raise ModelFileError(
+                    f"{folder / name} is damaged or was changed: SHA-256 {found[:12]}…, {FILE} says {expected[:12]}…; "
+                    "copy or export the model again"
+                )
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,162 @@
+"""What comes back: hits in order, and everything worth knowing about how they got there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, overload
+
+from resift._html import ranking_table
+from resift.scorer import Scale
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Generic[T]):
+    """One document in its new place."""
+
+    document: T
+    """The caller's own object, untouched."""
+    text: str
+    """The text that was scored."""
+    score: float
+    """The model's own number, on the ranking's scale; NaN where the ranking is degraded."""
+    relevance: float | None
+    """The score as 0..1; None where the scale has no such reading or the ranking is degraded."""
+    index: int
+    """The place it came from: first-stage position, from 0."""
+    rank: int
+    """The place it has now, from 1."""
+    truncated: bool = False
+    """Whether part of the text went unread."""
+    span: tuple[int, int] | None = None
+    """Character offsets in `text` of the part that gave the score; None when that is the whole text."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe: the text stands for the document."""
+        return {
+            "rank": self.rank,
+            "index": self.index,
+            "score": None if math.isnan(self.score) else self.score,
+            "relevance": self.relevance,
+            "truncated": self.truncated,
+            "span": None if self.span is None else list(self.span),
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a ranking cost, and what happened on the way."""
+
+    documents: int = 0
+    """Documents that came in."""
+    pairs: int = 0
+    """(query, text) pairs the model scored: duplicates once, each window of a long document."""
+    tokens: int = 0
+    padded_tokens: int = 0
+    batches: int = 0
+    truncated: int = 0
+    """Documents of which part went unread."""
+    cache_hits: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time by stage; `total` covers the whole call."""
+
+    @property
+    def padding_ratio(self) -> float:
+        """The share of computed tokens that were padding, 0..1.
+
+        >>> Stats(tokens=75, padded_tokens=100).padding_ratio
+        0.25
+        """
+        return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe."""
+        return {
+            "documents": self.documents,
+            "pairs": self.pairs,
+            "tokens": self.tokens,
+            "padding_ratio": self.padding_ratio,
+            "batches": self.batches,
+            "truncated": self.truncated,
+            "cache_hits": self.cache_hits,
+            "seconds": dict(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ranking(Sequence[Hit[T]]):
+    """Hits, best first: an immutable sequence that says which model ordered it and what it cost."""
+
+    query: str
+    hits: tuple[Hit[T], ...]
+    model: str
+    scale: Scale
+    stats: Stats = field(default_factory=Stats)
+    degraded: str | None = None
+    """None, or why the order is not (or not wholly) the model's."""
+
+    @property
+    def documents(self) -> list[T]:
+        """The documents alone, best first."""
+        return [hit.document for hit in self.hits]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit[T]]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit[T], ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit[T] | tuple[Hit[T], ...]:
+        return self.hits[index]
+
+    def to_dict(self, document: Callable[[T], Any] | None = None) -> dict[str, Any]:
+        """JSON-safe. `document` turns a document into something JSON-safe of yours, added to each hit."""
+        hits = [hit.to_dict() for hit in self.hits]
+        if document is not None:
+            hits = [{**row, "document": document(hit.document)} for row, hit in zip(hits, self.hits, strict=True)]
+        return {
+            "query": self.query,
+            "model": self.model,
+            "scale": str(self.scale),
+            "degraded": self.degraded,
+            "stats": self.stats.to_dict(),
+            "hits": hits,
+        }
+
+    def __repr__(self) -> str:
+        head = f"<Ranking of {self.stats.documents} documents by {self.model}, {self.scale} scores>"
+        flag = [] if self.degraded is None else [f"  degraded: {self.degraded}"]
+        rows = [f"  {hit.rank:>3}  [{hit.index}] {hit.score:>8.3f}  {_one_line(hit.text)}" for hit in self.hits[:10]]
+        rest = [f"  ... {len(self.hits) - 10} more"] if len(self.hits) > 10 else []
+        return "\n".join([head, *flag, *rows, *rest])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (str(hit.rank), _moved(hit), f"{hit.score:.3f}", hit.relevance, hit.text, hit.span)
+            for hit in self.hits[:50]
+        ]
+        note = f"{self.stats.documents} documents, {self.model}, {self.scale} scores"
+        return ranking_table(self.query, note, self.degraded, rows)
+
+
+def _one_line(text: str, width: int = 80) -> str:
+    line = " ".join(text[: width * 4].split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _moved(hit: Hit[Any]) -> str:
+    """How far a hit came from its first-stage place: ▲3, ▼1 or =.
+
+    >>> _moved(Hit("d", "d", 1.0, None, index=3, rank=1))
+    '▲3'
+    """
+    steps = hit.index + 1 - hit.rank
+    return f"▲{steps}" if steps > 0 else f"▼{-steps}" if steps < 0 else "="
