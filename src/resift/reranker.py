@@ -83,7 +83,7 @@ class Reranker:
         the model can read) and ScorerError (the scorer failed, or gave a wrong number of scores, NaN or inf).
         """
         ranking = self._rank(_Job.of(query, documents, text), top_k, min_relevance)
-        _warn_of_truncation(ranking.stats)
+        self._warn_of_truncation(ranking.stats)
         return ranking
 
     async def arank(
@@ -104,7 +104,7 @@ class Reranker:
             ranking = await self._await_scorer(job, self.scorer, top_k, min_relevance)
         else:
             ranking = await self._worker.run(partial(self._rank, job, top_k, min_relevance))
-        _warn_of_truncation(ranking.stats)
+        self._warn_of_truncation(ranking.stats)
         return ranking
 
     def rank_many(
@@ -124,7 +124,7 @@ class Reranker:
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
         jobs = [_Job.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]
         rankings = self._rank_all(jobs, top_k, min_relevance)
-        _warn_of_truncation(*(ranking.stats for ranking in rankings))
+        self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
     async def arank_many(
@@ -220,6 +220,21 @@ class Reranker:
         )
         return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)
 
+    def _warn_of_truncation(self, *stats: Stats) -> None:
+        truncated = sum(one.truncated for one in stats)
+        if not truncated or getattr(self.scorer, "long_documents", None) == "first_window":
+            return
+        level, frame = 2, sys._getframe(1)  # the first frame outside this package is the caller's
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+            level, frame = level + 1, frame.f_back
+        documents = sum(one.documents for one in stats)
+        warnings.warn(
+            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored. "
+            "long_documents='max_window' scores all of it, 'first_window' says the beginning is enough",
+            TruncationWarning,
+            stacklevel=level,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Cuts:
@@ -275,19 +290,3 @@ def _text_of(document: T, place: int, text: Callable[[T], str] | None) -> str:
             "as in rank(query, documents, text=lambda document: document.text)"
         )
     raise InputError(f"text= gave a {type(found).__name__} for document {place}; it must give a str")
-
-
-def _warn_of_truncation(*stats: Stats) -> None:
-    truncated = sum(one.truncated for one in stats)
-    if not truncated:
-        return
-    level, frame = 2, sys._getframe(1)  # the first frame outside this package is the caller's
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        level, frame = level + 1, frame.f_back
-    documents = sum(one.documents for one in stats)
-    warnings.warn(
-        f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored. "
-        "long_documents='max_window' scores all of it, 'first_window' says the beginning is enough",
-        TruncationWarning,
-        stacklevel=level,
-    )

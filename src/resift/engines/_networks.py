@@ -1,4 +1,4 @@
-"""The two shapes of ONNX network: one graph over the pair, or parts encoded apart and joined."""
+"""ONNX sessions, and the network whose parts are encoded apart and joined."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
+from resift.engines._pairs import Forward
 from resift.engines._pipeline import Run
-from resift.engines._tokenize import Frame, Ids, Template
+from resift.engines._tokenize import Frame, Ids
 from resift.errors import InputError, ModelFileError
 
 
@@ -30,40 +31,15 @@ def open_session(path: Path, threads: int | None) -> InferenceSession:
         raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
 
 
-def as_logits(output: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One logit per row. Two labels are (not relevant, relevant): their log-odds is the difference."""
-    if output.ndim == 2 and output.shape[1] == 2:
-        difference: NDArray[np.float32] = output[:, 1] - output[:, 0]
-        return difference
-    return output.reshape(len(output))
+def pair_forward(session: InferenceSession) -> Forward:
+    """A session's forward pass; it is fed the inputs its graph names."""
+    names = [wanted.name for wanted in session.get_inputs()]
 
+    def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run(None, {name: inputs[name] for name in names})[0]
+        return output
 
-@dataclass(frozen=True, slots=True)
-class PairNetwork:
-    """A classic cross-encoder: `[CLS] query [SEP] document [SEP]` in, one logit out."""
-
-    session: InferenceSession
-    template: Template
-    max_length: int
-
-    def room(self, query: int) -> int:
-        """Document tokens left beside the query."""
-        return self.max_length - self.template.extra - query
-
-    def length(self, query: int, document: int) -> int:
-        """Query, document and special tokens."""
-        return query + document + self.template.extra
-
-    def open(self, queries: Sequence[Ids]) -> Run:
-        """Nothing can be done ahead: every layer sees both."""
-        names = [wanted.name for wanted in self.session.get_inputs()]
-
-        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
-            inputs = self.template.assemble([(queries[number], document) for number, document in rows])
-            output: NDArray[np.float32] = self.session.run(None, {name: inputs[name] for name in names})[0]
-            return as_logits(output)
-
-        return run
+    return forward
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from resift.engines._networks import PairNetwork, SplitNetwork, open_session
+from resift.engines._networks import SplitNetwork, open_session, pair_forward
+from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._tokenize import TextTokenizer
-from resift.errors import InputError, ModelFileError
+from resift.errors import ModelFileError
 from resift.load import LongDocuments
 from resift.manifest import FILE, Manifest
 from resift.scorer import Request, Scale, Scores
@@ -44,7 +45,7 @@ class OnnxScorer:
         self.threads = threads
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
-        self.max_length = _shorter(manifest.document_length, max_length, self.name)
+        self.max_length = shorter(manifest.document_length, max_length, self.name)
         tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
 
@@ -69,10 +70,9 @@ class OnnxScorer:
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         graph = _graph(self.folder)
         session = open_session(graph, self.threads)
-        labels = session.get_outputs()[0].shape[-1]
-        if len(session.get_outputs()[0].shape) > 1 and isinstance(labels, int) and labels > 2:
-            raise ModelFileError(f"{graph} has {labels} labels: it is a classifier, not a reranker (1 or 2 labels)")
-        return PairNetwork(session, tokenizer.template(), self.max_length)
+        labels = session.get_outputs()[0].shape[1:]
+        check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
+        return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
@@ -84,14 +84,6 @@ def _reopen(
     return OnnxScorer(
         folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
     )
-
-
-def _shorter(limit: int, wanted: int | None, name: str) -> int:
-    if wanted is None:
-        return limit
-    if not 16 <= wanted <= limit:
-        raise InputError(f"max_length must lie between 16 and {limit}, the most {name} can read; got {wanted}")
-    return wanted
 
 
 def _graph(folder: Path) -> Path:
@@ -112,13 +104,3 @@ def _foreign(folder: Path) -> Manifest:
     if settings.exists():
         limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)
     return Manifest(name=str(config.get("_name_or_path") or folder.name), kind="pair", document_length=int(limit))
-
-
-def capacity(config: dict[str, Any]) -> int:
-    """Tokens a model's position table holds. RoBERTa's kin lose the rows up to their padding token."""
-    positions = int(config.get("max_position_embeddings") or 512)
-    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_KIN else 0
-    return positions - offset
-
-
-ROBERTA_KIN = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet", "longformer")

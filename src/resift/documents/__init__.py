@@ -1,0 +1,13 @@
+"""Folders of documents as passages in a Chroma collection: what `resift index` does, for use from Python.
+
+from resift.documents import ingest
+
+report = ingest(collection, ["docs/"])
+"""
+
+from __future__ import annotations
+
+from resift.documents.ingest import Report, ingest
+from resift.documents.readers import SUFFIXES, read
+
+__all__ = ["SUFFIXES", "Report", "ingest", "read"]

@@ -1,0 +1,97 @@
+"""What every reader gives, whatever the file: documents made of sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from resift.errors import InputError
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Text under one heading."""
+
+    text: str
+    headings: tuple[str, ...] = ()
+    """The headings above it, outermost first, its own last."""
+    start: int | None = None
+    """Offset of `text` in the file's text; None where that would mean nothing (HTML, PDF)."""
+    page: int | None = None
+    """Page of a PDF, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text with a title: a file, or a record of a jsonl file."""
+
+    title: str
+    sections: tuple[Section, ...]
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading as it stands in a text: `start` where it begins, `end` where the text under it does."""
+
+    level: int
+    title: str
+    start: int
+    end: int
+
+
+def decode(data: bytes, name: str) -> str:
+    """UTF-8 (a byte order mark is dropped) with `\\n` line ends. Raises InputError naming file and line.
+
+    >>> decode(b"a\\r\\nb", "notes.txt")
+    'a\\nb'
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{name}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def outline(text: str, headings: Sequence[Heading], start: int = 0) -> tuple[Section, ...]:
+    """The sections these headings divide the text into, from `start`; each knows the headings above it.
+
+    >>> for section in outline("hello A a B b", [Heading(1, "A", 6, 7), Heading(2, "B", 10, 11)]):
+    ...     print(section.headings, repr(section.text))
+    () 'hello '
+    ('A',) ' a '
+    ('A', 'B') ' b'
+    """
+    ends = [heading.start for heading in headings[1:]] + [len(text)]
+    before = text[start : headings[0].start if headings else len(text)]
+    found = [Section(before, (), start)] if before.strip() else []
+    for heading, path, end in zip(headings, paths((one.level, one.title) for one in headings), ends, strict=True):
+        found.append(Section(text[heading.end : end], path, heading.end))
+    return tuple(found)
+
+
+def paths(headings: Iterable[tuple[int, str]]) -> Iterator[tuple[str, ...]]:
+    """For each (level, title), the titles that lead to it.
+
+    >>> list(paths([(1, "A"), (2, "B"), (2, "C"), (1, "D")]))
+    [('A',), ('A', 'B'), ('A', 'C'), ('D',)]
+    """
+    open_: list[tuple[int, str]] = []
+    for level, title in headings:
+        open_ = [*((above, name) for above, name in open_ if above < level), (level, title)]
+        yield tuple(name for _, name in open_)
+
+
+def only_top(headings: Sequence[tuple[int, str]]) -> str | None:
+    """The title of the one heading that stands above all others, or None: several chapters share no title.
+
+    >>> only_top([(1, "Guide"), (2, "Install"), (2, "Use")])
+    'Guide'
+    >>> only_top([(1, "Install"), (1, "Use")])
+    """
+    top = min((level for level, _ in headings), default=0)
+    titles = [title for level, title in headings if level == top]
+    return titles[0] if len(titles) == 1 and headings[0] == (top, titles[0]) else None

@@ -1,0 +1,171 @@
+"""Long texts into passages: where to cut, as spans of the text. Pure functions.
+
+A passage is a run of whole blocks (paragraphs, lists, code) up to a size in characters. Only a block that is longer
+than that is cut, after a sentence or a line, and only there do neighbours overlap.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SIZE = 900
+"""Characters of a passage: about 150 words, and within the 256 tokens the bundled cross-encoder reads."""
+OVERLAP = 120
+"""Most characters that two parts of one cut paragraph share."""
+
+_PARAGRAPH = re.compile(r"(?:^[^\S\n]*\S.*(?:\n|\Z))+", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*\n(?:(?! {0,3}\1)(?:.+(?:\n|\Z)|\n))*+(?: {0,3}\1.*\n?)?+", re.MULTILINE)
+_INDENT = ("   ", "\t")
+# A sentence ends at its full stop unless the text goes on in lower case ("e.g. this"); Chinese and Japanese put no
+# space after theirs. A list item or table row ends like a sentence.
+_SENTENCE = re.compile(
+    r"[.!?…]+[\"'”’)\]]*\s++(?![a-z])|[。！？]+[”’」』）]*\s*|\n(?=[^\S\n]*(?:[-*+•|]|\d{1,3}[.)])\s?)"
+)
+_WORD = re.compile(r"\s+")
+_LINE = re.compile(r"\n+")
+
+
+class Span(NamedTuple):
+    """A part of a text: text[start:end]."""
+
+    start: int
+    end: int
+
+
+class Block(NamedTuple):
+    """A part of a text that belongs together."""
+
+    start: int
+    end: int
+    code: bool
+
+
+def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[Span]:
+    """Spans of at most `size` characters, in order, that cover everything but white space.
+
+    >>> text = "One paragraph. " * 4 + "\\n\\n" + "Another one. " * 4
+    >>> [text[span.start : span.end][:15] for span in split(text, size=70)]
+    ['One paragraph. ', 'Another one. An']
+    >>> [text[span.start : span.end] for span in split(text, size=40, overlap=16)][:2]
+    ['One paragraph. One paragraph.', 'One paragraph. One paragraph.']
+    """
+    size = max(1, size)
+    overlap = min(overlap, size // 3)  # less than half, so that each part brings something new
+    return pack([part for block in blocks(text) for part in cut(text, block, size, overlap)], size)
+
+
+def blocks(text: str) -> list[Block]:
+    """Paragraphs, and pieces of code whole: between fences, or indented.
+
+    >>> text = "Do this:\\n\\n```\\na = 1\\n\\nb = 2\\n```\\n\\nDone."
+    >>> [text[block.start : block.end] for block in blocks(text)]
+    ['Do this:', '```\\na = 1\\n\\nb = 2\\n```', 'Done.']
+    """
+    found: list[Block] = []
+    position = 0
+    for fence in _FENCE.finditer(text):
+        found += _paragraphs(text, position, fence.start())
+        found.append(Block(*_trim(text, fence.start(), fence.end()), code=True))
+        position = fence.end()
+    return found + _paragraphs(text, position, len(text))
+
+
+def cut(text: str, block: Block, size: int, overlap: int) -> list[Span]:
+    """The block itself, or about equal parts of it where it is longer than `size`.
+
+    Prose is cut after a sentence or list item, else between words, and its parts overlap; code after a line.
+    """
+    parts: list[Span] = []
+    shared = 0 if block.code else overlap
+    position = block.start
+    while block.end - position > size:
+        count = math.ceil((block.end - position - shared) / (size - shared))
+        aim = math.ceil((block.end - position + (count - 1) * shared) / count)
+        least, most = position + max(aim // 2, shared + 1), position + min(size, aim + aim // 4)
+        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), least, most, position + aim)
+        parts.append(Span(position, end))
+        position = _resume(text, end - shared, end)
+    parts.append(Span(position, block.end))
+    trimmed = [_trim(text, part.start, part.end, indented=block.code) for part in parts]
+    return [part for part in trimmed if part.start < part.end]
+
+
+def pack(parts: Sequence[Span], size: int) -> list[Span]:
+    """Neighbours joined while they fit, into passages of about equal length rather than full ones and a rest.
+
+    >>> pack([Span(0, 40), Span(42, 80), Span(82, 120), Span(122, 160)], size=130)
+    [Span(start=0, end=80), Span(start=82, end=160)]
+    """
+    if not parts:
+        return []
+    length = parts[-1].end - parts[0].start
+    aim = length / math.ceil(length / size) if length else size
+    packed = [parts[0]]
+    for part in parts[1:]:
+        last = packed[-1]
+        enough = last.end - last.start >= aim * 0.9 and part.end - last.start > aim * 1.1
+        if part.end - last.start <= size and not enough:
+            packed[-1] = Span(last.start, part.end)
+        else:
+            packed.append(part)
+    return packed
+
+
+def context(title: str, headings: Sequence[str], limit: int = 200) -> str:
+    """Where a passage stands, as its first line: title and headings, shortened from the outside when too long.
+
+    >>> context("Guide", ("Install", "Windows"))
+    'Guide > Install > Windows'
+    >>> context("A guide to everything there is", ("Install", "Windows"), limit=24)
+    '… > Install > Windows'
+    """
+    names = [name for name in (title, *headings) if name]
+    line = " > ".join(names)
+    while len(line) > limit and len(names) > 1:
+        names = names[1:]
+        line = " > ".join(["…", *names])
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _paragraphs(text: str, start: int, end: int) -> list[Block]:
+    found: list[Block] = []
+    for match in _PARAGRAPH.finditer(text, start, end):
+        code = all(line.startswith(_INDENT) for line in match[0].splitlines())
+        if code and found and found[-1].code:  # a blank line does not end a piece of code
+            found[-1] = Block(found[-1].start, _trim(text, *match.span()).end, code=True)
+        else:
+            found.append(Block(*_trim(text, *match.span(), indented=code), code))
+    return found
+
+
+def _boundary(text: str, kinds: Sequence[re.Pattern[str]], least: int, most: int, aim: int) -> int:
+    """The best place to cut in least..most: the nearest to `aim` of the first kind that occurs there."""
+    for kind in kinds:
+        # From one before and to one after, so that a gap which ends right at either end is seen.
+        ends = [gap.end() for gap in kind.finditer(text, least - 1, most + 1)]
+        places = [end for end in ends if least <= end <= most]
+        if places:
+            return min(places, key=lambda place: abs(place - aim))
+    return most
+
+
+def _resume(text: str, earliest: int, end: int) -> int:
+    """Where the next part begins: with this one's last sentences if they fit between, else at a word."""
+    for kind in (_SENTENCE, _WORD):
+        for gap in kind.finditer(text, earliest, end):
+            if gap.end() < end:
+                return gap.end()
+    return end
+
+
+def _trim(text: str, start: int, end: int, *, indented: bool = False) -> Span:
+    """Without the white space around it; the first line keeps its indentation where that means something."""
+    first = start
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return Span(max(first, text.rfind("\n", 0, start) + 1) if indented and start < end else start, end)

@@ -1,0 +1,75 @@
+"""The classic cross-encoder, whichever library runs it: `[CLS] query [SEP] document [SEP]` in, one logit out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.engines._pipeline import Run
+from resift.engines._tokenize import Ids, Template
+from resift.errors import InputError, ModelFileError
+
+Forward = Callable[[dict[str, NDArray[np.int64]]], NDArray[np.float32]]
+"""`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to the network's output, (rows,) or (rows, labels)."""
+
+LEAST_LENGTH = 16  # tokens of a pair; a smaller max_length leaves no room for anything
+ROBERTA_KIN = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet", "longformer")
+
+
+@dataclass(frozen=True, slots=True)
+class PairNetwork:
+    """Runs pairs through `forward`."""
+
+    forward: Forward
+    template: Template
+    max_length: int
+
+    def room(self, query: int) -> int:
+        """Document tokens left beside the query."""
+        return self.max_length - self.template.extra - query
+
+    def length(self, query: int, document: int) -> int:
+        """Query, document and special tokens."""
+        return query + document + self.template.extra
+
+    def open(self, queries: Sequence[Ids]) -> Run:
+        """Nothing can be done ahead: every layer sees both."""
+
+        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
+            return as_logits(self.forward(self.template.assemble([(queries[owner], ids) for owner, ids in rows])))
+
+        return run
+
+
+def as_logits(output: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One logit per row. Two labels are (not relevant, relevant): their log-odds is the difference."""
+    if output.ndim == 2 and output.shape[1] == 2:
+        difference: NDArray[np.float32] = output[:, 1] - output[:, 0]
+        return difference
+    return output.reshape(len(output))
+
+
+def check_labels(labels: int, name: str) -> None:
+    """Raises ModelFileError for a classifier with more labels than relevance has."""
+    if labels > 2:
+        raise ModelFileError(f"{name} has {labels} labels: it is a classifier, not a reranker (which has 1 or 2)")
+
+
+def shorter(limit: int, wanted: int | None, name: str) -> int:
+    """The length to use: the model's limit, or less if so wanted. Raises InputError."""
+    if wanted is None:
+        return limit
+    if not LEAST_LENGTH <= wanted <= limit:
+        raise InputError(f"max_length must lie between {LEAST_LENGTH} and {limit}, what {name} can read; got {wanted}")
+    return wanted
+
+
+def capacity(config: dict[str, Any]) -> int:
+    """Tokens a model's position table holds. RoBERTa's kin lose the rows up to their padding token's."""
+    positions = int(config.get("max_position_embeddings") or 512)
+    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_KIN else 0
+    return positions - offset

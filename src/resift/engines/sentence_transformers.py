@@ -1,0 +1,128 @@
+"""Any Hugging Face cross-encoder, through sentence-transformers and torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
+from resift.engines._pipeline import Pipeline
+from resift.engines._tokenize import TextTokenizer
+from resift.errors import InputError, MissingExtraError
+from resift.load import LongDocuments
+from resift.scorer import Request, Scale, Scores, Usage
+
+try:
+    import torch
+    from sentence_transformers import CrossEncoder
+    from tokenizers import Tokenizer
+except ImportError as error:
+    raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
+
+CPU_BATCH_TOKENS = 2048
+GPU_BATCH_TOKENS = 32768
+
+
+class SentenceTransformersScorer:
+    """Scores with a sentence-transformers `CrossEncoder`: a Hugging Face id or a folder.
+
+    Scores are the raw logits, whatever activation the model's files ask for; float32 on CPU. Unlike `predict`,
+    only documents are cut, never the query, and batches are made by tokens. A model that reads its pairs in a
+    form of its own (a chat template) is left to `predict`, which then truncates as it does.
+    """
+
+    scale = Scale.LOGIT
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        long_documents: LongDocuments = "truncate",
+        max_length: int | None = None,
+        batch_tokens: int | None = None,
+        device: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.name = os.fspath(model)
+        self.long_documents = long_documents
+        self._model = CrossEncoder(
+            self.name,
+            device=device,
+            revision=revision,
+            local_files_only=local_files_only or Path(self.name).is_dir(),
+            trust_remote_code=trust_remote_code,
+        )
+        self._model.eval()
+        if self._model.device.type == "cpu":
+            self._model.float()  # half precision on CPU is slower and ties scores
+        check_labels(self._model.num_labels, self.name)
+        # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
+        self._turn = nullcontext() if self._model.device.type == "cpu" else threading.Lock()
+        limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
+        self.max_length = shorter(limit, max_length, self.name)
+        default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
+        self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
+        if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
+            raise InputError(
+                f"{self.name} reads its pairs in a form of its own: long_documents and max_length can't be chosen for it"
+            )
+
+    def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
+        return self.score_many([Request(query, documents)])[0]
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """`score` for many queries, their documents batched together."""
+        if self._pipeline is not None:
+            return self._pipeline.score(requests)
+        return [self._predict(request) for request in requests]
+
+    def _build(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
+        """The shared pipeline, if this model reads pairs the way its tokenizer joins them."""
+        backend = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            return None
+        tokenizer = TextTokenizer(Tokenizer.from_str(backend.to_str()))  # a copy: its settings are the model's
+        template = tokenizer.template(pad=self._model.tokenizer.pad_token_id)
+        ours = template.assemble(
+            [
+                (one.ids, two.ids)
+                for one, two in zip(tokenizer.encode(["a b"]), tokenizer.encode(["c d e"]), strict=True)
+            ]
+        )
+        theirs = self._model.preprocess([("a b", "c d e")])
+        wanted = [name for name in ours if name in theirs]
+        if not all(np.array_equal(ours[name], theirs[name].cpu().numpy()) for name in wanted):
+            return None
+        return Pipeline(
+            tokenizer, PairNetwork(self._forward(wanted), template, self.max_length), long_documents, batch_tokens
+        )
+
+    def _forward(self, names: Sequence[str]) -> Forward:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+            with self._turn, torch.inference_mode():
+                features: dict[str, Any] = {
+                    name: torch.from_numpy(inputs[name]).to(self._model.device) for name in names
+                }
+                scores = self._model({**features, "modality": "text"})["scores"]
+                output: NDArray[np.float32] = scores.float().cpu().numpy()
+            return output
+
+        return forward
+
+    def _predict(self, request: Request) -> Scores:
+        if not request.documents:
+            return Scores(())
+        pairs = [(request.query, document) for document in request.documents]
+        with self._turn:
+            output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        return Scores(tuple(as_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))

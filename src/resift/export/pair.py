@@ -1,0 +1,99 @@
+"""Any cross-encoder sentence-transformers can load, as a folder the `onnx` engine reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import CrossEncoder
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from resift.engines._pairs import capacity, check_labels
+from resift.engines._tokenize import TextTokenizer
+from resift.errors import ModelFileError
+from resift.export._graph import write_graph
+from resift.export.int8 import quantize_weights
+from resift.manifest import Manifest
+
+LENGTH_SEEN = 24  # tokens of the example the graph is traced on; any other length works as well
+ROOM = 1024  # a causal model's context is no reason to read a book: `max_length` chooses more
+
+
+class _Scores(nn.Module):
+    """All modules of a cross-encoder, from ids to scores."""
+
+    def __init__(self, model: CrossEncoder, names: list[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        features: dict[str, Any] = dict(zip(self.names, inputs, strict=True))
+        scores: Tensor = self.model({**features, "modality": "text"})["scores"]
+        return scores
+
+
+def export_model(
+    model: str, folder: Path, *, int8: bool = False, max_length: int | None = None, trust_remote_code: bool = False
+) -> Manifest:
+    """Writes `model.onnx`, `tokenizer.json` and the manifest, and returns the manifest.
+
+    `model` is a folder or a Hugging Face id. `int8` rounds the weights (a quarter of the bytes; the scores
+    move by about a hundredth and still don't depend on the batch). The graph gives raw logits.
+
+    Raises ModelFileError for a model whose pairs the exported tokenizer would not join as the model does.
+    """
+    network = CrossEncoder(
+        model,
+        device="cpu",
+        local_files_only=Path(model).is_dir(),
+        trust_remote_code=trust_remote_code,
+        model_kwargs={"attn_implementation": "eager"},  # the one form of attention every tracer understands
+    )
+    network.eval().float()
+    check_labels(network.num_labels, model)
+    names = _inputs(network, model)
+    folder.mkdir(parents=True, exist_ok=True)
+    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
+    graph = folder / "model.onnx"
+    axes = {name: {0: "rows", 1: "tokens"} for name in names}
+    write_graph(_Scores(network, names), example, graph, {**axes, "logits": {0: "rows"}}, output="logits")
+    if int8:
+        quantize_weights(graph)
+    _tokenizer(network).save(str(folder / "tokenizer.json"))
+    limit = min(network.max_seq_length or ROOM, capacity(network.config.to_dict()))
+    manifest = Manifest(
+        name=Path(model).name if Path(model).is_dir() else model,
+        kind="pair",
+        document_length=min(limit, max_length or limit),
+        precision="int8" if int8 else "float32",
+        source=model if not Path(model).is_dir() else "",
+    )
+    return manifest.write(folder, ["model.onnx", "tokenizer.json"])
+
+
+def _tokenizer(network: CrossEncoder) -> Tokenizer:
+    backend = getattr(network.tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelFileError("the model has no fast tokenizer (tokenizer.json), which running it without torch needs")
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.no_truncation()
+    copy.enable_padding(pad_id=network.tokenizer.pad_token_id or 0)
+    return copy
+
+
+def _inputs(network: CrossEncoder, model: str) -> list[str]:
+    """The inputs the graph needs, once it is sure that our pairs are the model's own."""
+    tokenizer = TextTokenizer(_tokenizer(network))
+    query, document = (one.ids for one in tokenizer.encode(["what eats", "pandas eat bamboo"]))
+    ours = tokenizer.template().assemble([(query, document)])
+    theirs = network.preprocess([("what eats", "pandas eat bamboo")])
+    names = [name for name in ours if name in theirs]
+    if any(ours[name].tolist() != theirs[name].tolist() for name in names):
+        raise ModelFileError(
+            f"{model} reads its pairs in a form of its own (a chat template): it can't be exported as a pair model; "
+            "use it through sentence-transformers"
+        )
+    return names

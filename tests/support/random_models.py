@@ -1,0 +1,205 @@
+"""Cross-encoders of the true architectures with random weights and small vocabularies, built on the spot."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
+
+WORDS = (
+    "panda bamboo tree grass stock fell monday water river unbelievable tokenisation hyperbole the a of in and "
+    "Zürich naïve 東京 день market eats sleeps runs quickly under over beneath 1984 3.14 don't re-rank"
+).split()
+BERT = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
+BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 12}
+SMALL = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
+
+
+def text(words: int, seed: int) -> str:
+    """A text of so many words, always the same for a seed."""
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+def documents(lengths: tuple[int, ...]) -> list[str]:
+    """One text per length, each different."""
+    return [text(length, seed) for seed, length in enumerate(lengths)]
+
+
+def _corpus() -> Iterator[str]:
+    yield from documents((50,) * 40)
+
+
+def _wordpiece() -> PreTrainedTokenizerFast:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(_corpus(), trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_max_length=512,
+    )
+
+
+def _sentencepiece() -> PreTrainedTokenizerFast:
+    """As XLM-R's: Unigram over Metaspace, `<s> A </s></s> B </s>`, padding token 1."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=512,
+    )
+
+
+def _bytes() -> PreTrainedTokenizerFast:
+    """As ModernBERT's: byte-level BPE, `[CLS] A [SEP] B [SEP]`, no token types."""
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=512,
+    )
+
+
+def _bert(layers: int, labels: int = 1) -> PreTrainedModel:
+    return BertForSequenceClassification(
+        BertConfig(vocab_size=300, num_hidden_layers=layers, num_labels=labels, **BERT)
+    )
+
+
+def _electra() -> PreTrainedModel:
+    return ElectraForSequenceClassification(ElectraConfig(vocab_size=300, embedding_size=768, num_labels=1, **BASE))
+
+
+def _xlm_roberta() -> PreTrainedModel:
+    config = XLMRobertaConfig(
+        vocab_size=300, num_hidden_layers=4, max_position_embeddings=514, pad_token_id=1, num_labels=1, **SMALL
+    )
+    return XLMRobertaForSequenceClassification(config)
+
+
+def _deberta() -> PreTrainedModel:
+    config = DebertaV2Config(
+        vocab_size=300,
+        num_hidden_layers=3,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=256,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        max_position_embeddings=512,
+        num_labels=1,
+        **SMALL,
+    )
+    return DebertaV2ForSequenceClassification(config)
+
+
+def _modernbert() -> PreTrainedModel:
+    # Four layers: ModernBERT attends globally in every third one only, and locally in between.
+    config = ModernBertConfig(
+        vocab_size=400,
+        num_hidden_layers=4,
+        pad_token_id=0,
+        cls_token_id=1,
+        sep_token_id=2,
+        bos_token_id=1,
+        eos_token_id=2,
+        max_position_embeddings=512,
+        num_labels=1,
+        **SMALL,
+    )
+    return ModernBertForSequenceClassification(config)
+
+
+ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
+    "bert-6": (lambda: _bert(6), _wordpiece),
+    "bert-12": (lambda: _bert(12), _wordpiece),
+    "electra-base": (_electra, _wordpiece),
+    "xlm-roberta": (_xlm_roberta, _sentencepiece),
+    "deberta-v2": (_deberta, _wordpiece),
+    "modernbert": (_modernbert, _bytes),
+}
+
+
+def build(architecture: str, folder: Path) -> Path:
+    """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
+    model, tokenizer = ARCHITECTURES[architecture]
+    return _save(model(), tokenizer(), folder)
+
+
+def build_labels(labels: int, folder: Path) -> Path:
+    """A two-layer BERT with so many labels."""
+    return _save(_bert(2, labels), _wordpiece(), folder)
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    torch.manual_seed(7)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            # Wider than the usual .02: scores spread, so that a wrong token shows.
+            torch.nn.init.normal_(parameter, std=0.06)
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

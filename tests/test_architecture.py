@@ -1,0 +1,101 @@
+"""Rules of the house that a reader can't see in one file: who imports whom, what importing costs, what is public."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import resift
+
+SOURCE = Path(resift.__file__).parent
+ORDER = [
+    "errors",
+    "scorer",
+    "manifest",
+    "_html",
+    "ranking",
+    "models",
+    "load",
+    "_worker",
+    "reranker",
+    "static",
+    "search",
+]
+FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
+
+
+def imports(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    return found | {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_run_one_way(name: str) -> None:
+    file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
+    later = ORDER[ORDER.index(name) + 1 :]
+    used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
+    assert not used & {*later, "cli", "chroma", "export", "documents", "demo"}, f"{name} sees a room above its own"
+
+
+def test_nothing_in_the_core_knows_a_framework() -> None:
+    for file in SOURCE.rglob("*.py"):
+        assert not {module.split(".")[0] for module in imports(file)} & set(FRAMEWORKS), file
+
+
+def test_no_file_is_two_rooms() -> None:
+    long = {file.name: lines for file in SOURCE.rglob("*.py") if (lines := len(file.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_every_public_name_is_there_sorted_and_documented() -> None:
+    assert resift.__all__ == sorted(resift._HOMES)
+    for name in resift.__all__:
+        assert getattr(resift, name).__doc__, f"{name} has no docstring"
+    with pytest.raises(AttributeError, match="nothing"):
+        resift.nothing  # noqa: B018 - the attribute access is the test
+
+
+def test_importing_is_light() -> None:
+    check = """
+import sys, time
+started = time.perf_counter()
+import resift
+spent = time.perf_counter() - started
+heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "rich") if name in sys.modules]
+assert not heavy, heavy
+assert spent < 0.3, spent
+import resift.reranker
+heavy = [name for name in ("onnxruntime", "torch", "chromadb") if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "extra"),
+    [
+        ("resift.chroma", "chromadb", "chroma"),
+        ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.export.pair", "onnx", "export"),
+        ("resift.export.int8", "onnx", "export"),
+    ],
+)
+def test_a_missing_library_names_its_extra(module: str, library: str, extra: str) -> None:
+    check = f"""
+import sys
+sys.modules[{library!r}] = None
+from resift import MissingExtraError
+try:
+    import {module}
+except MissingExtraError as error:
+    assert "pip install 'resift[{extra}]'" in str(error), error
+    assert error.__cause__ is not None
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=120)

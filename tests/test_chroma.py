@@ -1,0 +1,136 @@
+"""Real Chroma, in memory, on disk and over HTTP, as the first stage."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import numpy as np
+import pytest
+
+from resift import InputError, Reranker, TwoStageSearch
+from resift.chroma import ChromaFirstStage, StaticEmbedding
+from resift.demo import fables
+from resift.testing import OverlapScorer
+
+QUESTION = "which animal lost a race because it took a nap?"
+
+
+def filled(client: Any, name: str = "fables", **options: Any) -> chromadb.Collection:
+    collection: chromadb.Collection = client.create_collection(name, embedding_function=StaticEmbedding(), **options)
+    stories = fables()
+    collection.add(
+        ids=[str(story.id) for story in stories],
+        documents=[story.text for story in stories],
+        metadatas=[{"length": len(story.text), "short": len(story.text) < 500} for story in stories],
+    )
+    return collection
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    client = chromadb.EphemeralClient()
+    yield client
+    for collection in client.list_collections():
+        client.delete_collection(collection.name)
+
+
+def test_two_stages_over_a_collection(client: Any, bundled: Reranker) -> None:
+    search = TwoStageSearch(ChromaFirstStage(filled(client)), bundled)
+    hit = search.search(QUESTION, top_k=1)[0]
+    assert hit.document.id == "the-hare-and-the-tortoise"
+    assert hit.document.metadata["length"] == len(hit.document.text)
+    (many,) = search.search_many([QUESTION], top_k=1)
+    assert many[0] == hit
+
+
+async def test_asearch_leaves_the_event_loop_alone(client: Any) -> None:
+    search = TwoStageSearch(ChromaFirstStage(filled(client)), Reranker(OverlapScorer()))
+    assert (await search.asearch("fox grapes")).hits == search.search("fox grapes").hits
+
+
+def test_filters_pass_through(client: Any) -> None:
+    stage = ChromaFirstStage(filled(client), where={"short": True})
+    assert all(passage.metadata["length"] < 500 for passage in stage.retrieve("fox", 20))
+    contains = replace(stage, where=None, where_document={"$contains": "grapes"})
+    assert all("grapes" in passage.text for passage in contains.retrieve("fox", 20))
+
+
+@pytest.mark.parametrize("space", ["cosine", "ip", "l2"])
+def test_similarity_is_right_in_every_space(client: Any, space: str) -> None:
+    collection = client.create_collection(space, configuration={"hnsw": {"space": space}}, embedding_function=None)
+    vectors = {"same": [0.6, 0.8], "near": [0.0, 1.0], "far": [-0.6, -0.8]}
+    collection.add(ids=list(vectors), embeddings=list(vectors.values()), documents=list(vectors))
+    query = np.array([0.6, 0.8])
+
+    class Fixed:
+        """The stage embeds by the collection's function; this one knows a single query."""
+
+        name, configuration = collection.name, collection.configuration
+
+        def query(self, query_texts: list[str], **options: Any) -> Any:
+            return collection.query(query_embeddings=[query.tolist()], **options)
+
+    found = {passage.id: passage.similarity for passage in ChromaFirstStage(Fixed()).retrieve("q", 3)}  # type: ignore[arg-type]
+    dots = {name: float(query @ np.array(vector)) for name, vector in vectors.items()}
+    if space == "l2":
+        distances = {name: float(np.linalg.norm(query - np.array(vector))) for name, vector in vectors.items()}
+        assert found == pytest.approx({name: 1 / (1 + distance) for name, distance in distances.items()}, abs=1e-4)
+    else:
+        assert found == pytest.approx(dots, abs=1e-5)
+    assert list(found) == ["same", "near", "far"]
+
+
+def test_an_empty_collection_and_more_wanted_than_there_are(client: Any) -> None:
+    empty = client.create_collection("empty", embedding_function=StaticEmbedding())
+    assert ChromaFirstStage(empty).retrieve("fox", 10) == []
+    assert len(ChromaFirstStage(filled(client)).retrieve("fox", 10_000)) == len(fables())
+
+
+def test_a_record_without_text_is_a_clear_error(client: Any) -> None:
+    collection = client.create_collection("bare", embedding_function=StaticEmbedding())
+    collection.add(ids=["7"], embeddings=[[0.1] * StaticEmbedding()(["x"])[0].shape[0]])
+    with pytest.raises(InputError, match="record '7' of collection 'bare' has no document"):
+        ChromaFirstStage(collection).retrieve("fox", 1)
+
+
+def test_a_persistent_collection_rebuilds_its_embedding_function(tmp_path: Path) -> None:
+    filled(chromadb.PersistentClient(str(tmp_path)))
+    reopened = """
+import sys, chromadb, resift.chroma
+collection = chromadb.PersistentClient(sys.argv[1]).get_collection("fables")
+print(resift.chroma.ChromaFirstStage(collection).retrieve("a hare raced a tortoise", 1)[0].id)
+"""
+    run = subprocess.run([sys.executable, "-c", reopened, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "the-hare-and-the-tortoise", run.stderr
+
+
+def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    chroma = Path(sys.executable).with_name("chroma")
+    command = [str(chroma), "run", "--path", str(tmp_path), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        search = TwoStageSearch(ChromaFirstStage(filled(_connect(port))), bundled, candidates=10)
+        assert search.search(QUESTION, top_k=1)[0].document.id == "the-hare-and-the-tortoise"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _connect(port: int) -> Any:
+    for _ in range(100):
+        try:
+            return chromadb.HttpClient("127.0.0.1", port)
+        except ValueError:  # chromadb's word for a server that does not answer yet
+            time.sleep(0.2)
+    raise AssertionError("the Chroma server did not start")

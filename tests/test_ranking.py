@@ -1,0 +1,75 @@
+"""How a ranking reads: as JSON, in a terminal, in a notebook."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from resift import Reranker
+from resift.testing import OverlapScorer, ScriptedScorer
+
+DOCUMENTS = ["a blue whale", "the red fox <script>document.title='owned'</script>", "a red whale"]
+
+
+def test_to_dict_is_json_and_says_everything() -> None:
+    found = json.loads(json.dumps(Reranker(OverlapScorer()).rank("red fox", DOCUMENTS).to_dict(), allow_nan=False))
+    assert found["model"] == "overlap"
+    assert found["scale"] == "probability"
+    assert found["stats"]["documents"] == 3
+    assert found["hits"][0] == {
+        "rank": 1,
+        "index": 1,
+        "score": 1.0,
+        "relevance": 1.0,
+        "truncated": False,
+        "span": None,
+        "text": DOCUMENTS[1],
+    }
+
+
+def test_to_dict_takes_the_callers_word_for_a_document() -> None:
+    documents = [{"id": "x", "text": "fox"}]
+    ranking = Reranker(OverlapScorer()).rank("fox", documents, text=lambda document: document["text"])
+    assert ranking.to_dict(document=lambda document: document["id"])["hits"][0]["document"] == "x"
+
+
+def test_repr_shows_ranks_places_scores_and_degradation() -> None:
+    text = repr(Reranker(OverlapScorer()).rank("red fox", DOCUMENTS))
+    assert "Ranking of 3 documents by overlap" in text
+    assert "1  [1]    1.000  the red fox" in text
+    degraded = Reranker(ScriptedScorer([]), on_error="keep_order").rank("red fox", DOCUMENTS)
+    assert "degraded: first-stage order kept" in repr(degraded)
+
+
+def test_a_ranking_is_immutable_and_a_sequence() -> None:
+    ranking = Reranker(OverlapScorer()).rank("red fox", DOCUMENTS)
+    with pytest.raises(AttributeError):
+        ranking.hits = ()  # type: ignore[misc]
+    assert ranking[0] == ranking.hits[0]
+    assert ranking[:2] == ranking.hits[:2]
+    assert list(ranking) == list(ranking.hits)
+    assert ranking[-1].index == 0
+
+
+def test_html_escapes_what_it_shows() -> None:
+    html = Reranker(OverlapScorer()).rank("red <b>fox</b>", DOCUMENTS)._repr_html_()
+    assert "<script>" not in html
+    assert "red &lt;b&gt;fox&lt;/b&gt;" in html
+    assert "▲1" in html
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+def test_html_in_a_real_browser(tmp_path: Path) -> None:
+    page = tmp_path / "ranking.html"
+    table = Reranker(OverlapScorer()).rank("red fox", DOCUMENTS)._repr_html_()
+    page.write_text(f"<html><head><meta charset=utf-8><title>clean</title></head><body>{table}</body></html>")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    command = ["chromium", *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", page.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "<title>clean</title>" in dom
+    assert dom.count("<tr>") == 4
+    assert "the red fox &lt;script&gt;" in dom
