@@ -43,10 +43,10 @@ class Heading:
 
 
 def decode(data: bytes, name: str) -> str:
-    """UTF-8 (a byte order mark is dropped) with `\\n` line ends. Raises InputError naming file and line.
+    r"""UTF-8 (a byte order mark is dropped) with `\n` line ends. Raises InputError naming file and line.
 
-    >>> decode(b"a\\r\\nb", "notes.txt")
-    'a\\nb'
+    >>> decode(b"a\r\nb", "notes.txt")
+    'a\nb'
     """
     try:
         text = data.decode("utf-8-sig")
@@ -65,7 +65,7 @@ def outline(text: str, headings: Sequence[Heading], start: int = 0) -> tuple[Sec
     ('A',) ' a '
     ('A', 'B') ' b'
     """
-    ends = [heading.start for heading in headings[1:]] + [len(text)]
+    ends = [*(heading.start for heading in headings), len(text)][1:]
     before = text[start : headings[0].start if headings else len(text)]
     found = [Section(before, (), start)] if before.strip() else []
     for heading, path, end in zip(headings, paths((one.level, one.title) for one in headings), ends, strict=True):

@@ -12,21 +12,24 @@ from resift.documents.readers import stem_title
 from resift.errors import InputError, MissingExtraError
 
 try:
-    from bs4 import BeautifulSoup, CData, NavigableString, Tag, XMLParsedAsHTMLWarning
+    from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
     from bs4.dammit import EncodingDetector
+    from bs4.element import CData, NavigableString, Tag
 except ImportError as error:
     raise MissingExtraError("reading HTML files", "documents") from error
 
-_LEFT_OUT = frozenset(
-    "script style template noscript svg math nav aside footer form button select iframe object head".split()
-)
+_LEFT_OUT = {
+    "script", "style", "template", "noscript", "svg", "math", "nav", "aside", "footer", "form", "button",
+    "select", "iframe", "object", "head",
+}  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_PARAGRAPHS = frozenset(
-    "address article blockquote body dd details div dl dt fieldset figcaption figure header hr html li main ol p "
-    "section summary table tbody tfoot thead ul".split()
-)
-_LINES = frozenset(("br", "tr"))
-_CELLS = frozenset(("td", "th"))
+_PARAGRAPHS = {
+    "address", "article", "blockquote", "body", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
+    "figure", "header", "hr", "html", "li", "main", "ol", "p", "section", "summary", "table", "tbody", "tfoot",
+    "thead", "ul",
+}  # fmt: skip
+_LINES = {"br", "tr"}
+_CELLS = {"td", "th"}
 _SPACE = re.compile(r"\s+")
 _LONELY_ITEM = re.compile(r"^-\n+", re.MULTILINE)
 _GAP = re.compile(r"\n{3,}")

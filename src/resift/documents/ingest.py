@@ -108,8 +108,6 @@ class _Run:
     waiting: list[Passage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Checked here because Chroma's own refusal comes only with the first full batch.
-        self.batch = min(self.batch, self.collection._client.get_max_batch_size())
         self.known = _known(self.collection)
 
     def file(self, file: Path, path: str) -> None:

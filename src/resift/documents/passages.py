@@ -51,8 +51,8 @@ def body(text: str, title: str, section: str) -> str:
 
 
 def _of_document(document: Document) -> Iterator[tuple[str, dict[str, Scalar]]]:
-    fields = {f"record_{key}" if key in OWN else key: value for key, value in document.metadata.items()}
-    following = [*document.sections[1:], None]
+    fields = {_key(name): value for name, value in document.metadata.items()}
+    following = [*document.sections, None][1:]
     for section, after in zip(document.sections, following, strict=True):
         below = section.headings[section.headings[:1] == (document.title,) :]
         line = context(document.title, below)
@@ -67,6 +67,12 @@ def _of_document(document: Document) -> Iterator[tuple[str, dict[str, Scalar]]]:
             yield f"{line}\n\n{text}" if line else text, {**where, **offsets}
         if not spans and section.headings and not _leads(section, after):
             yield line, where  # a heading with nothing under it still says something
+
+
+def _key(field: str) -> str:
+    """A record's field as a metadata key: none of our own, none that Chroma refuses (empty, `#x`, `$x`, `chroma:x`)."""
+    taken = field in OWN or field.startswith("chroma:") or not (field[:1].isalnum() or field[:1] == "_")
+    return f"record_{field}" if taken else field
 
 
 def _leads(section: Section, after: Section | None) -> bool:

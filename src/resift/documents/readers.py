@@ -27,13 +27,13 @@ SUFFIXES = tuple(READERS)
 
 
 def read(data: bytes, name: str) -> list[Document]:
-    """The documents in a file's bytes; `name` says the format and stands in errors.
+    r"""The documents in a file's bytes; `name` says the format and stands in errors.
 
     Raises InputError naming the file, and the line where there is one, for content that can't be read, and
     MissingExtraError for a format whose library is not installed.
 
-    >>> [section.text for section in read(b"# Title\\n\\nText.", "a.md")[0].sections]
-    ['\\nText.']
+    >>> read(b"# A guide\n\nText.", "a.md")[0].title
+    'A guide'
     """
     suffix = Path(name).suffix.lower()
     if suffix not in READERS:

@@ -44,13 +44,14 @@ class Block(NamedTuple):
 
 
 def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[Span]:
-    """Spans of at most `size` characters, in order, that cover everything but white space.
+    r"""Spans of at most `size` characters, in order, that cover everything but white space.
 
-    >>> text = "One paragraph. " * 4 + "\\n\\n" + "Another one. " * 4
+    >>> text = "One paragraph. " * 4 + "\n\n" + "Another one. " * 4
     >>> [text[span.start : span.end][:15] for span in split(text, size=70)]
     ['One paragraph. ', 'Another one. An']
-    >>> [text[span.start : span.end] for span in split(text, size=40, overlap=16)][:2]
-    ['One paragraph. One paragraph.', 'One paragraph. One paragraph.']
+    >>> text = "The first sentence. The second one. The third of them. The last."
+    >>> [text[span.start : span.end] for span in split(text, size=48, overlap=16)]
+    ['The first sentence. The second one.', 'The second one. The third of them. The last.']
     """
     size = max(1, size)
     overlap = min(overlap, size // 3)  # less than half, so that each part brings something new
@@ -58,11 +59,11 @@ def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[Span]:
 
 
 def blocks(text: str) -> list[Block]:
-    """Paragraphs, and pieces of code whole: between fences, or indented.
+    r"""Paragraphs, and pieces of code whole: between fences, or indented.
 
-    >>> text = "Do this:\\n\\n```\\na = 1\\n\\nb = 2\\n```\\n\\nDone."
+    >>> text = "Do this:\n\n```\na = 1\n\nb = 2\n```\n\nDone."
     >>> [text[block.start : block.end] for block in blocks(text)]
-    ['Do this:', '```\\na = 1\\n\\nb = 2\\n```', 'Done.']
+    ['Do this:', '```\na = 1\n\nb = 2\n```', 'Done.']
     """
     found: list[Block] = []
     position = 0
@@ -144,10 +145,7 @@ def _paragraphs(text: str, start: int, end: int) -> list[Block]:
 def _boundary(text: str, kinds: Sequence[re.Pattern[str]], least: int, most: int, aim: int) -> int:
     """The best place to cut in least..most: the nearest to `aim` of the first kind that occurs there."""
     for kind in kinds:
-        # From one before and to one after, so that a gap which ends right at either end is seen.
-        ends = [gap.end() for gap in kind.finditer(text, least - 1, most + 1)]
-        places = [end for end in ends if least <= end <= most]
-        if places:
+        if places := _ends(kind, text, least, most):
             return min(places, key=lambda place: abs(place - aim))
     return most
 
@@ -155,10 +153,15 @@ def _boundary(text: str, kinds: Sequence[re.Pattern[str]], least: int, most: int
 def _resume(text: str, earliest: int, end: int) -> int:
     """Where the next part begins: with this one's last sentences if they fit between, else at a word."""
     for kind in (_SENTENCE, _WORD):
-        for gap in kind.finditer(text, earliest, end):
-            if gap.end() < end:
-                return gap.end()
+        if places := _ends(kind, text, earliest, end - 1):
+            return places[0]
     return end
+
+
+def _ends(gap: re.Pattern[str], text: str, least: int, most: int) -> list[int]:
+    """Where gaps of this kind end, in least..most; they may begin before, and are seen whole."""
+    found = [match.end() for match in gap.finditer(text, max(0, least - 8), most + 1)]
+    return [end for end in found if least <= end <= most]
 
 
 def _trim(text: str, start: int, end: int, *, indented: bool = False) -> Span:

@@ -5,8 +5,11 @@ python -m resift.export.static BACKBONE FOLDER
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +19,15 @@ import typer
 from numpy.typing import NDArray
 from transformers import AutoModel
 
+from resift.engines._tokenize import TextTokenizer
 from resift.manifest import Manifest
 
-SIF = 1e-4  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)
+SIF = 1e-3  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)
+COUNTED = 4000  # lines of each file of texts: enough to know how rare a token is
 
 
 def token_vectors(backbone: Path, batch: int = 1024) -> NDArray[np.float32]:
-    """What the encoder says of each token alone: the mean over [CLS] token [SEP], (tokens, width)."""
+    """What the encoder says of each token alone: its own state in [CLS] token [SEP], (tokens, width)."""
     model = AutoModel.from_pretrained(str(backbone), local_files_only=True).eval()
     vocabulary = json.loads((backbone / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     start, end = vocabulary["[CLS]"], vocabulary["[SEP]"]
@@ -31,7 +36,7 @@ def token_vectors(backbone: Path, batch: int = 1024) -> NDArray[np.float32]:
         for first in range(0, len(vocabulary), batch):
             ids = torch.arange(first, min(first + batch, len(vocabulary)))
             rows = torch.stack([torch.full_like(ids, start), ids, torch.full_like(ids, end)], dim=1)
-            found.append(model(input_ids=rows).last_hidden_state.mean(1))
+            found.append(model(input_ids=rows).last_hidden_state[:, 1])
     vectors: NDArray[np.float32] = torch.cat(found).numpy()
     return vectors
 
@@ -44,12 +49,27 @@ def reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]
     return reduced
 
 
-def rarity(tokens: int) -> NDArray[np.float64]:
-    """Weights by Zipf's law: WordPiece vocabularies are ordered by frequency, so the place gives the share."""
-    shares = 1 / np.arange(2, tokens + 2)
-    shares /= shares.sum()
-    weights: NDArray[np.float64] = SIF / (SIF + shares)
-    return weights
+def shares(tokens: int, tokenizer: Path, texts: Sequence[Path]) -> NDArray[np.float64]:
+    """Each token's share of all text: counted, or by Zipf's law (WordPiece vocabularies begin with the frequent)."""
+    if not texts:
+        zipf = 1 / np.arange(2.0, tokens + 2)
+        by_place: NDArray[np.float64] = zipf / zipf.sum()
+        return by_place
+    counts = np.full(tokens, 0.5)  # as if half seen: a token that never came up is rare, not impossible
+    reader = TextTokenizer.load(tokenizer)
+    for file in texts:
+        for one in reader.encode(list(islice(_lines(file), COUNTED))):
+            np.add.at(counts, one.ids, 1)
+    counted: NDArray[np.float64] = counts / counts.sum()
+    return counted
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """The passages of a jsonl file (`positive` or `text`), plain or gzipped."""
+    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield row.get("positive") or row["text"]
 
 
 def main(
@@ -58,10 +78,11 @@ def main(
     dimensions: Annotated[int, typer.Option(help="length of a vector")] = 256,
     name: Annotated[str, typer.Option(help="the model's name")] = "resift:static",
     source: Annotated[str, typer.Option(help="where the weights come from")] = "",
+    texts: Annotated[list[Path] | None, typer.Option(help="jsonl files whose tokens are counted")] = None,
 ) -> None:
     """Make a static bi-encoder."""
     vectors = reduce(token_vectors(backbone), dimensions)
-    weights = rarity(len(vectors))
+    weights = SIF / (SIF + shares(len(vectors), backbone / "tokenizer.json", texts or []))
     largest = np.abs(vectors).max(axis=1)
     largest[largest == 0] = 1
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,139 @@
+"""Where candidates come from: a vector store, another retriever, a Chroma collection or any `resift.FirstStage`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import Document
+from langchain_core.runnables import Runnable
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+
+from langchain_resift._documents import noted
+from langchain_resift._threads import off_loop
+from resift import FirstStage, InputError, Passage
+
+
+class Source(Protocol):
+    """Fetches candidates, nearest first, with their first-stage rank and score in the metadata."""
+
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
+        """About k candidates."""
+
+    async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
+        """`fetch` without blocking the event loop."""
+
+
+def source_of(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
+    """The source for whatever was given. Raises InputError for anything that yields no candidates."""
+    if isinstance(first_stage, VectorStore):
+        return _Store(first_stage, search_kwargs)
+    if _is_collection(first_stage):
+        return _Passages(_collection_stage(first_stage, search_kwargs))
+    if search_kwargs:
+        raise InputError(
+            f"search_kwargs={search_kwargs} go to a vector store or a Chroma collection; "
+            f"a {type(first_stage).__name__} has its own settings: set them there"
+        )
+    if isinstance(first_stage, Runnable):
+        return _Retriever(first_stage)
+    if callable(getattr(first_stage, "retrieve", None)):
+        return _Passages(first_stage)
+    raise InputError(
+        f"first_stage must be a VectorStore, a retriever, a Chroma collection or a resift.FirstStage, "
+        f"not a {type(first_stage).__name__}"
+    )
+
+
+@dataclass(frozen=True)
+class _Store:
+    """The score is the store's own: a distance with some (langchain-chroma), a similarity with others."""
+
+    store: VectorStore
+    search_kwargs: dict[str, Any]
+
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # stores have none
+        try:
+            return _placed(self.store.similarity_search_with_score(query, k=k, **self.search_kwargs))
+        except NotImplementedError:  # scores are optional for a store
+            return _unscored(self.store.similarity_search(query, k=k, **self.search_kwargs))
+
+    async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
+        try:
+            return _placed(await self.store.asimilarity_search_with_score(query, k=k, **self.search_kwargs))
+        except NotImplementedError:
+            return _unscored(await self.store.asimilarity_search(query, k=k, **self.search_kwargs))
+
+
+@dataclass(frozen=True)
+class _Retriever:
+    """A retriever decides itself how many documents it gives; only a store's default of four is raised to k."""
+
+    retriever: Runnable[str, list[Document]]
+
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
+        return _unscored(self.retriever.invoke(query, {"callbacks": callbacks}, **self._depth(k)))
+
+    async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
+        return _unscored(await self.retriever.ainvoke(query, {"callbacks": callbacks}, **self._depth(k)))
+
+    def _depth(self, k: int) -> dict[str, int]:
+        default = isinstance(self.retriever, VectorStoreRetriever) and "k" not in self.retriever.search_kwargs
+        return {"k": k} if default else {}
+
+
+@dataclass(frozen=True)
+class _Passages:
+    """The score is a similarity: higher is nearer, whatever space a collection has."""
+
+    stage: FirstStage
+
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # nor do stages
+        return _unpacked(self.stage.retrieve(query, k))
+
+    async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
+        aretrieve = getattr(self.stage, "aretrieve", None)
+        return _unpacked(await (aretrieve(query, k) if aretrieve else off_loop(partial(self.stage.retrieve, query, k))))
+
+
+def _is_collection(first_stage: Any) -> bool:
+    """Without importing chromadb: where nobody has, nobody holds a collection."""
+    chromadb = sys.modules.get("chromadb")
+    return chromadb is not None and isinstance(first_stage, chromadb.Collection)
+
+
+def _collection_stage(collection: Any, search_kwargs: dict[str, Any]) -> FirstStage:
+    from resift.chroma import ChromaFirstStage
+
+    unknown = search_kwargs.keys() - {"where", "where_document"}
+    if unknown:
+        raise InputError(f"a Chroma collection takes where= and where_document=, not {', '.join(sorted(unknown))}=")
+    return ChromaFirstStage(collection, **search_kwargs)
+
+
+def _unpacked(passages: Iterable[Passage]) -> list[Document]:
+    return _placed(
+        (Document(passage.text, id=passage.id, metadata=dict(passage.metadata)), passage.similarity)
+        for passage in passages
+    )
+
+
+def _unscored(documents: Sequence[Document]) -> list[Document]:
+    return _placed((document, None) for document in documents)
+
+
+def _placed(candidates: Iterable[tuple[Document, float | None]]) -> list[Document]:
+    return [
+        noted(document, {"first_stage_rank": rank, "first_stage_score": _number(score)})
+        for rank, (document, score) in enumerate(candidates, 1)
+    ]
+
+
+def _number(score: float | None) -> float | None:
+    """A plain float: stores give numpy's, which JSON can't hold."""
+    return None if score is None or not math.isfinite(score) else float(score)

@@ -1,0 +1,38 @@
+"""The bundled bi-encoder as LangChain embeddings: no download, no torch, no key."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_resift._threads import off_loop
+from resift import StaticEmbedder
+
+
+class ResiftEmbeddings(Embeddings):
+    """Texts to unit vectors, offline. The fast first stage under a reranker; any other embeddings do as well.
+
+    `folder` is None for the bundled model. Raises ModelFileError when the folder is incomplete or damaged.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self._embedder = StaticEmbedder(folder)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One unit vector per text, in their order; a text without a known token gives zeros."""
+        vectors: list[list[float]] = self._embedder.embed(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """The text's unit vector. Queries and documents are embedded alike."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """`embed_documents` without blocking the event loop."""
+        return await off_loop(partial(self.embed_documents, texts))
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """`embed_query` without blocking the event loop."""
+        return await off_loop(partial(self.embed_query, text))

@@ -1,0 +1,67 @@
+"""Two stages in one retriever: many candidates, found fast and roughly; the few right ones, read closely."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import ConfigDict, Field, model_validator
+
+from langchain_resift._first_stage import Source, source_of
+from langchain_resift._reranking import Reranking
+
+
+class ResiftRetriever(Reranking, BaseRetriever):
+    """The best `k` of `candidates` that a first stage finds, in the cross-encoder's order.
+
+        ResiftRetriever(first_stage=store, k=5).invoke("what eats bamboo?")
+
+    Documents come back as `ResiftRerank` gives them, with two more entries in the metadata: `first_stage_rank`,
+    from 1, and `first_stage_score`, where the first stage has one. For a Chroma collection and a
+    `resift.FirstStage` that is a similarity, higher is nearer. For a vector store it is what its
+    `similarity_search_with_score` gives: langchain-chroma's is a distance, lower is nearer.
+
+    Handlers see the retriever's run, and within it those of a retriever that is the first stage and of the
+    reranking. What the stages raise passes through unchanged.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    first_stage: Any = Field(exclude=True, repr=False)
+    """A VectorStore, a retriever (or any Runnable from query to documents), a Chroma collection, or any
+    `resift.FirstStage`. A retriever decides itself how many candidates there are. Not serialised."""
+    k: int | None = Field(default=5, ge=1)
+    """How many documents to return, also where `reranker` has a `top_k`; None returns all candidates."""
+    candidates: int = Field(default=50, ge=1)
+    """How many the first stage is asked for, and at least k."""
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """For the first stage: what a vector store's search takes (`filter`), or `where` and `where_document`."""
+
+    @model_validator(mode="after")
+    def _check_first_stage(self) -> Self:
+        self._source()
+        return self
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        top_k = self.k if k is None else k
+        found = self._source().fetch(query, self._depth(top_k), run_manager.get_child())
+        step = self._step(top_k)
+        return step.invoke({"query": query, "documents": found}, {"callbacks": run_manager.get_child()})
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        top_k = self.k if k is None else k
+        found = await self._source().afetch(query, self._depth(top_k), run_manager.get_child())
+        step = self._step(top_k)
+        return await step.ainvoke({"query": query, "documents": found}, {"callbacks": run_manager.get_child()})
+
+    def _source(self) -> Source:
+        return source_of(self.first_stage, self.search_kwargs)
+
+    def _depth(self, top_k: int | None) -> int:
+        return max(self.candidates, top_k or 0)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from langchain_core.embeddings import Embeddings
+from langchain_tests.integration_tests import EmbeddingsIntegrationTests
+from langchain_tests.unit_tests import EmbeddingsUnitTests
+
+from langchain_resift import ResiftEmbeddings
+
+
+class TestUnit(EmbeddingsUnitTests):
+    @property
+    def embeddings_class(self) -> type[Embeddings]:
+        return ResiftEmbeddings
+
+
+class TestIntegration(EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self) -> type[Embeddings]:
+        return ResiftEmbeddings
+
+
+@pytest.fixture(scope="module")
+def embeddings() -> ResiftEmbeddings:
+    return ResiftEmbeddings()
+
+
+def test_plain_unit_vectors(embeddings: ResiftEmbeddings) -> None:
+    vectors = embeddings.embed_documents(["a hungry fox", "tax law"])
+    assert json.loads(json.dumps(vectors)) == vectors
+    assert [sum(value * value for value in vector) for vector in vectors] == pytest.approx([1, 1], abs=1e-5)
+    assert embeddings.embed_documents([]) == []
+
+
+def test_near_is_near(embeddings: ResiftEmbeddings) -> None:
+    query = embeddings.embed_query("a hungry fox")
+    near, far = (
+        sum(one * two for one, two in zip(query, vector, strict=True))
+        for vector in embeddings.embed_documents(["the fox wanted food", "tax law"])
+    )
+    assert near > far
+
+
+def test_pickles(embeddings: ResiftEmbeddings) -> None:
+    again = pickle.loads(pickle.dumps(embeddings))
+    assert again.embed_query("a fox") == embeddings.embed_query("a fox")

@@ -1,0 +1,8 @@
+"""`python -m resift` is the command `resift`."""
+
+from __future__ import annotations
+
+from resift.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Options that several commands have, written once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class LongDocuments(StrEnum):
+    """What happens to texts longer than the model reads; `resift.load.LongDocuments`, as an option."""
+
+    TRUNCATE = "truncate"
+    MAX_WINDOW = "max_window"
+    FIRST_WINDOW = "first_window"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
+Db = Annotated[Path, typer.Option("--db", help="Folder of the database.")]
+TopK = Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="How many results; all without it.")]
+MinRelevance = Annotated[
+    float | None, typer.Option("--min-relevance", min=0, max=1, help="Only results at least this relevant, 0 to 1.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A bundled model, a folder, scheme:name or a Hugging Face id; see `models`."),
+]
+Long = Annotated[
+    LongDocuments | None,
+    typer.Option("--long-documents", help="Texts longer than the model reads: their beginning, or their best window."),
+]
+
+COLLECTION = "documents"
+DB = Path(".resift")

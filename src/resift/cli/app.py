@@ -1,0 +1,66 @@
+"""The `resift` command: what there is to run, and how errors are told."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from resift.cli.demo import demo
+from resift.cli.export import export
+from resift.cli.index import index
+from resift.cli.models import models
+from resift.cli.rerank import rerank
+from resift.cli.search import search
+from resift.errors import ResiftError
+
+
+class _Commands(TyperGroup):
+    """Expected errors are one line on stderr and exit code 1. Anything else is a bug, and shows its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ResiftError as error:
+            message = str(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `resift ... | head` has read enough; typer ends quietly
+                raise
+            message = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        except KeyboardInterrupt:
+            typer.echo("resift: interrupted", err=True)
+            raise typer.Exit(130) from None
+        typer.echo(f"resift: {' '.join(message.split())}", err=True)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    name="resift",
+    cls=_Commands,
+    help="Index documents, search them in two stages, rerank anything. Offline, on the CPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"resift {importlib.metadata.version('resift')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _resift(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `resift` itself."""
+
+
+for _command in (demo, index, search, rerank, models, export):
+    app.command()(_command)

@@ -1,0 +1,164 @@
+"""`resift demo`: two stages over Aesop's fables, with the core alone. No result is written beforehand."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from resift.cli._options import Json
+from resift.cli._output import console, json_document, movement, number, seconds, table
+
+if TYPE_CHECKING:
+    from resift.demo import Question
+    from resift.ranking import Hit, Ranking
+    from resift.search import Passage
+
+SHOWN = 3
+CANDIDATES = 30
+NEXT = (
+    ("resift index docs/", "index a folder of your own (needs: pip install 'resift[chroma,documents]')"),
+    ('resift search "your question" --compare', "search it in two stages"),
+    ("from resift import Reranker", "in Python: Reranker().rank(query, documents)"),
+)
+
+
+def demo(as_json: Json = False) -> None:
+    """Search Aesop's fables in two stages, and see what the reranker changes. Offline, nothing to install."""
+    from resift.demo import AMBIGUOUS, AMBIGUOUS_DOCUMENTS, QUESTIONS, fables
+    from resift.reranker import Reranker
+    from resift.search import MemoryFirstStage, TwoStageSearch
+
+    started = time.perf_counter()
+    reranker = Reranker(long_documents="max_window")
+    first_stage = MemoryFirstStage(fables())
+    ready = time.perf_counter() - started
+    search = TwoStageSearch(first_stage, reranker, candidates=CANDIDATES)
+    answers = [(question, search.search(question.text, top_k=None)) for question in QUESTIONS]
+    pair = TwoStageSearch(MemoryFirstStage(AMBIGUOUS_DOCUMENTS, first_stage.embedder), reranker)
+    ambiguous = pair.search(AMBIGUOUS.text, top_k=None)
+    if as_json:
+        found = [_as_json(question, ranking) for question, ranking in answers]
+        json_document({"ready_seconds": ready, "questions": found, "ambiguous": _as_json(AMBIGUOUS, ambiguous)})
+        return
+    screen = console()
+    screen.print(
+        f"{len(first_stage.passages)} of Aesop's fables. First stage: {first_stage.embedder.name}, a bi-encoder that "
+        f"compares vectors.\nThen {reranker.scorer.name}, a cross-encoder that reads question and fable together, "
+        f"puts its {CANDIDATES} nearest in order.\nBoth loaded and the fables embedded in {seconds(ready)}; "
+        "no network, no GPU."
+    )
+    for question, ranking in answers:
+        _show(question, ranking)
+    _show_tally(answers)
+    _show_ambiguous(AMBIGUOUS, ambiguous)
+    screen.print()
+    for command, what in NEXT:
+        screen.print(Text(f"{command:<42}", "bold").append(what, "not bold"))
+
+
+def _title(hit: Hit[Passage]) -> str:
+    return str(hit.document.metadata.get("title", hit.text))
+
+
+def _place(question: Question, ranking: Ranking[Passage]) -> tuple[int, int] | None:
+    """First-stage place and rank of the fable that answers the question, both from 1; None if it wasn't fetched."""
+    return next(((hit.index + 1, hit.rank) for hit in ranking if _title(hit) == question.answer), None)
+
+
+def _show(question: Question, ranking: Ranking[Passage]) -> None:
+    before = sorted(ranking, key=lambda hit: hit.index)[:SHOWN]
+    rows = [
+        (
+            str(place),
+            _marked(old, question),
+            number(old.document.similarity),
+            movement(new.index, new.rank),
+            _marked(new, question),
+            number(new.score, 2),
+        )
+        for place, (old, new) in enumerate(zip(before, ranking[:SHOWN], strict=True), 1)
+    ]
+    screen = console()
+    screen.print()
+    columns = ("", "first stage", ">similarity", ">moved", "reranked", ">score")
+    screen.print(table(question.text, columns, rows))
+    screen.print(Text(f"{_verdict(question, ranking)}  [{_timing(ranking)}]", style="dim"))
+
+
+def _marked(hit: Hit[Passage], question: Question) -> Text:
+    """The title; the fable that answers the question stands out."""
+    title = _title(hit)
+    return Text(f"✓ {title}", style="bold green") if title == question.answer else Text(f"  {title}")
+
+
+def _verdict(question: Question, ranking: Ranking[Passage]) -> str:
+    place = _place(question, ranking)
+    if place is None:
+        return f"{question.answer}: not among the {CANDIDATES} candidates, so no reranker can find it"
+    first, final = place
+    if first == final:
+        return f"{question.answer}: stays at {final}"
+    return f"{question.answer}: from {first} to {final}" + (", which is worse" if final > first else "")
+
+
+def _timing(ranking: Ranking[Passage]) -> str:
+    spent = ranking.stats.seconds
+    return f"first stage {seconds(spent['first_stage'])}, reranking {seconds(spent['total'] - spent['first_stage'])}"
+
+
+def _show_tally(answers: list[tuple[Question, Ranking[Passage]]]) -> None:
+    places = [_place(question, ranking) for question, ranking in answers]
+    before = sum(place is not None and place[0] == 1 for place in places)
+    after = sum(place is not None and place[1] == 1 for place in places)
+    screen = console()
+    screen.print()
+    screen.print(
+        f"The fable marked ✓ answers the question. It comes first {before} times of {len(answers)} in the first stage, "
+        f"{after} times after reranking.\nThe questions were picked by hand: an illustration, no measurement."
+    )
+
+
+def _show_ambiguous(question: Question, ranking: Ranking[Passage]) -> None:
+    rows = [
+        (
+            str(hit.rank),
+            movement(hit.index, hit.rank),
+            _marked(hit, question),
+            number(hit.document.similarity),
+            number(hit.score, 2),
+        )
+        for hit in ranking
+    ]
+    screen = console()
+    screen.print()
+    columns = (">rank", ">moved", "document", ">similarity", ">score")
+    screen.print(table(f'The ambiguous one: "{question.text}"', columns, rows))
+    lead = ranking[0].score - ranking[1].score
+    right = _title(ranking[0]) == question.answer
+    first = "animal" if right else "programming language"
+    judged = "right" if right else "wrong, the query asks for the animal"
+    screen.print(Text(f"{ranking.model} puts the {first} first, by {lead:.2f}: {judged}.", style="dim"))
+
+
+def _as_json(question: Question, ranking: Ranking[Passage]) -> dict[str, Any]:
+    place = _place(question, ranking)
+    return {
+        "question": question.text,
+        "answer": question.answer,
+        "answer_first_stage_rank": place and place[0],
+        "answer_rank": place and place[1],
+        "model": ranking.model,
+        "seconds": dict(ranking.stats.seconds),
+        "hits": [
+            {
+                "rank": hit.rank,
+                "index": hit.index,
+                "title": _title(hit),
+                "score": hit.score,
+                "similarity": hit.document.similarity,
+            }
+            for hit in ranking
+        ],
+    }

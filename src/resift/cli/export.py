@@ -1,0 +1,36 @@
+"""`resift export`: a cross-encoder into a folder that runs without torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resift.cli._options import Json
+from resift.cli._output import json_document, note
+from resift.errors import UnknownModelError
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A folder or a Hugging Face id.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where the exported model goes.", show_default=False)],
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: a quarter of the size.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export a cross-encoder to ONNX, for use as --model FOLDER. Needs the extra `export` and torch."""
+    from resift.load import HUB_ID
+
+    if not Path(model).is_dir() and not HUB_ID.fullmatch(model):
+        raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
+    from resift.export.pair import export_model  # only now: it brings torch
+
+    if not as_json:
+        note(f"exporting {model} takes a minute or so")
+    manifest = export_model(model, folder, int8=int8)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if as_json:
+        json_document({"folder": str(folder), "bytes": size, "manifest": asdict(manifest)})
+    else:
+        typer.echo(f"{folder}: {manifest.name}, {size / 1e6:.1f} MB, {manifest.precision}")

@@ -1,0 +1,130 @@
+"""`resift search`: two stages over an indexed collection."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from resift.cli._models import no_truncation_warning, reranker, tell_truncation
+from resift.cli._options import COLLECTION, DB, Collection, Db, Json, Long, MinRelevance, Model
+from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
+from resift.errors import InputError
+
+if TYPE_CHECKING:
+    from resift.ranking import Ranking
+    from resift.search import Passage
+
+
+def search(
+    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
+    collection: Collection = COLLECTION,
+    db: Db = DB,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many results.")] = 5,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, help="How many passages are reranked.")] = 50,
+    min_relevance: MinRelevance = None,
+    model: Model = None,
+    long_documents: Long = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show each result's first-stage rank and score beside the final ones.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search what `resift index` has indexed: a fast first stage, then the reranker."""
+    from resift.chroma import ChromaFirstStage
+    from resift.cli import _database
+    from resift.search import TwoStageSearch
+
+    stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
+    two_stages = TwoStageSearch(stage, reranker(model, long_documents), candidates=candidates)
+    with no_truncation_warning():
+        ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
+    if as_json:
+        json_document({"collection": collection, **ranking.to_dict(document=_document)})
+    elif compare:
+        _show_comparison(ranking)
+    else:
+        _show(ranking)
+    tell_truncation(ranking.stats, long_documents)
+
+
+def _filter(conditions: list[str]) -> dict[str, Any] | None:
+    """Chroma's `where` for KEY=VALUE conditions, all of which must hold.
+
+    >>> _filter(["path=docs/a.md"])
+    {'path': 'docs/a.md'}
+    >>> _filter(["year=1867"])  # stored as a number or as a text: who asks can't know
+    {'$or': [{'year': '1867'}, {'year': 1867}]}
+    """
+    found = [_condition(condition) for condition in conditions]
+    return {"$and": found} if len(found) > 1 else found[0] if found else None
+
+
+def _condition(condition: str) -> dict[str, Any]:
+    key, equals, value = condition.partition("=")
+    if not key or not equals:
+        raise InputError(f"--where takes KEY=VALUE, not {condition!r}")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = value
+    if isinstance(parsed, str) or not isinstance(parsed, bool | int | float):
+        return {key: value}
+    return {"$or": [{key: value}, {key: parsed}]}
+
+
+def _document(passage: Passage) -> dict[str, Any]:
+    return {"id": passage.id, "similarity": passage.similarity, "metadata": dict(passage.metadata)}
+
+
+def _show(ranking: Ranking[Passage]) -> None:
+    screen = console()
+    for hit in ranking:
+        place, text = _place_and_body(hit.document)
+        relevance = "" if hit.relevance is None else f"  relevance {number(hit.relevance)}"
+        head = (
+            Text(f"{hit.rank}. ").append(place, style="bold").append(f"  score {number(hit.score)}{relevance}", "dim")
+        )
+        screen.print(head)
+        screen.print(Text(snippet(text, 2 * (screen.width - 4))), width=screen.width)
+    _show_end(ranking)
+
+
+def _show_comparison(ranking: Ranking[Passage]) -> None:
+    screen = console()
+    rows = []
+    for hit in ranking:
+        place, text = _place_and_body(hit.document)
+        cells = (str(hit.rank), str(hit.index + 1), movement(hit.index, hit.rank))
+        scores = (number(hit.score), number(hit.document.similarity))
+        rows.append((*cells, *scores, Text(place, "bold").append(f"  {snippet(text, screen.width)}", "not bold")))
+    screen.print(table("", (">rank", ">was", ">moved", ">score", ">similarity", "passage"), rows))
+    _show_end(ranking)
+
+
+def _show_end(ranking: Ranking[Passage]) -> None:
+    spent, stats = ranking.stats.seconds, ranking.stats
+    first = spent.get("first_stage", 0.0)
+    empty = "" if ranking.hits else "no result. "
+    line = (
+        f"{empty}{stats.documents} candidates in {seconds(first)}, "
+        f"reranked by {ranking.model} in {seconds(spent.get('total', 0.0) - first)}"
+    )
+    console().print(Text(line, style="dim"))
+
+
+def _place_and_body(passage: Passage) -> tuple[str, str]:
+    """Where a passage stands, in one line, and its text without that."""
+    from resift.documents.passages import body
+
+    metadata = passage.metadata
+    title, section = str(metadata.get("title", "")), str(metadata.get("section", ""))
+    page = f"page {metadata['page']}" if "page" in metadata else ""
+    place = " · ".join(part for part in (str(metadata.get("path", passage.id)), section or title, page) if part)
+    return place, body(passage.text, title, section)

@@ -1,0 +1,112 @@
+"""Everything that is written runs: the code blocks of README and docs, with their printed output, and doctests.
+
+Per page, ```python blocks share one namespace and an empty folder; a ```text block after a block is its output.
+In ```console blocks, lines that start with `$ resift` run in the same folder, which holds a copy of docs/, and what
+follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import importlib
+import inspect
+import io
+import pkgutil
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import resift
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")],
+    key=lambda page: page.relative_to(ROOT),
+)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALLOWED = {"python", "text", "console", "toml", "json", "mermaid"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_runs_and_prints_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "page"}
+    printed = ""
+    for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+        assert language in ALLOWED, f"{page.name}: a ```{language} block is never run; use one of {sorted(ALLOWED)}"
+        if language == "python":
+            printed = _run_python(code, namespace, page)
+        elif language == "console":
+            for command, expected in _commands(code):
+                _same(_run_command(command), expected, f"{page.name}: $ {command}")
+        elif language == "text":
+            _same(printed, code, f"{page.name}: output of the block before")
+
+
+def _run_python(code: str, namespace: dict[str, object], page: Path) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        # As a notebook does: a block may `await`.
+        compiled = compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(compiled, namespace)
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+    return out.getvalue()
+
+
+def _commands(code: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        if command.startswith("resift"):
+            yield command, expected
+
+
+def _run_command(command: str) -> str:
+    arguments = shlex.split(command, comments=True)[1:]
+    run = subprocess.run(
+        [sys.executable, "-m", "resift", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0 or run.stderr, command
+    return run.stdout if run.returncode == 0 else run.stderr
+
+
+def _same(found: str, expected: str, where: str) -> None:
+    if not expected.strip():
+        return
+    pattern = re.escape(_tidy(expected)).replace(re.escape("..."), ".*")
+    assert re.fullmatch(pattern, _tidy(found), re.DOTALL), f"{where}\n--- expected\n{expected}\n--- found\n{found}"
+
+
+def _tidy(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _modules() -> list[str]:
+    return sorted(
+        module.name
+        for module in pkgutil.walk_packages(resift.__path__, "resift.")
+        if not module.name.endswith("__main__")
+    )
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_doctests(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.failed == 0
+
+
+def test_doctests_are_found_at_all() -> None:
+    found = sum(
+        doctest.testmod(importlib.import_module(module)).attempted for module in ("resift.reranker", "resift.scorer")
+    )
+    assert found >= 3

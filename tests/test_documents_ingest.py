@@ -1,0 +1,245 @@
+"""Running it again adds nothing, an edit replaces, a killed run is completed: over real Chroma."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import pytest
+
+from resift import InputError
+from resift.chroma import ChromaFirstStage, StaticEmbedding
+from resift.documents import Report, ingest
+
+Index = Callable[..., Report]
+
+
+def files(folder: Path, count: int = 6) -> Path:
+    for number in range(count):
+        text = f"# Page {number}\n\n" + "\n\n".join(
+            f"Part {part} of page {number}. " + "It says the same as ever. " * 25 for part in range(5)
+        )
+        (folder / f"page{number}.md").write_text(text)
+    return folder
+
+
+def stored(collection: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    got = collection.get(include=["documents", "metadatas"])
+    return {id: (text, meta) for id, text, meta in zip(got["ids"], got["documents"], got["metadatas"], strict=True)}
+
+
+@pytest.fixture
+def collection(request: pytest.FixtureRequest) -> Any:
+    name = f"t-{abs(hash(request.node.nodeid))}"
+    return chromadb.EphemeralClient().get_or_create_collection(name, embedding_function=StaticEmbedding())
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    return files(folder)
+
+
+class Failing:
+    """A collection whose n-th write fails, as a full disk would."""
+
+    def __init__(self, collection: Any, at: int) -> None:
+        self.collection = collection
+        self.left = at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collection, name)
+
+    def upsert(self, **arguments: Any) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError("disk full")
+        self.collection.upsert(**arguments)
+
+
+def test_a_second_run_adds_nothing(collection: Any, docs: Path) -> None:
+    first = ingest(collection, [docs], base=docs.parent)
+    before = stored(collection)
+    assert (first.new, first.added) == (6, len(before))
+    second = ingest(collection, [docs], base=docs.parent)
+    assert (second.new, second.unchanged, second.added, second.removed) == (0, 6, 0, 0)
+    assert stored(collection) == before
+
+
+def test_what_is_stored(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    text = (docs / "page3.md").read_text()
+    mine = [(body, meta) for body, meta in stored(collection).values() if meta["path"] == "docs/page3.md"]
+    assert sorted(meta["position"] for _, meta in mine) == list(range(len(mine)))
+    for body, meta in mine:
+        assert meta["title"] == "Page 3"
+        assert meta["passages"] == len(mine)
+        assert body == "Page 3\n\n" + text[meta["start"] : meta["end"]]
+    assert ChromaFirstStage(collection).retrieve("part 4 of page 3", 1)[0].metadata["path"].startswith("docs/page")
+
+
+def test_an_edited_file_is_replaced(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    others = {id: one for id, one in stored(collection).items() if one[1]["path"] != "docs/page2.md"}
+    (docs / "page2.md").write_text("# Page 2\n\nQuite another text.")
+    report = ingest(collection, [docs], base=docs.parent)
+    assert (report.changed, report.unchanged, report.added) == (1, 5, 1)
+    assert report.removed > 1
+    after = stored(collection)
+    mine = [one for one in after.values() if one[1]["path"] == "docs/page2.md"]
+    assert [text for text, _ in mine] == ["Page 2\n\nQuite another text."]
+    assert {id: one for id, one in after.items() if one[1]["path"] != "docs/page2.md"} == others
+
+
+def test_a_file_that_became_empty_is_removed(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    (docs / "page0.md").write_text(" \n")
+    assert ingest(collection, [docs], base=docs.parent).changed == 1
+    assert "docs/page0.md" not in {meta["path"] for _, meta in stored(collection).values()}
+    assert ingest(collection, [docs], base=docs.parent).empty == 1
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_a_run_that_fails_is_completed_by_the_next(collection: Any, docs: Path, at: int) -> None:
+    with pytest.raises(OSError, match="disk full"):
+        ingest(Failing(collection, at), [docs], base=docs.parent, batch=4)  # type: ignore[arg-type]
+    kept = stored(collection)
+    assert len(kept) == 4 * (at - 1)
+    report = ingest(collection, [docs], base=docs.parent, batch=4)
+    after = stored(collection)
+    assert report.added == len(after) - len(kept)
+    assert report.removed == 0
+    assert len({(meta["path"], meta["position"]) for _, meta in after.values()}) == len(after)
+    whole = chromadb.EphemeralClient().get_or_create_collection("whole", embedding_function=StaticEmbedding())
+    ingest(whole, [docs], base=docs.parent)
+    assert after == stored(whole)
+
+
+def test_a_run_that_fails_while_replacing_is_completed_by_the_next(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    for file in docs.iterdir():
+        file.write_text(file.read_text().replace("the same", "something else"))
+    with pytest.raises(OSError, match="disk full"):
+        ingest(Failing(collection, 3), [docs], base=docs.parent, batch=4)  # type: ignore[arg-type]
+    report = ingest(collection, [docs], base=docs.parent)
+    assert report.resumed == 1
+    after = stored(collection)
+    assert all("the same" not in text for text, _ in after.values())
+    assert len({(meta["path"], meta["position"]) for _, meta in after.values()}) == len(after)
+    assert all(
+        meta["passages"] == sum(other["path"] == meta["path"] for _, other in after.values())
+        for _, meta in after.values()
+    )
+
+
+def test_a_killed_process_is_completed_by_the_next(tmp_path: Path, docs: Path) -> None:
+    killed = f"""
+import os, signal, sys
+import chromadb
+from chromadb import Collection
+write, left = Collection.upsert, [3]
+def upsert(self, *args, **kwargs):
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, *args, **kwargs)
+Collection.upsert = upsert
+from resift.documents import ingest as module
+from resift.cli import _database
+from pathlib import Path
+collection = _database.create(Path({str(tmp_path / "db")!r}), "documents")
+module(collection, [{str(docs)!r}], base={str(tmp_path)!r}, batch=4)
+"""
+    died = subprocess.run([sys.executable, "-c", killed], timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    command = [sys.executable, "-m", "resift", "index", str(docs), "--db", str(tmp_path / "db")]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    count = f"""
+from pathlib import Path
+from resift.cli import _database
+got = _database.existing(Path({str(tmp_path / "db")!r}), "documents").get(include=["metadatas"])["metadatas"]
+places = {{(one["path"], one["position"]) for one in got}}
+assert len(places) == len(got), "duplicates"
+assert all(one["passages"] == sum(other["path"] == one["path"] for other in got) for one in got), "incomplete"
+assert len({{path for path, _ in places}}) == 6
+"""
+    subprocess.run([sys.executable, "-c", count], check=True, timeout=120)
+
+
+def test_prune_removes_what_is_gone_from_the_given_folders_only(collection: Any, docs: Path) -> None:
+    other = docs.parent / "other"
+    other.mkdir()
+    files(other, 2)
+    ingest(collection, [docs, other], base=docs.parent)
+    collection.add(ids=["foreign"], documents=["not ours"], metadatas=[{"path": "docs/page1.md"}])
+    (docs / "page1.md").unlink()
+    (other / "page1.md").unlink()
+    assert ingest(collection, [docs], base=docs.parent).pruned == 0
+    report = ingest(collection, [docs], base=docs.parent, prune=True)
+    assert report.pruned == 1
+    assert report.removed > 1
+    paths = {meta["path"] for _, meta in stored(collection).values()}
+    assert "other/page1.md" in paths
+    assert "docs/page1.md" not in {meta["path"] for _, meta in stored(collection).values() if "position" in meta}
+
+
+def test_folders_may_overlap_and_share_names(collection: Any, docs: Path) -> None:
+    (docs / "sub").mkdir()
+    files(docs / "sub", 2)
+    ingest(collection, [docs / "sub"], base=docs.parent)
+    ingest(collection, [docs], base=docs.parent)
+    report = ingest(collection, [docs / "sub", docs, docs / "page1.md"], base=docs.parent)
+    assert (report.unchanged, report.added) == (8, 0)
+    paths = {meta["path"] for _, meta in stored(collection).values()}
+    assert {"docs/page1.md", "docs/sub/page1.md"} < paths
+    assert len(paths) == 8
+
+
+def test_a_file_outside_the_base_has_its_whole_path(collection: Any, docs: Path, tmp_path: Path) -> None:
+    base = tmp_path / "elsewhere"
+    base.mkdir()
+    ingest(collection, [docs], base=base)
+    assert (docs / "page1.md").resolve().as_posix() in {meta["path"] for _, meta in stored(collection).values()}
+
+
+def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    (docs / "page0.md").write_bytes(b"ok\n\xff")
+    (docs / "bad.jsonl").write_text("{")
+    (docs / "new.txt").write_text("new")
+    report = ingest(collection, [docs], base=docs.parent, prune=True)
+    assert report.new == 1
+    assert [line.split(": ")[0] for line in report.failures] == ["docs/bad.jsonl:1", "docs/page0.md:2"]
+    assert "docs/page0.md" in {meta["path"] for _, meta in stored(collection).values()}, "what was stored of it stays"
+
+
+def test_progress_and_batches(collection: Any, docs: Path) -> None:
+    told: list[tuple[int, int, int]] = []
+    report = ingest(collection, [docs], base=docs.parent, batch=3, progress=lambda *now: told.append(now))
+    assert [done for done, _, _ in told] == list(range(7))
+    assert told[-1] == (6, 6, report.added)
+    assert report.passages_per_second > 0
+
+
+def test_records_of_a_jsonl_file_are_one_file(collection: Any, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text("\n".join(f'{{"id": {number}, "text": "Record {number}.", "even": true}}' for number in range(5)))
+    assert ingest(collection, [file], base=tmp_path).added == 5
+    assert {meta["id"] for _, meta in stored(collection).values()} == set(range(5))
+    file.write_text(file.read_text() + '\n{"id": 5, "text": "One more."}')
+    report = ingest(collection, [file], base=tmp_path)
+    assert (report.changed, report.added, report.removed) == (1, 6, 5)
+
+
+def test_refusals(collection: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ingest(collection, [tmp_path / "nothing"])
+    (tmp_path / "a.zip").write_bytes(b"")
+    with pytest.raises(InputError, match=r"can't read \.zip"):
+        ingest(collection, [tmp_path / "a.zip"])

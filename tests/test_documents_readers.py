@@ -1,0 +1,270 @@
+"""Each kind of file, read as a person would read it; and files that can't be read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from resift import InputError
+from resift.documents import read
+from resift.documents.content import Document
+from resift.documents.files import find
+from resift.documents.readers import READERS
+
+
+def sections(document: Document) -> list[tuple[tuple[str, ...], str]]:
+    return [(section.headings, section.text.strip()) for section in document.sections]
+
+
+def one(data: str | bytes, name: str) -> Document:
+    (document,) = read(data.encode() if isinstance(data, str) else data, name)
+    return document
+
+
+def pdf(*pages: str, title: str = "") -> bytes:
+    """A small real PDF, one line of text per page."""
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>"]
+    kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
+    objects.append(f"<< /Type /Pages /Count {len(pages)} /Kids [{kids}] >>".encode())
+    objects.append(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    for number, page in enumerate(pages):
+        lines = "".join(f"({line}) Tj T* " for line in page.split("\n"))
+        stream = zlib.compress(f"BT /F1 12 Tf 14 TL 72 720 Td {lines}ET".encode())
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * number} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
+        )
+        head = f"<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode()
+        objects.append(head + stream + b"\nendstream")
+    objects.append(f"<< /Title ({title}) >>".encode())
+    out, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>\n"
+    return (
+        out + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}startxref\n{len(out)}\n%%EOF".encode()
+    )
+
+
+def test_text() -> None:
+    document = one(b"\xef\xbb\xbfOne.\r\n\r\nTwo: \xc3\xa9.", "docs/house_rules-2024.txt")
+    assert document.title == "house rules 2024"
+    assert sections(document) == [((), "One.\n\nTwo: é.")]
+
+
+def test_markdown() -> None:
+    text = """---
+title: "Ignored: no"
+---
+Before.
+
+# The *guide*
+
+Intro.
+
+## Install [here](http://x) {#install}
+
+```sh
+# not a heading
+pip install it
+```
+
+### On `Windows` ##
+
+Windows text.
+
+Setext
+------
+
+> quoted
+---
+
+#not-a-heading
+"""
+    document = one(text, "guide.md")
+    assert document.title == "Ignored: no"
+    assert sections(document) == [
+        ((), "Before."),
+        (("The *guide*",), "Intro."),
+        (("The *guide*", "Install here"), "```sh\n# not a heading\npip install it\n```"),
+        (("The *guide*", "Install here", "On Windows"), "Windows text."),
+        (("The *guide*", "Setext"), "> quoted\n---\n\n#not-a-heading"),
+    ]
+    for section in document.sections:
+        assert section.start is not None
+        assert text[section.start :].startswith(section.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("# Guide\n## A\n## B", "Guide"), ("# One\n# Two", "the file"), ("words", "the file"), ("## A\n# B", "the file")],
+)
+def test_the_title_is_that_of_the_only_top_heading(text: str, title: str) -> None:
+    assert one(text, "the_file.md").title == title
+
+
+def test_rst() -> None:
+    text = """=====
+Guide
+=====
+
+Intro.
+
+Install
+-------
+
+.. code:: sh
+
+   pip install it
+
+Windows
+~~~~~~~
+
+====  ====
+A     B
+====  ====
+1     2
+====  ====
+
+Use
+---
+Text.
+"""
+    document = one(text, "guide.rst")
+    assert document.title == "Guide"
+    assert [(headings, body[:19]) for headings, body in sections(document)] == [
+        (("Guide",), "Intro."),
+        (("Guide", "Install"), ".. code:: sh\n\n   pi"),
+        (("Guide", "Install", "Windows"), "====  ====\nA     B\n"),
+        (("Guide", "Use"), "Text."),
+    ]
+
+
+def test_html() -> None:
+    text = """<!doctype html><html><head><title>Guide – Site</title><style>p {}</style></head><body>
+<nav>Menu</nav><h1>The <em>guide</em></h1><p>Hello   <b>bold</b>
+world.<br>Next line.</p><!-- no --><ul><li><p>one</p></li><li>two</li></ul>
+<h2>Code</h2><pre><code>a = 1
+
+  b = 2</code></pre><table><tr><th>k</th><th>v</th></tr><tr><td>1</td><td>2</td></tr></table>
+<script>bad()</script><footer>Imprint</footer></body></html>"""
+    document = one(text, "a.html")
+    assert document.title == "The guide"
+    assert sections(document) == [
+        (("The guide",), "Hello bold world.\nNext line.\n\n- one\n\n- two"),
+        (("The guide", "Code"), "```\na = 1\n\n  b = 2\n```\n\nk | v\n1 | 2"),
+    ]
+
+
+def test_html_reads_the_main_part_the_declared_encoding_and_any_depth() -> None:
+    assert sections(one("<div>menu</div><main><p>text</p></main>", "a.htm")) == [((), "text")]
+    declared = '<meta charset="iso-8859-1"><p>caf\xe9</p>'.encode("iso-8859-1")
+    assert sections(one(declared, "a.html")) == [((), "café")]
+    assert sections(one("<div>" * 5000 + "deep", "a.html")) == [((), "deep")]
+    assert sections(one('<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><p>x</p></html>', "a.html"))
+
+
+def test_pdf() -> None:
+    document = one(pdf("The first page ends with a hyphen-\nated word.", "", "Third page.", title="A report"), "a.pdf")
+    assert document.title == "A report"
+    assert sections(document) == [((), "The first page ends with a hyphenated word."), ((), "Third page.")]
+    assert [section.page for section in document.sections] == [1, 3]
+
+
+def test_jsonl() -> None:
+    lines = [
+        '{"_id": "d1", "title": "Bonds", "text": "Interest is taxed.", "year": 2024, "tags": ["a"], "open": true}',
+        "",
+        '{"id": 2, "content": "No title.", "long": 123456789012345678901234567890}',
+        '{"body": "b"}',
+        '{"contents": "\\u00e9"}',
+    ]
+    found = read("\n".join(lines).encode(), "a.jsonl")
+    assert [(document.title, document.sections[0].text) for document in found] == [
+        ("Bonds", "Interest is taxed."),
+        ("", "No title."),
+        ("", "b"),
+        ("", "é"),
+    ]
+    assert found[0].metadata == {"id": "d1", "year": 2024, "open": True}
+    assert found[1].metadata == {"id": 2, "long": "123456789012345678901234567890"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.txt", b"fine\n\xff\xfe", r"^a\.txt:2: not UTF-8 \(byte 0xff\)"),
+        ("a.md", b"caf\xe9", r"^a\.md:1: not UTF-8"),
+        ("a.html", b"\n\ncaf\xe9", r"^a\.html:3: not UTF-8"),
+        ("a.html", b'<meta charset="klingon">', r"a\.html: declares the encoding 'klingon'"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": ', r"^a\.jsonl:2: not valid JSON"),
+        ("a.jsonl", b'{"text": "x", "n": NaN}', r"^a\.jsonl:1: not valid JSON: NaN"),
+        ("a.jsonl", b'{"text": "\\ud800"}', r"^a\.jsonl:1: not valid JSON: .*surrogates"),
+        ("a.jsonl", b'["text"]', r"^a\.jsonl:1: a record is a JSON object, this is a list"),
+        ("a.jsonl", b'\n{"txt": "x"}', r"^a\.jsonl:2: no text; .*text, content, body, contents"),
+        ("a.jsonl", b'{"text": null}', r"^a\.jsonl:1: 'text' is null, not a text"),
+        ("a.pdf", b"no pdf", r"^a\.pdf: not a readable PDF"),
+        ("a.pdf", pdf("x")[:200], r"^a\.pdf: not a readable PDF"),
+        ("a.exe", b"", r"^a\.exe: can't read \.exe; can read .*\.md"),
+    ],
+)
+def test_what_cannot_be_read_is_named(name: str, data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(data, name)
+
+
+def test_a_pdf_with_a_password_says_so() -> None:
+    from io import BytesIO
+
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf("secret"))))
+    writer.encrypt("key", algorithm="RC4-128")
+    written = BytesIO()
+    writer.write(written)
+    with pytest.raises(InputError, match=r"^a\.pdf: needs a password"):
+        read(written.getvalue(), "a.pdf")
+
+
+@pytest.mark.parametrize(("suffix", "library"), [(".html", "bs4"), (".pdf", "pypdf")])
+def test_a_missing_library_names_its_extra(suffix: str, library: str) -> None:
+    check = f"""
+import sys
+sys.modules[{library!r}] = None
+from resift import MissingExtraError
+from resift.documents import read
+try:
+    read(b"", "a{suffix}")
+except MissingExtraError as error:
+    assert "pip install 'resift[documents]'" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def test_finding_files(tmp_path: Path) -> None:
+    for name in ("b.md", "a.TXT", "sub/c.rst", ".hidden.md", ".git/d.md", "e.png", "Makefile"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "linked.md").symlink_to(tmp_path / "b.md")
+    found = find([tmp_path, tmp_path / "sub", tmp_path / "b.md"])
+    assert [file.name for file in found.files] == ["a.TXT", "b.md", "c.rst"]
+    assert found.skipped == {".png": 1, "no suffix": 1}
+    with pytest.raises(FileNotFoundError):
+        find([tmp_path / "nothing"])
+    with pytest.raises(InputError, match=r"e\.png: can't read \.png"):
+        find([tmp_path / "e.png"])
+
+
+def test_every_reader_exists() -> None:
+    for suffix in READERS:
+        if suffix != ".pdf":
+            assert isinstance(read(b"", f"a{suffix}"), list)
