@@ -1,4 +1,4 @@
-"""Every test runs offline: sockets reach this machine alone, and the hub is switched off before anything is imported."""
+"""Every test runs offline: sockets reach this machine alone, and the hub is off before anything is imported."""
 
 from __future__ import annotations
 

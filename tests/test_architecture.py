@@ -20,7 +20,7 @@ ORDER = [
     "ranking",
     "models",
     "load",
-    "_worker",
+    "concurrency",
     "reranker",
     "static",
     "search",

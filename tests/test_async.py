@@ -82,7 +82,7 @@ async def test_too_many_waiting_calls_are_refused_at_once() -> None:
     reranker = Reranker(Slow(), max_pending=2)  # type: ignore[arg-type]
     waiting = [asyncio.create_task(reranker.arank("q", DOCUMENTS)) for _ in range(2)]
     await asyncio.sleep(0.01)
-    with pytest.raises(OverloadedError, match="2 calls are waiting.*max_pending=2"):
+    with pytest.raises(OverloadedError, match=r"2 calls are waiting.*max_pending=2"):
         await reranker.arank("q", DOCUMENTS)
     assert len(await asyncio.gather(*waiting)) == 2
     assert len(await reranker.arank("q", DOCUMENTS)) == 3, "room again"

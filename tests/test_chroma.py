@@ -20,7 +20,8 @@ from resift.chroma import ChromaFirstStage, StaticEmbedding
 from resift.demo import fables
 from resift.testing import OverlapScorer
 
-QUESTION = "which animal lost a race because it took a nap?"
+QUESTION = "which animal could not reach the grapes?"
+ANSWER = "the-fox-and-the-grapes"
 
 
 def filled(client: Any, name: str = "fables", **options: Any) -> chromadb.Collection:
@@ -45,7 +46,7 @@ def client() -> Iterator[Any]:
 def test_two_stages_over_a_collection(client: Any, bundled: Reranker) -> None:
     search = TwoStageSearch(ChromaFirstStage(filled(client)), bundled)
     hit = search.search(QUESTION, top_k=1)[0]
-    assert hit.document.id == "the-hare-and-the-tortoise"
+    assert hit.document.id == ANSWER
     assert hit.document.metadata["length"] == len(hit.document.text)
     (many,) = search.search_many([QUESTION], top_k=1)
     assert many[0] == hit
@@ -65,7 +66,9 @@ def test_filters_pass_through(client: Any) -> None:
 
 @pytest.mark.parametrize("space", ["cosine", "ip", "l2"])
 def test_similarity_is_right_in_every_space(client: Any, space: str) -> None:
-    collection = client.create_collection(space, configuration={"hnsw": {"space": space}}, embedding_function=None)
+    collection = client.create_collection(
+        f"space-{space}", configuration={"hnsw": {"space": space}}, embedding_function=None
+    )
     vectors = {"same": [0.6, 0.8], "near": [0.0, 1.0], "far": [-0.6, -0.8]}
     collection.add(ids=list(vectors), embeddings=list(vectors.values()), documents=list(vectors))
     query = np.array([0.6, 0.8])
@@ -73,7 +76,7 @@ def test_similarity_is_right_in_every_space(client: Any, space: str) -> None:
     class Fixed:
         """The stage embeds by the collection's function; this one knows a single query."""
 
-        name, configuration = collection.name, collection.configuration
+        name, configuration_json = collection.name, collection.configuration_json
 
         def query(self, query_texts: list[str], **options: Any) -> Any:
             return collection.query(query_embeddings=[query.tolist()], **options)
@@ -106,10 +109,10 @@ def test_a_persistent_collection_rebuilds_its_embedding_function(tmp_path: Path)
     reopened = """
 import sys, chromadb, resift.chroma
 collection = chromadb.PersistentClient(sys.argv[1]).get_collection("fables")
-print(resift.chroma.ChromaFirstStage(collection).retrieve("a hare raced a tortoise", 1)[0].id)
+print(resift.chroma.ChromaFirstStage(collection).retrieve("a fox and grapes", 1)[0].id)
 """
     run = subprocess.run([sys.executable, "-c", reopened, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert run.stdout.strip() == "the-hare-and-the-tortoise", run.stderr
+    assert run.stdout.strip() == ANSWER, run.stderr
 
 
 def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
@@ -121,7 +124,7 @@ def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         search = TwoStageSearch(ChromaFirstStage(filled(_connect(port))), bundled, candidates=10)
-        assert search.search(QUESTION, top_k=1)[0].document.id == "the-hare-and-the-tortoise"
+        assert search.search(QUESTION, top_k=1)[0].document.id == ANSWER
     finally:
         server.terminate()
         server.wait(20)

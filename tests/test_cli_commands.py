@@ -23,7 +23,7 @@ PAGES = {
     "install.md": "# Install\n\nRun pip install resift. Nothing is downloaded later.",
     "animals/pandas.txt": "Giant pandas eat bamboo nearly all day long.",
     "animals/foxes.html": "<h1>Foxes</h1><p>Red foxes hunt mice at night.</p>",
-    "tax.jsonl": '{"id": "t1", "title": "Bonds", "text": "Bond interest is taxed as income.", "year": 2024}',
+    "tax.jsonl": '{"id": "t1", "title": "Bonds", "text": "Bond interest is taxed.", "year": 2024, "edition": "3"}',
     "logo.png": "",
 }
 
@@ -98,7 +98,7 @@ def test_compare_shows_where_each_came_from(here: Path) -> None:
 
 def test_where_filters_and_finds_numbers_and_texts(here: Path) -> None:
     run("index", "docs")
-    for condition in ("year=2024", "id=t1", "title=Bonds", "path=docs/tax.jsonl"):
+    for condition in ("year=2024", "edition=3", "id=t1", "title=Bonds", "path=docs/tax.jsonl"):
         assert [
             hit["document"]["metadata"]["path"] for hit in as_json("search", "x", "--where", condition)["hits"]
         ] == ["docs/tax.jsonl"], condition
@@ -155,6 +155,8 @@ def test_rerank_of_nothing_is_nothing(here: Path) -> None:
 def test_markup_in_texts_is_shown_as_it_is(here: Path) -> None:
     out = run("rerank", "colours", "-", stdin="[red]not markup[/red] :smile:\n").stdout
     assert "[red]not markup[/red] :smile:" in out
+    (here / "docs" / "odd.[bold]").write_text("")
+    assert "1 .[bold]" in run("index", "docs").stdout
 
 
 def test_a_long_text_is_shortened_and_no_number_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +200,7 @@ def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> No
         assert f"{question['hits'][0]['score']:.2f}" in out
     before = sum(question["answer_first_stage_rank"] == 1 for question in found["questions"])
     after = sum(question["answer_rank"] == 1 for question in found["questions"])
-    assert f"first {before} times of {len(QUESTIONS)} in the first stage, {after} times after reranking" in out
+    assert f"first in {before} of {len(QUESTIONS)} cases after the first stage, in {after} after reranking" in out
     right = found["ambiguous"]["answer_rank"] == 1
     assert (": right." in out, ": wrong, " in out) == (right, not right)
     assert "resift index docs/" in out

@@ -33,10 +33,15 @@ def stored(collection: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     return {id: (text, meta) for id, text, meta in zip(got["ids"], got["documents"], got["metadatas"], strict=True)}
 
 
+def create(name: str) -> Any:
+    client: Any = chromadb.EphemeralClient()  # untyped: chromadb's own embedding functions fail its annotation too
+    return client.get_or_create_collection(name, embedding_function=StaticEmbedding())
+
+
 @pytest.fixture
 def collection(request: pytest.FixtureRequest) -> Any:
     name = f"t-{abs(hash(request.node.nodeid))}"
-    return chromadb.EphemeralClient().get_or_create_collection(name, embedding_function=StaticEmbedding())
+    return create(name)
 
 
 @pytest.fixture
@@ -116,7 +121,7 @@ def test_a_run_that_fails_is_completed_by_the_next(collection: Any, docs: Path, 
     assert report.added == len(after) - len(kept)
     assert report.removed == 0
     assert len({(meta["path"], meta["position"]) for _, meta in after.values()}) == len(after)
-    whole = chromadb.EphemeralClient().get_or_create_collection("whole", embedding_function=StaticEmbedding())
+    whole = create(f"whole-{at}")
     ingest(whole, [docs], base=docs.parent)
     assert after == stored(whole)
 

@@ -146,6 +146,14 @@ Text.
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Some words\n--\nrest", "A paragraph\nof two lines\n------------\n", "  Indented\n----------\n", "====\n----\n"],
+)
+def test_lines_that_are_no_rst_headings(text: str) -> None:
+    assert sections(one(text, "a.rst")) == [((), text.strip())]
+
+
 def test_html() -> None:
     text = """<!doctype html><html><head><title>Guide – Site</title><style>p {}</style></head><body>
 <nav>Menu</nav><h1>The <em>guide</em></h1><p>Hello   <b>bold</b>
@@ -253,7 +261,11 @@ def test_finding_files(tmp_path: Path) -> None:
     for name in ("b.md", "a.TXT", "sub/c.rst", ".hidden.md", ".git/d.md", "e.png", "Makefile"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
+    outside = tmp_path.with_name("outside")
+    outside.mkdir()
+    (outside / "o.md").write_text("x")
     (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "sub" / "out").symlink_to(outside)
     (tmp_path / "linked.md").symlink_to(tmp_path / "b.md")
     found = find([tmp_path, tmp_path / "sub", tmp_path / "b.md"])
     assert [file.name for file in found.files] == ["a.TXT", "b.md", "c.rst"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.documents.content import Document, Section
+from resift.documents.content import Document, Scalar, Section
 from resift.documents.passages import OWN, body, passages
 from resift.documents.split import OVERLAP, SIZE, Span, blocks, context, split
 
@@ -80,6 +80,14 @@ def test_a_long_paragraph_is_cut_after_sentences_and_overlaps_a_little() -> None
     assert all(0 < one.end - two.start <= OVERLAP for one, two in pairwise(spans))
 
 
+def test_an_abbreviation_ends_no_sentence() -> None:
+    text = "Alpha beta gamma etc.  delta epsilon zeta eta theta iota kappa"
+    assert [text[span.start : span.end] for span in split(text, 40, 0)] == [
+        "Alpha beta gamma etc.  delta",
+        "epsilon zeta eta theta iota kappa",
+    ]
+
+
 def test_parts_are_about_equal() -> None:
     text = " ".join(f"Sentence number {number} says what it says." for number in range(24))  # a little over SIZE
     lengths = [span.end - span.start for span in split(text)]
@@ -115,13 +123,19 @@ def test_passages_stand_alone_within_the_size() -> None:
     assert [passage.id for passage in passages([document], "docs/guide.md", "other")] == [one.id for one in found]
 
 
+@pytest.mark.parametrize("words", range(170, 190))
+def test_the_size_holds_for_the_passage_with_its_headings(words: int) -> None:
+    document = Document("Guide", (Section("word " * words, ("Install on Windows", "With an installer")),))
+    assert all(len(passage.text) <= SIZE for passage in passages([document], "a", "h"))
+
+
 def test_a_heading_with_nothing_under_it_is_a_passage_unless_the_next_one_names_it() -> None:
     sections = (Section(" ", ("A",)), Section("\n", ("A", "B")), Section("text", ("C",)))
     assert [passage.text for passage in passages([Document("T", sections)], "a", "h")] == ["T > A > B", "T > C\n\ntext"]
 
 
 def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
-    fields = {"path": "mine", "ok": 1, "#no": 2, "": 3, "chroma:x": 4}
+    fields: dict[str, Scalar] = {"path": "mine", "ok": 1, "#no": 2, "": 3, "chroma:x": 4}
     found = passages([Document("", (Section("text"),), fields)], "real", "h")[0]
     assert found.text == "text"
     assert found.metadata["path"] == "real"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_windows_cover_every_token_and_fit(tokens: int, size: int) -> None:
     assert all(stop - start <= size for start, stop in found)
     assert found[0][0] == 0
     assert found[-1][1] == tokens
-    for (_, stop), (start, _) in zip(found, found[1:], strict=False):
+    for (_, stop), (start, _) in pairwise(found):
         assert start <= stop, "no gap between windows"
         assert stop - start >= size // 4 or stop == tokens, "neighbours overlap by a quarter"
 

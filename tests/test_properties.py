@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +32,7 @@ def test_nothing_is_lost_and_order_is_by_score_then_place(values: list[float]) -
         assert hit.document == documents[hit.index]
         assert hit.score == values[hit.index]
     assert all(
-        (-one.score, one.index) < (-two.score, two.index) for one, two in zip(ranking, ranking[1:], strict=False)
+        (-one.score, one.index) < (-two.score, two.index) for one, two in pairwise(ranking)
     )
 
 

@@ -11,7 +11,7 @@ from resift import InputError, MemoryFirstStage, Passage, Reranker, StaticEmbedd
 from resift.demo import fables
 from resift.testing import OverlapScorer
 
-QUESTION = "which animal lost a race because it took a nap?"
+QUESTION = "which animal could not reach the grapes?"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_hits_carry_both_stages(stage: MemoryFirstStage, bundled: Reranker) -> N
     ranking = TwoStageSearch(stage, bundled).search(QUESTION, top_k=3)
     candidates = stage.retrieve(QUESTION, 50)
     assert len(ranking) == 3
-    assert ranking[0].document.id == "the-hare-and-the-tortoise"
+    assert ranking[0].document.id == "the-fox-and-the-grapes"
     for hit in ranking:
         assert hit.document == candidates[hit.index]
         assert hit.document.similarity is not None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.concurrency import Lazy, Worker
     from resift.errors import (
         InputError,
         MissingExtraError,
@@ -28,6 +29,7 @@ _HOMES = {
     "FirstStage": "search",
     "Hit": "ranking",
     "InputError": "errors",
+    "Lazy": "concurrency",
     "ManyScorer": "scorer",
     "MemoryFirstStage": "search",
     "MissingExtraError": "errors",
@@ -50,6 +52,7 @@ _HOMES = {
     "TwoStageSearch": "search",
     "UnknownModelError": "errors",
     "Usage": "scorer",
+    "Worker": "concurrency",
     "load_scorer": "load",
 }
 
@@ -58,6 +61,7 @@ __all__ = [
     "FirstStage",
     "Hit",
     "InputError",
+    "Lazy",
     "ManyScorer",
     "MemoryFirstStage",
     "MissingExtraError",
@@ -80,6 +84,7 @@ __all__ = [
     "TwoStageSearch",
     "UnknownModelError",
     "Usage",
+    "Worker",
     "load_scorer",
 ]
 

@@ -98,7 +98,8 @@ class ChromaFirstStage:
         ]
 
     def _space(self) -> str:
-        configuration = self.collection.configuration
+        # The JSON, not the parsed form: parsing warns of collections without an embedding function.
+        configuration = self.collection.configuration_json
         index = configuration.get("hnsw") or configuration.get("spann") or {}
         return str(index.get("space") or "l2")
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
-from resift._worker import Worker
+from resift.concurrency import Worker
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.load import ModelOptions, load_scorer
 from resift.ranking import Hit, Ranking, Stats

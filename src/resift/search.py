@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from resift._worker import Worker
+from resift.concurrency import Worker
 from resift.errors import InputError
 from resift.ranking import Ranking
 from resift.reranker import Reranker

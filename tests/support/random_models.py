@@ -23,10 +23,41 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-WORDS = (
-    "panda bamboo tree grass stock fell monday water river unbelievable tokenisation hyperbole the a of in and "
-    "Zürich naïve 東京 день market eats sleeps runs quickly under over beneath 1984 3.14 don't re-rank"
-).split()
+WORDS = [
+    "panda",
+    "bamboo",
+    "tree",
+    "grass",
+    "stock",
+    "fell",
+    "monday",
+    "water",
+    "river",
+    "unbelievable",
+    "tokenisation",
+    "hyperbole",
+    "the",
+    "a",
+    "of",
+    "in",
+    "and",
+    "Zürich",
+    "naïve",
+    "東京",
+    "день",
+    "market",
+    "eats",
+    "sleeps",
+    "runs",
+    "quickly",
+    "under",
+    "over",
+    "beneath",
+    "1984",
+    "3.14",
+    "don't",
+    "re-rank",
+]
 BERT = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536}
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 12}
 SMALL = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}

@@ -15,8 +15,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_resift._documents import noted
-from langchain_resift._threads import off_loop
-from resift import FirstStage, InputError, Passage
+from resift import FirstStage, InputError, Passage, Worker
 
 
 class Source(Protocol):
@@ -98,7 +97,12 @@ class _Passages:
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
         aretrieve = getattr(self.stage, "aretrieve", None)
-        return _unpacked(await (aretrieve(query, k) if aretrieve else off_loop(partial(self.stage.retrieve, query, k))))
+        return _unpacked(
+            await (aretrieve(query, k) if aretrieve else _WORKER.run(partial(self.stage.retrieve, query, k)))
+        )
+
+
+_WORKER = Worker(limit=1024)  # one thread for all: a first stage of its own takes milliseconds
 
 
 def _is_collection(first_stage: Any) -> bool:

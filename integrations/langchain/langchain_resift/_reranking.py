@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr, mode
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
 
 from langchain_resift._documents import report, reranked, scored_text
-from langchain_resift._threads import Lazy
-from resift import InputError, ModelOptions, Reranker
+from resift import InputError, Lazy, ModelOptions, Reranker
 
 EVENT = "resift_rerank"
 
@@ -81,7 +80,7 @@ class Reranking(BaseModel):
         long_documents = {} if self.long_documents is None else {"long_documents": self.long_documents}
         recipe = _Recipe(self.model, self.on_error, {**self.engine_options, **long_documents})
         with _CHOOSING:
-            if self._lazy is None or self._lazy.build != recipe:  # options change with model_copy(update=...)
+            if self._lazy is None or self._lazy.make != recipe:  # options change with model_copy(update=...)
                 self._lazy = Lazy(recipe)
             return self._lazy
 

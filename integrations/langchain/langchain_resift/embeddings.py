@@ -7,8 +7,7 @@ from functools import partial
 
 from langchain_core.embeddings import Embeddings
 
-from langchain_resift._threads import off_loop
-from resift import StaticEmbedder
+from resift import StaticEmbedder, Worker
 
 
 class ResiftEmbeddings(Embeddings):
@@ -19,6 +18,7 @@ class ResiftEmbeddings(Embeddings):
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self._embedder = StaticEmbedder(folder)
+        self._worker = Worker(limit=1024)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One unit vector per text, in their order; a text without a known token gives zeros."""
@@ -31,8 +31,8 @@ class ResiftEmbeddings(Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """`embed_documents` without blocking the event loop."""
-        return await off_loop(partial(self.embed_documents, texts))
+        return await self._worker.run(partial(self.embed_documents, texts))
 
     async def aembed_query(self, text: str) -> list[float]:
         """`embed_query` without blocking the event loop."""
-        return await off_loop(partial(self.embed_query, text))
+        return await self._worker.run(partial(self.embed_query, text))

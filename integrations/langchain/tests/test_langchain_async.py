@@ -11,8 +11,7 @@ from langchain_core.documents import Document
 
 from langchain_resift import ResiftEmbeddings, ResiftRerank, ResiftRetriever
 from langchain_resift import _reranking as reranking
-from langchain_resift._threads import Lazy
-from resift import MemoryFirstStage, ModelFileError, Reranker, Scale
+from resift import MemoryFirstStage, Reranker, Scale
 from resift.testing import OverlapScorer
 
 TOPICS = ["fox", "whale", "bus"]
@@ -77,23 +76,6 @@ def test_threads_share_one_loading(documents: list[Document], monkeypatch: pytes
         thread.join()
     assert len(built) == 1
     assert found == built * 20
-
-
-async def test_a_failed_loading_is_tried_again() -> None:
-    answers: list[Any] = [ModelFileError("damaged"), ModelFileError("still"), "repaired"]
-
-    def build() -> str:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return str(answer)
-
-    lazy = Lazy(build)
-    with pytest.raises(ModelFileError, match="damaged"):
-        lazy.get()
-    with pytest.raises(ModelFileError, match="still"):
-        await lazy.aget()
-    assert lazy.get() == await lazy.aget() == "repaired"
 
 
 async def test_a_scorer_that_can_be_awaited_is(documents: list[Document]) -> None:

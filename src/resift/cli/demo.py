@@ -115,8 +115,8 @@ def _show_tally(answers: list[tuple[Question, Ranking[Passage]]]) -> None:
     screen = console()
     screen.print()
     screen.print(
-        f"The fable marked ✓ answers the question. It comes first {before} times of {len(answers)} in the first stage, "
-        f"{after} times after reranking.\nThe questions were picked by hand: an illustration, no measurement."
+        f"The fable marked ✓ answers the question. It comes first in {before} of {len(answers)} cases after the first "
+        f"stage, in {after} after reranking.\nThe questions were picked by hand: an illustration, no measurement."
     )
 
 

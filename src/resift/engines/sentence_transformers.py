@@ -73,7 +73,7 @@ class SentenceTransformersScorer:
         self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
         if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
             raise InputError(
-                f"{self.name} reads its pairs in a form of its own: long_documents and max_length can't be chosen for it"
+                f"{self.name} reads pairs in a form of its own: long_documents and max_length can't be chosen for it"
             )
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
