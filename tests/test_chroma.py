@@ -18,6 +18,7 @@ import pytest
 from resift import InputError, Reranker, TwoStageSearch
 from resift.chroma import ChromaFirstStage, StaticEmbedding
 from resift.demo import fables
+from resift.manifest import Manifest
 from resift.testing import OverlapScorer
 
 QUESTION = "which animal could not reach the grapes?"
@@ -102,6 +103,13 @@ def test_a_record_without_text_is_a_clear_error(client: Any) -> None:
     collection.add(ids=["7"], embeddings=[[0.1] * StaticEmbedding()(["x"])[0].shape[0]])
     with pytest.raises(InputError, match="record '7' of collection 'bare' has no document"):
         ChromaFirstStage(collection).retrieve("fox", 1)
+
+
+def test_vectors_of_another_version_are_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = filled(client)
+    monkeypatch.setattr(Manifest, "fingerprint", "that of a later release")
+    with pytest.raises(InputError, match="another version of the static bi-encoder"):
+        ChromaFirstStage(collection)
 
 
 def test_a_persistent_collection_rebuilds_its_embedding_function(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from resift.cli import app as module
 from resift.cli.app import app
 from resift.cli.search import _filter
 from resift.errors import InputError
+from resift.manifest import Manifest
 
 
 def fails(*arguments: object, code: int = 1, stdin: str | bytes | None = None) -> str:
@@ -79,11 +80,9 @@ def test_a_collection_with_another_embedding(here: Path) -> None:
 def test_a_collection_of_another_bi_encoder_is_not_searched_at_random(
     indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resift.cli import _database
-
-    monkeypatch.setattr(_database, "_encoder", lambda: "that of a later release")
+    monkeypatch.setattr(Manifest, "fingerprint", "that of a later release")
     for command in (["search", "x"], ["index", "a.txt"]):
-        assert "was indexed with another version of the bundled bi-encoder: index into a new one" in fails(*command)
+        assert "was indexed with another version of the static bi-encoder" in fails(*command)
 
 
 def test_a_database_that_is_none(here: Path) -> None:

@@ -31,9 +31,7 @@ def test_nothing_is_lost_and_order_is_by_score_then_place(values: list[float]) -
     for hit in ranking:
         assert hit.document == documents[hit.index]
         assert hit.score == values[hit.index]
-    assert all(
-        (-one.score, one.index) < (-two.score, two.index) for one, two in pairwise(ranking)
-    )
+    assert all((-one.score, one.index) < (-two.score, two.index) for one, two in pairwise(ranking))
 
 
 @given(scores, st.integers(1, 40), st.floats(0, 1))

@@ -7,7 +7,16 @@ from html import escape
 
 SHOWN = 300  # characters of a text; a notebook cell is for looking, not for reading
 
-Row = tuple[str, str, str, float | None, str, tuple[int, int] | None]
+Row = tuple[int, int, str, float | None, str, tuple[int, int] | None]
+
+
+def arrow(moved: int) -> str:
+    """Movement against the first stage, for people.
+
+    >>> arrow(3), arrow(-1), arrow(0)
+    ('▲3', '▼1', '=')
+    """
+    return f"▲{moved}" if moved > 0 else f"▼{-moved}" if moved < 0 else "="
 
 
 def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Row]) -> str:
@@ -21,10 +30,10 @@ def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Ro
     )
 
 
-def _row(rank: str, moved: str, score: str, relevance: float | None, text: str, span: tuple[int, int] | None) -> str:
-    colour = "#1b7f3b" if moved.startswith("▲") else "#b00020" if moved.startswith("▼") else "#888"
+def _row(rank: int, moved: int, score: str, relevance: float | None, text: str, span: tuple[int, int] | None) -> str:
+    colour = "#1b7f3b" if moved > 0 else "#b00020" if moved < 0 else "#888"
     return (
-        f"<tr><td>{rank}</td><td style='color:{colour}'>{moved}</td><td>{score}</td>"
+        f"<tr><td>{rank}</td><td style='color:{colour}'>{arrow(moved)}</td><td>{score}</td>"
         f"<td>{_bar(relevance)}</td><td style='text-align:left'>{_excerpt(text, span)}</td></tr>"
     )
 

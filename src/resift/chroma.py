@@ -51,13 +51,30 @@ class StaticEmbedding(EmbeddingFunction[Documents]):
         return "cosine"
 
     def get_config(self) -> dict[str, Any]:
-        """What Chroma stores: the folder of a table of one's own, or None for the bundled one."""
-        return {"folder": self._folder}
+        """What Chroma stores: the folder of a table of one's own (None: the bundled one), and which table it was."""
+        return {"folder": self._folder, "fingerprint": self._embedder.fingerprint}
 
     @staticmethod
     def build_from_config(config: dict[str, Any]) -> StaticEmbedding:
-        """The reverse of `get_config`."""
-        return StaticEmbedding(config.get("folder"))
+        """The reverse of `get_config`. Raises InputError where the table has changed since."""
+        rebuilt = StaticEmbedding(config.get("folder"))
+        if config.get("fingerprint") != rebuilt._embedder.fingerprint:
+            raise InputError(
+                "the collection was indexed with another version of the static bi-encoder, and vectors of two "
+                "versions can't be compared: index into a new collection"
+            )
+        return rebuilt
+
+
+def check_vectors(collection: Collection) -> None:
+    """Raises InputError for a collection whose vectors come from another version of the bundled bi-encoder.
+
+    Chroma itself compares no more than names when a collection is opened with an embedding function.
+    """
+    # The JSON, not the parsed `configuration`: parsing warns of collections without an embedding function.
+    stored = collection.configuration_json.get("embedding_function") or {}
+    if stored.get("name") == StaticEmbedding.name():
+        StaticEmbedding.build_from_config(stored["config"])
 
 
 @dataclass(frozen=True)
@@ -65,12 +82,16 @@ class ChromaFirstStage:
     """A Chroma collection (ephemeral, persistent or over HTTP) as the first stage of `TwoStageSearch`.
 
     The collection's own embedding function embeds the query. `where` and `where_document` are Chroma's filters,
-    passed through; `dataclasses.replace(stage, where=...)` gives the same stage with another filter.
+    passed through; `dataclasses.replace(stage, where=...)` gives the same stage with another filter. Raises
+    InputError for a collection whose vectors come from another version of the bundled bi-encoder.
     """
 
     collection: Collection
     where: dict[str, Any] | None = None
     where_document: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_vectors(self.collection)
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """At most k passages, nearest first. Raises InputError for a record without text: there is nothing to read."""
@@ -98,7 +119,6 @@ class ChromaFirstStage:
         ]
 
     def _space(self) -> str:
-        # The JSON, not the parsed form: parsing warns of collections without an embedding function.
         configuration = self.collection.configuration_json
         index = configuration.get("hnsw") or configuration.get("spann") or {}
         return str(index.get("space") or "l2")

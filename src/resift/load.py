@@ -66,6 +66,12 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     return _build(scheme, name, options)
 
 
+def check_source(model: str) -> None:
+    """Raises UnknownModelError unless the name is a folder or can be a Hugging Face id."""
+    if not Path(model).is_dir() and not HUB_ID.fullmatch(model):
+        raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
+
+
 def _resolve(model: str) -> tuple[str, str]:
     scheme, colon, name = model.partition(":")
     if colon and scheme == "resift":

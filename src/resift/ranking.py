@@ -12,6 +12,8 @@ from resift.scorer import Scale
 
 T = TypeVar("T")
 
+SHOWN = 50  # rows of a notebook table
+
 
 @dataclass(frozen=True, slots=True)
 class Hit(Generic[T]):
@@ -33,6 +35,15 @@ class Hit(Generic[T]):
     """Whether part of the text went unread."""
     span: tuple[int, int] | None = None
     """Character offsets in `text` of the part that gave the score; None when that is the whole text."""
+
+    @property
+    def moved(self) -> int:
+        """Places it rose against the first stage; negative where it fell.
+
+        >>> Hit("d", "d", 1.0, None, index=3, rank=1).moved
+        3
+        """
+        return self.index + 1 - self.rank
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe: the text stands for the document."""
@@ -140,8 +151,7 @@ class Ranking(Sequence[Hit[T]]):
 
     def _repr_html_(self) -> str:
         rows = [
-            (str(hit.rank), _moved(hit), f"{hit.score:.3f}", hit.relevance, hit.text, hit.span)
-            for hit in self.hits[:50]
+            (hit.rank, hit.moved, f"{hit.score:.3f}", hit.relevance, hit.text, hit.span) for hit in self.hits[:SHOWN]
         ]
         note = f"{self.stats.documents} documents, {self.model}, {self.scale} scores"
         return ranking_table(self.query, note, self.degraded, rows)
@@ -150,13 +160,3 @@ class Ranking(Sequence[Hit[T]]):
 def _one_line(text: str, width: int = 80) -> str:
     line = " ".join(text[: width * 4].split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _moved(hit: Hit[Any]) -> str:
-    """How far a hit came from its first-stage place: ▲3, ▼1 or =.
-
-    >>> _moved(Hit("d", "d", 1.0, None, index=3, rank=1))
-    '▲3'
-    """
-    steps = hit.index + 1 - hit.rank
-    return f"▲{steps}" if steps > 0 else f"▼{-steps}" if steps < 0 else "="

@@ -37,6 +37,7 @@ class StaticEmbedder:
         if manifest.kind != "static":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, not a table of token vectors")
         self.name = manifest.name
+        self.fingerprint = manifest.fingerprint
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         # Mapped, not read: rows come in as they are needed, and processes share them.
         self._table: NDArray[np.int8] = np.load(self.folder / "table.npy", mmap_mode="r")

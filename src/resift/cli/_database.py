@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from resift.chroma import StaticEmbedding  # first: its import says which extra is missing
+from resift.chroma import StaticEmbedding, check_vectors  # first: its import says which extra is missing
 from resift.errors import InputError
-from resift.manifest import Manifest
-from resift.models import STATIC, bundled_folder
 
 # isort: split
 import chromadb
@@ -17,9 +14,6 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 FILE = "chroma.sqlite3"
-ENCODER = "resift_bi_encoder"
-"""Key of the collection's metadata that says which table of token vectors made its vectors. Another resift may bring
-another table, and vectors of two tables can't be compared: the search would find at random."""
 
 
 def create(db: Path, collection: str) -> chromadb.Collection:
@@ -28,12 +22,12 @@ def create(db: Path, collection: str) -> chromadb.Collection:
     try:
         found = client.get_or_create_collection(
             collection,
-            metadata={ENCODER: _encoder()},
             embedding_function=StaticEmbedding(),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
         )
     except (ChromaError, ValueError) as error:
         raise InputError(f"collection {collection!r} in {db} can't be used: {error}") from error
-    return _checked(found, db)
+    check_vectors(found)
+    return found
 
 
 def existing(db: Path, collection: str) -> chromadb.Collection:
@@ -42,7 +36,7 @@ def existing(db: Path, collection: str) -> chromadb.Collection:
         raise InputError(f"there is no database in {db}; make one with: resift index FOLDER{_option('db', db)}")
     client = _client(db)
     try:
-        return _checked(client.get_collection(collection), db)
+        return client.get_collection(collection)
     except NotFoundError:
         names = ", ".join(sorted(one.name for one in client.list_collections())) or "none"
         raise InputError(
@@ -59,21 +53,6 @@ def _client(db: Path) -> ClientAPI:
         return chromadb.PersistentClient(path=db.resolve(), settings=Settings(anonymized_telemetry=False))
     except (ChromaError, ValueError) as error:
         raise InputError(f"{db} can't be opened as a Chroma database: {error}") from error
-
-
-def _checked(collection: chromadb.Collection, db: Path) -> chromadb.Collection:
-    made_with = (collection.metadata or {}).get(ENCODER)
-    if made_with not in (None, _encoder()):  # None: made in Python, where its maker looks after it
-        raise InputError(
-            f"collection {collection.name!r} in {db} was indexed with another version of the bundled bi-encoder: "
-            f"index into a new one (--collection), or delete {db} and index again"
-        )
-    return collection
-
-
-def _encoder() -> str:
-    sums = Manifest.read(bundled_folder(STATIC)).files
-    return hashlib.sha256("".join(sums[name] for name in sorted(sums)).encode()).hexdigest()[:16]
 
 
 def _option(name: str, value: Path) -> str:

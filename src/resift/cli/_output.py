@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from resift._html import arrow
+
 WIDTH = 120
 """Columns where stdout is no terminal and COLUMNS says nothing."""
 
@@ -53,16 +55,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
     return made
 
 
-def movement(index: int, rank: int) -> Text:
-    """How far a result came from its first-stage place (from 0) to its rank (from 1).
+def movement(moved: int) -> Text:
+    """How far a result came from its first-stage place, in colour.
 
-    >>> movement(3, 1).plain, movement(0, 2).plain, movement(0, 1).plain
-    ('▲3', '▼1', '=')
+    >>> movement(3).plain
+    '▲3'
     """
-    steps = index + 1 - rank
-    if steps > 0:
-        return Text(f"▲{steps}", style="green")
-    return Text(f"▼{-steps}", style="red") if steps < 0 else Text("=", style="dim")
+    return Text(arrow(moved), style="green" if moved > 0 else "red" if moved < 0 else "dim")
 
 
 def number(value: float | None, digits: int = 3) -> str:

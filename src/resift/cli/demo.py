@@ -74,7 +74,7 @@ def _show(question: Question, ranking: Ranking[Passage]) -> None:
             str(place),
             _marked(old, question),
             number(old.document.similarity),
-            movement(new.index, new.rank),
+            movement(new.moved),
             _marked(new, question),
             number(new.score, 2),
         )
@@ -124,7 +124,7 @@ def _show_ambiguous(question: Question, ranking: Ranking[Passage]) -> None:
     rows = [
         (
             str(hit.rank),
-            movement(hit.index, hit.rank),
+            movement(hit.moved),
             _marked(hit, question),
             number(hit.document.similarity),
             number(hit.score, 2),

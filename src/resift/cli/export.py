@@ -10,7 +10,7 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import json_document, note
-from resift.errors import UnknownModelError
+from resift.load import check_source
 
 
 def export(
@@ -20,10 +20,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a cross-encoder to ONNX, for use as --model FOLDER. Needs the extra `export` and torch."""
-    from resift.load import HUB_ID
-
-    if not Path(model).is_dir() and not HUB_ID.fullmatch(model):
-        raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
+    check_source(model)  # before torch is loaded, which takes a while
     from resift.export.pair import export_model  # only now: it brings torch
 
     if not as_json:

@@ -40,7 +40,7 @@ def rerank(
             (
                 str(hit.rank),
                 str(hit.index + 1),
-                movement(hit.index, hit.rank),
+                movement(hit.moved),
                 number(hit.score),
                 number(hit.relevance),
                 snippet(hit.text, screen.width),

@@ -101,7 +101,7 @@ def _show_comparison(ranking: Ranking[Passage]) -> None:
     rows = []
     for hit in ranking:
         place, text = _place_and_body(hit.document)
-        cells = (str(hit.rank), str(hit.index + 1), movement(hit.index, hit.rank))
+        cells = (str(hit.rank), str(hit.index + 1), movement(hit.moved))
         scores = (number(hit.score), number(hit.document.similarity))
         rows.append((*cells, *scores, Text(place, "bold").append(f"  {snippet(text, screen.width)}", "not bold")))
     screen.print(table("", (">rank", ">was", ">moved", ">score", ">similarity", "passage"), rows))

@@ -15,6 +15,7 @@ from resift.engines._tokenize import TextTokenizer
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.int8 import quantize_weights
+from resift.load import check_source
 from resift.manifest import Manifest
 
 LENGTH_SEEN = 24  # tokens of the example the graph is traced on; any other length works as well
@@ -43,8 +44,10 @@ def export_model(
     `model` is a folder or a Hugging Face id. `int8` rounds the weights (a quarter of the bytes; the scores
     move by about a hundredth and still don't depend on the batch). The graph gives raw logits.
 
-    Raises ModelFileError for a model whose pairs the exported tokenizer would not join as the model does.
+    Raises UnknownModelError for a name that is neither, and ModelFileError for a model whose pairs the exported
+    tokenizer would not join as the model does.
     """
+    check_source(model)
     network = CrossEncoder(
         model,
         device="cpu",
