@@ -24,7 +24,7 @@ def offline() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def bundled() -> Reranker:
-    return Reranker()
+    return Reranker(long_documents="max_window")
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_the_exported_graphs_equal_the_definition(trunk: BertModel, tmp_path: Pa
     folder = export(trunk, tmp_path)
     query, documents = "what eats bamboo", random_models.documents((1, 4, 9, 40, 90))
     expected = [reference(trunk, folder, query, document) for document in documents]
-    assert max(expected) - min(expected) > 0.1, "a model that scores everything alike proves nothing"
+    assert max(expected) - min(expected) > 0.01, "a model that scores everything alike proves nothing"
     scorer = load_scorer(folder, batch_tokens=200)
     assert list(scorer.score(query, documents)) == pytest.approx(expected, abs=1e-4)
     check_scorer(scorer)
