@@ -116,6 +116,14 @@ def test_truncation_warns_once_per_call_site(exported: Folder) -> None:
     assert caught[0].filename == __file__
 
 
+async def test_truncation_warns_at_the_call_site_from_async_calls_too(exported: Folder) -> None:
+    reranker, long = Reranker(exported("bert-6")), random_models.text(700, 1)
+    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as caught:
+        await reranker.arank(QUERY, ["panda", long])
+        await reranker.arank_many([QUERY], [["panda", long]])
+    assert [warning.filename for warning in caught] == [__file__, __file__]
+
+
 def test_stats_count_the_work(exported: Folder) -> None:
     stats = Reranker(exported("bert-6"), batch_tokens=128).rank("panda", ["bamboo", "bamboo tree", "bamboo"]).stats
     assert (stats.documents, stats.pairs, stats.batches, stats.truncated) == (3, 2, 1, 0)

@@ -61,6 +61,23 @@ def test_the_scheme_says_the_engine(exported: Folder, saved: Folder, tmp_path: P
     assert one == pytest.approx(two, abs=1e-4)
 
 
+def test_a_hugging_face_model_that_is_not_there() -> None:
+    with pytest.raises(ModelFileError, match="organisation/model can't be loaded by sentence-transformers"):
+        load_scorer("organisation/model", local_files_only=True)
+
+
+def test_code_beside_the_weights_is_not_run(saved: Folder, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved("bert-6"), tmp_path / "hub")
+    (folder / "own.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Config: ...\nclass Model: ...\n"
+    )
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    load_scorer(folder).score("panda", ["bamboo"])
+    assert not (tmp_path / "ran").exists()
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="neither an exported model"):
         Reranker(tmp_path)

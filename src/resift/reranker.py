@@ -120,10 +120,7 @@ class Reranker:
 
         Each ranking equals what `rank` gives for it alone; `stats.batches` counts the batches it had a part in.
         """
-        if len(queries) != len(documents):
-            raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
-        jobs = [_Job.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]
-        rankings = self._rank_all(jobs, top_k, min_relevance)
+        rankings = self._rank_all(_jobs(queries, documents, text), top_k, min_relevance)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -137,8 +134,10 @@ class Reranker:
         min_relevance: float | None = None,
     ) -> list[Ranking[T]]:
         """`rank_many` without blocking the event loop, as `arank`."""
-        call = partial(self.rank_many, queries, documents, text=text, top_k=top_k, min_relevance=min_relevance)
-        return await self._worker.run(call)
+        jobs = _jobs(queries, documents, text)
+        rankings = await self._worker.run(partial(self._rank_all, jobs, top_k, min_relevance))
+        self._warn_of_truncation(*(ranking.stats for ranking in rankings))
+        return rankings
 
     def _rank(self, job: _Job[T], top_k: int | None, min_relevance: float | None) -> Ranking[T]:
         return self._rank_all([job], top_k, min_relevance)[0]
@@ -278,6 +277,12 @@ class _Job(Generic[T]):
             truncated=span is not None and span.truncated,
             span=None if span is None else (span.start, span.end),
         )
+
+
+def _jobs(queries: Sequence[str], documents: Sequence[Iterable[T]], text: Callable[[T], str] | None) -> list[_Job[T]]:
+    if len(queries) != len(documents):
+        raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
+    return [_Job.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]
 
 
 def _text_of(document: T, place: int, text: Callable[[T], str] | None) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import TextTokenizer
-from resift.errors import InputError, MissingExtraError
+from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
 from resift.scorer import Request, Scale, Scores, Usage
 
@@ -36,6 +36,8 @@ class SentenceTransformersScorer:
     Scores are the raw logits, whatever activation the model's files ask for; float32 on CPU. Unlike `predict`,
     only documents are cut, never the query, and batches are made by tokens. A model that reads its pairs in a
     form of its own (a chat template) is left to `predict`, which then truncates as it does.
+
+    Raises ModelFileError for a model that is not there or can't be loaded, InputError for an impossible option.
     """
 
     scale = Scale.LOGIT
@@ -54,13 +56,16 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._model = CrossEncoder(
-            self.name,
-            device=device,
-            revision=revision,
-            local_files_only=local_files_only or Path(self.name).is_dir(),
-            trust_remote_code=trust_remote_code,
-        )
+        try:
+            self._model = CrossEncoder(
+                self.name,
+                device=device,
+                revision=revision,
+                local_files_only=local_files_only or Path(self.name).is_dir(),
+                trust_remote_code=trust_remote_code,
+            )
+        except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
+            raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
         if self._model.device.type == "cpu":
             self._model.float()  # half precision on CPU is slower and ties scores
