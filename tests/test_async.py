@@ -159,7 +159,7 @@ def test_a_forked_child_starts_a_worker_of_its_own() -> None:
     asyncio.run(reranker.arank("red fox", DOCUMENTS))  # the parent's thread is running: the child inherits none
     context = multiprocessing.get_context("fork")
     answer: multiprocessing.Queue[list[int]] = context.Queue()
-    child = context.Process(target=_child, args=(reranker, answer))
+    child = context.Process(target=_child, args=(reranker, answer), daemon=True)
     child.start()
     assert answer.get(timeout=20) == [1, 2, 0]
     child.join(10)

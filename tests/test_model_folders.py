@@ -126,6 +126,9 @@ def test_a_hugging_face_folder_with_a_graph_loads_without_a_manifest(
     folder = shutil.copytree(saved("xlm-roberta"), tmp_path / "hub")
     (folder / place).parent.mkdir(exist_ok=True)
     shutil.copyfile(exported("xlm-roberta") / "model.onnx", folder / place)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["model_max_length"] = int(1e30)  # as many tokenizers on the hub say: no limit known
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     scorer = load_scorer(folder)
     assert scorer.max_length == 512  # type: ignore[attr-defined]  # 514 positions, of which RoBERTa's kin use 512
     expected = load_scorer(exported("xlm-roberta")).score("panda", ["bamboo tree"])[0]

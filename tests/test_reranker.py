@@ -107,6 +107,7 @@ def test_a_call_overrides_the_rerankers_own_top_k() -> None:
 def test_min_relevance_is_applied_before_top_k() -> None:
     reranker = scripted(0.0, 3.0, -3.0, 2.0)
     assert [hit.index for hit in reranker.rank(QUERY, list("abcd"), min_relevance=0.6)] == [1, 3]
+    assert [hit.index for hit in reranker.rank(QUERY, list("abcd"), min_relevance=0.5)] == [1, 3, 0], "at least"
     assert [hit.index for hit in reranker.rank(QUERY, list("abcd"), min_relevance=0.5, top_k=2)] == [1, 3]
     assert len(reranker.rank(QUERY, list("abcd"), min_relevance=0.99)) == 0
     with pytest.raises(InputError, match="between 0 and 1"):
