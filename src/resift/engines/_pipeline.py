@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -68,18 +69,21 @@ class Pipeline:
         queries = [tokens.ids for tokens in self.tokenizer.encode([request.query for request in requests])]
         rooms = [self._room(query, request.query) for query, request in zip(queries, requests, strict=True)]
         documents = self._tokenize(requests, max(rooms))
-        rows = [
-            Row(number, place, start, stop)
+        groups = [
+            [
+                Row(number, place, start, stop)
+                for place, tokens in enumerate(listed)
+                for start, stop in self._parts(len(tokens.ids), room)
+            ]
             for number, (listed, room) in enumerate(zip(documents, rooms, strict=True))
-            for place, tokens in enumerate(listed)
-            for start, stop in self._parts(len(tokens.ids), room)
         ]
+        rows = list(chain.from_iterable(groups))
         tokenized = time.perf_counter()
         work = self._run(rows, queries, documents)
         seconds = {"tokenize": tokenized - started, "model": time.perf_counter() - tokenized}
         return [
-            self._gather([row for row in range(len(rows)) if rows[row].request == number], rows, listed, work, seconds)
-            for number, listed in enumerate(documents)
+            self._gather(range(stop - len(group), stop), rows, listed, work, seconds)
+            for group, stop, listed in zip(groups, accumulate(map(len, groups)), documents, strict=True)
         ]
 
     def _room(self, query: Ids, text: str) -> int:
@@ -121,7 +125,7 @@ class Pipeline:
         return work
 
     def _gather(
-        self, mine: list[int], rows: Sequence[Row], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
+        self, mine: range, rows: Sequence[Row], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
     ) -> Scores:
         """One request's scores: each document's best part. Requests share a pass's time by the tokens they brought."""
         best: dict[int, int] = {}
@@ -136,13 +140,14 @@ class Pipeline:
             if stop - start < len(offsets):
                 whole = self.long_documents == "max_window"
                 spans[place] = Span(int(offsets[start, 0]), int(offsets[stop - 1, 1]), truncated=not whole)
-        padded = int(work.padded[mine].sum())
+        own = slice(mine.start, mine.stop)
+        padded = int(work.padded[own].sum())
         share = padded / max(1, int(work.padded.sum()))
         usage = Usage(
             pairs=len(mine),
-            tokens=int(work.lengths[mine].sum()),
+            tokens=int(work.lengths[own].sum()),
             padded_tokens=padded,
-            batches=len(set(work.batch[mine].tolist())),
+            batches=len(set(work.batch[own].tolist())),
             seconds={stage: spent * share for stage, spent in seconds.items()},
         )
         return Scores(tuple(work.logits[best[place]].item() for place in range(len(documents))), usage, spans)
