@@ -39,7 +39,9 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "documents", "demo"}, f"{name} sees a room above its own"
+    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation"}, (
+        f"{name} sees a room above its own"
+    )
 
 
 def test_nothing_in_the_core_knows_a_framework() -> None:
@@ -83,6 +85,7 @@ assert not heavy, heavy
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.int8", "onnx", "export"),
+        ("resift.evaluation", "ir_measures", "eval"),
     ],
 )
 def test_a_missing_library_names_its_extra(module: str, library: str, extra: str) -> None:

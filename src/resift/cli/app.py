@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from resift.cli.demo import demo
+from resift.cli.eval import evaluate
 from resift.cli.export import export
 from resift.cli.index import index
 from resift.cli.models import models
@@ -64,3 +65,4 @@ def _resift(
 
 for _command in (demo, index, search, rerank, models, export):
     app.command()(_command)
+app.command("eval")(evaluate)

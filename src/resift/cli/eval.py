@@ -1,0 +1,93 @@
+"""`resift eval`: what reranking gains on a judged collection, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resift.cli._models import no_truncation_warning
+from resift.cli._options import Json
+from resift.cli._output import console, json_document, number, seconds, table
+
+if TYPE_CHECKING:
+    from resift.evaluation import Report
+    from resift.evaluation.experiment import Progress
+
+VERDICTS = {
+    "better": "better than the first stage",
+    "worse": "worse than the first stage: reranking hurts here",
+    "no clear difference": "no clear difference to the first stage: reranking is not shown to help here",
+}
+
+
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="COLLECTION", help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv.")
+    ],
+    stage: Annotated[
+        str, typer.Option("--first-stage", help="bm25, static (the bundled bi-encoder), judged, or a run file.")
+    ] = "bm25",
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="A reranker; may be repeated, to compare in one run.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="How many candidates are reranked.")] = 100,
+    limit: Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")] = None,
+    qrels: Annotated[
+        Path | None, typer.Option("--qrels", help="The judgements, where there are several files.")
+    ] = None,
+    per_query: Annotated[
+        Path | None, typer.Option("--per-query", help="Write a jsonl line per query and order.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure with and without reranking: quality with a confidence interval, latency, pairs per second."""
+    from resift.evaluation import evaluate, read_collection
+    from resift.reranker import Reranker
+
+    collection = read_collection(folder, qrels)
+    rerankers = {name: Reranker(name) for name in model or ["resift:small"]}
+    with no_truncation_warning(), _bar() as progress:
+        report = evaluate(collection, rerankers, stage=stage, depth=depth, limit=limit, progress=progress)
+    if per_query is not None:
+        per_query.write_text("".join(json.dumps(row) + "\n" for row in report.per_query()), encoding="utf-8")
+    if as_json:
+        json_document(report.to_dict())
+    else:
+        _show(report)
+
+
+def _show(report: Report) -> None:
+    rows = []
+    for each in report.evaluations:
+        found = each.to_dict()
+        cost = [seconds(found[key]) if key in found else "" for key in ("median_seconds", "p95_seconds")]
+        speed = f"{found['pairs_per_second']:,.0f}" if "pairs_per_second" in found else ""
+        rows.append((each.name, *(number(value) for value in each.metrics.values()), *cost, speed))
+    columns = ("", *(f">{metric}" for metric in report.evaluations[0].metrics), ">median", ">p95", ">pairs/s")
+    screen = console()
+    screen.print(table(f"{report.collection}: {report.queries} queries, {report.depth} candidates", columns, rows))
+    if not report.ordered:
+        screen.print("The candidates are the judged documents: their first-stage order means nothing.")
+        return
+    for each in report.evaluations:
+        if versus := each.comparison:
+            screen.print(
+                f"{each.name}: nDCG@10 {versus.difference:+.3f} [{versus.low:+.3f}, {versus.high:+.3f}], "
+                f"{versus.wins} won, {versus.losses} lost, {versus.ties} tied: {VERDICTS[versus.verdict]}"
+            )
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar on stderr while a terminal watches."""
+    from rich.progress import Progress
+
+    screen = console(stderr=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("queries", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

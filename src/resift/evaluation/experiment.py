@@ -1,0 +1,135 @@
+"""Several rerankers over one first stage: quality with confidence, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resift.errors import InputError
+from resift.evaluation.collection import Collection, Run
+from resift.evaluation.first_stage import first_stage
+from resift.evaluation.measure import METRICS, Comparison, compare, measure
+from resift.reranker import Reranker
+
+MAIN = METRICS[0]
+Progress = Callable[[int, int], None]
+"""Is told: queries done, queries there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One order of every query's candidates."""
+
+    name: str
+    metrics: Mapping[str, float]
+    """metric → mean over the queries."""
+    per_query: Mapping[str, Mapping[str, float]]
+    comparison: Comparison | None = None
+    """Against the first stage, in nDCG@10; None for the first stage itself."""
+    seconds: Sequence[float] = field(default_factory=list)
+    """Of each query."""
+    pairs: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe, without the single queries."""
+        cost = {}
+        if self.seconds:
+            median, slow = np.quantile(self.seconds, [0.5, 0.95])
+            speed = self.pairs / sum(self.seconds)
+            cost = {"median_seconds": float(median), "p95_seconds": float(slow), "pairs_per_second": speed}
+        versus = None
+        if self.comparison is not None:
+            versus = {**asdict(self.comparison), "verdict": self.comparison.verdict}
+        return {"name": self.name, "metrics": dict(self.metrics), "against_first_stage": versus, **cost}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was measured on what: the first stage, then each reranker."""
+
+    collection: str
+    first_stage: str
+    depth: int
+    queries: int
+    evaluations: Sequence[Evaluation]
+    ordered: bool
+    """False where the first stage is the judged documents, whose order means nothing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe."""
+        return {
+            "collection": self.collection,
+            "first_stage": self.first_stage,
+            "first_stage_ordered": self.ordered,
+            "depth": self.depth,
+            "queries": self.queries,
+            "evaluations": [each.to_dict() for each in self.evaluations],
+        }
+
+    def per_query(self) -> list[dict[str, Any]]:
+        """A JSON-safe row for each query and order."""
+        return [
+            {"query": query, "name": each.name, **{metric: values[query] for metric, values in each.per_query.items()}}
+            for each in self.evaluations
+            for query in each.per_query[MAIN]
+        ]
+
+
+def evaluate(
+    collection: Collection,
+    rerankers: Mapping[str, Reranker],
+    *,
+    stage: str = "bm25",
+    depth: int = 100,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Reranks the first `depth` candidates of every query with every reranker, and measures all orders.
+
+    `stage` is what `first_stage` takes. `limit` measures so many queries only: the collection's first. Queries
+    go one at a time, as they would in use, and the rerankers take turns on each, so that noise hits all alike.
+    """
+    if depth < 1 or (limit is not None and limit < 1):
+        raise InputError(f"depth and limit must be at least 1, got {depth} and {limit}")
+    candidates = first_stage(stage, collection, depth)
+    chosen = [query for query in collection.queries if candidates.get(query)][:limit]
+    if not chosen:
+        raise InputError(f"{stage} finds no candidates in {collection.name}")
+    qrels = {query: collection.qrels[query] for query in chosen}
+    before = measure(qrels, {query: candidates[query] for query in chosen})
+    runs: dict[str, dict[str, Sequence[str]]] = {name: {} for name in rerankers}
+    seconds: dict[str, list[float]] = {name: [] for name in rerankers}
+    for done, query in enumerate(chosen):
+        if progress is not None:
+            progress(done, len(chosen))
+        for name, reranker in rerankers.items():
+            started = time.perf_counter()
+            ranking = reranker.rank(collection.queries[query], candidates[query], text=collection.documents.__getitem__)
+            seconds[name].append(time.perf_counter() - started)
+            runs[name][query] = ranking.documents
+    pairs = sum(len(candidates[query]) for query in chosen)
+    evaluations = [Evaluation(f"first stage: {Path(stage).name}", _means(before), before)]
+    for name, run in runs.items():
+        evaluations.append(_evaluation(name, qrels, run, before[MAIN], seconds[name], pairs))
+    return Report(collection.name, stage, depth, len(chosen), evaluations, ordered=stage != "judged")
+
+
+def _evaluation(
+    name: str,
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Run,
+    before: Mapping[str, float],
+    seconds: Sequence[float],
+    pairs: int,
+) -> Evaluation:
+    after = measure(qrels, run)
+    return Evaluation(name, _means(after), after, compare(before, after[MAIN]), seconds, pairs)
+
+
+def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {metric: float(np.mean(list(values.values()))) for metric, values in per_query.items()}
