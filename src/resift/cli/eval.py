@@ -78,7 +78,8 @@ def _show(report: Report) -> None:
         if versus := each.comparison:
             screen.print(
                 f"{each.name}: nDCG@10 {versus.difference:+.3f} [{versus.low:+.3f}, {versus.high:+.3f}], "
-                f"{versus.wins} won, {versus.losses} lost, {versus.ties} tied: {VERDICTS[versus.verdict]}"
+                f"{versus.wins} won, {versus.losses} lost, {versus.ties} tied: {VERDICTS[versus.verdict]}",
+                soft_wrap=True,
             )
 
 
