@@ -14,6 +14,7 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 FILE = "chroma.sqlite3"
+EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
 
 def create(db: Path, collection: str) -> chromadb.Collection:
@@ -22,6 +23,7 @@ def create(db: Path, collection: str) -> chromadb.Collection:
     try:
         found = client.get_or_create_collection(
             collection,
+            configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
             embedding_function=StaticEmbedding(),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
         )
     except (ChromaError, ValueError) as error:
