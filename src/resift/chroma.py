@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.errors import InputError, MissingExtraError
+from resift.manifest import Manifest
 from resift.search import Passage
-from resift.static import StaticEmbedder
+from resift.static import StaticEmbedder, table_folder
 
 try:
     from chromadb import Collection
@@ -57,13 +58,8 @@ class StaticEmbedding(EmbeddingFunction[Documents]):
     @staticmethod
     def build_from_config(config: dict[str, Any]) -> StaticEmbedding:
         """The reverse of `get_config`. Raises InputError where the table has changed since."""
-        rebuilt = StaticEmbedding(config.get("folder"))
-        if config.get("fingerprint") != rebuilt._embedder.fingerprint:
-            raise InputError(
-                "the collection was indexed with another version of the static bi-encoder, and vectors of two "
-                "versions can't be compared: index into a new collection"
-            )
-        return rebuilt
+        _check_table(config)
+        return StaticEmbedding(config.get("folder"))
 
 
 def check_vectors(collection: Collection) -> None:
@@ -74,7 +70,16 @@ def check_vectors(collection: Collection) -> None:
     # The JSON, not the parsed `configuration`: parsing warns of collections without an embedding function.
     stored = collection.configuration_json.get("embedding_function") or {}
     if stored.get("name") == StaticEmbedding.name():
-        StaticEmbedding.build_from_config(stored["config"])
+        _check_table(stored["config"])
+
+
+def _check_table(config: dict[str, Any]) -> None:
+    """Reads a manifest and no more: every stage that is made, and remade with another filter, asks this."""
+    if config.get("fingerprint") != Manifest.peek(table_folder(config.get("folder"))).fingerprint:
+        raise InputError(
+            "the collection was indexed with another version of the static bi-encoder, and vectors of two "
+            "versions can't be compared: index into a new collection"
+        )
 
 
 @dataclass(frozen=True)

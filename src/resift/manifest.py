@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class Manifest:
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """The manifest of a folder whose files are all there and all match. Raises ModelFileError."""
+        manifest = cls.peek(folder)
+        manifest._verify(folder)
+        return manifest
+
+    @classmethod
+    def peek(cls, folder: Path) -> Manifest:
+        """What the manifest says, its files unread: enough to tell models apart. Raises ModelFileError."""
         path = folder / FILE
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +61,6 @@ class Manifest:
             raise ModelFileError(f"{path} is no manifest: {error}") from error
         if manifest.kind not in KINDS:
             raise ModelFileError(f"{path}: unknown kind {manifest.kind!r}, expected one of {', '.join(KINDS)}")
-        manifest._verify(folder)
         return manifest
 
     @property
@@ -67,7 +73,7 @@ class Manifest:
         sums = {name: sha256(folder / name) for name in sorted(files)}
         data = {"format": FORMAT, **asdict(self), "files": sums}
         (folder / FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        return Manifest.read(folder)
+        return replace(self, files=sums)
 
     def _verify(self, folder: Path) -> None:
         for name, expected in self.files.items():

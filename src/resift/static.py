@@ -21,6 +21,11 @@ from resift.models import STATIC, bundled_folder
 CHUNK = 256  # texts at once: bounds the token vectors held in memory
 
 
+def table_folder(folder: str | os.PathLike[str] | None) -> Path:
+    """The folder itself, or the bundled table's for None."""
+    return bundled_folder(STATIC) if folder is None else Path(folder)
+
+
 class StaticEmbedder:
     """Texts to unit vectors, thousands a second on one core. Safe to use from any number of threads.
 
@@ -32,7 +37,7 @@ class StaticEmbedder:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = bundled_folder(STATIC) if folder is None else Path(folder)
+        self.folder = table_folder(folder)
         manifest = Manifest.read(self.folder)
         if manifest.kind != "static":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, not a table of token vectors")
