@@ -62,6 +62,23 @@ BERT = {"hidden_size": 384, "num_attention_heads": 12, "intermediate_size": 1536
 BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072, "num_hidden_layers": 12}
 SMALL = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
 
+BRACKETS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+ANGLES = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
+
 
 def text(words: int, seed: int) -> str:
     """A text of so many words, always the same for a seed."""
@@ -77,6 +94,12 @@ def _corpus() -> Iterator[str]:
     yield from documents((50,) * 40)
 
 
+def _fast(tokenizer: Tokenizer, inputs: list[str], **special: str) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=inputs, model_max_length=512, **special
+    )
+
+
 def _wordpiece() -> PreTrainedTokenizerFast:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -88,16 +111,7 @@ def _wordpiece() -> PreTrainedTokenizerFast:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        model_max_length=512,
-    )
+    return _fast(tokenizer, ["input_ids", "token_type_ids", "attention_mask"], **BRACKETS)
 
 
 def _sentencepiece() -> PreTrainedTokenizerFast:
@@ -112,18 +126,7 @@ def _sentencepiece() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        mask_token="<mask>",
-        model_input_names=["input_ids", "attention_mask"],
-        model_max_length=512,
-    )
+    return _fast(tokenizer, ["input_ids", "attention_mask"], **ANGLES)
 
 
 def _bytes() -> PreTrainedTokenizerFast:
@@ -140,16 +143,7 @@ def _bytes() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "attention_mask"],
-        model_max_length=512,
-    )
+    return _fast(tokenizer, ["input_ids", "attention_mask"], **BRACKETS)
 
 
 def _bert(layers: int, labels: int = 1) -> PreTrainedModel:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
-from resift.engines._tokenize import TextTokenizer
+from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
 from resift.scorer import Request, Scale, Scores, Usage
@@ -93,24 +93,16 @@ class SentenceTransformersScorer:
 
     def _build(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
         """The shared pipeline, if this model reads pairs the way its tokenizer joins them."""
-        backend = getattr(self._model.tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
+        backend = fast_tokenizer(self._model)
+        if backend is None:
             return None
-        tokenizer = TextTokenizer(Tokenizer.from_str(backend.to_str()))  # a copy: its settings are the model's
+        tokenizer = TextTokenizer(backend)
         template = tokenizer.template(pad=self._model.tokenizer.pad_token_id)
-        ours = template.assemble(
-            [
-                (one.ids, two.ids)
-                for one, two in zip(tokenizer.encode(["a b"]), tokenizer.encode(["c d e"]), strict=True)
-            ]
-        )
-        theirs = self._model.preprocess([("a b", "c d e")])
-        wanted = [name for name in ours if name in theirs]
-        if not all(np.array_equal(ours[name], theirs[name].cpu().numpy()) for name in wanted):
+        names = shared_inputs(self._model, tokenizer, template)
+        if names is None:
             return None
-        return Pipeline(
-            tokenizer, PairNetwork(self._forward(wanted), template, self.max_length), long_documents, batch_tokens
-        )
+        network = PairNetwork(self._forward(names), template, self.max_length)
+        return Pipeline(tokenizer, network, long_documents, batch_tokens)
 
     def _forward(self, names: Sequence[str]) -> Forward:
         def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -131,3 +123,18 @@ class SentenceTransformersScorer:
         with self._turn:
             output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
         return Scores(tuple(as_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
+
+
+def fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:
+    """A copy of the model's tokenizer (settings are changed on it, which the model must not notice), or None."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    return Tokenizer.from_str(backend.to_str()) if isinstance(backend, Tokenizer) else None
+
+
+def shared_inputs(model: CrossEncoder, tokenizer: TextTokenizer, template: Template) -> list[str] | None:
+    """The inputs the model takes of those a template makes; None if it would make others of the same pair."""
+    query, document = (one.ids for one in tokenizer.encode(["what eats", "pandas eat bamboo"]))
+    ours = template.assemble([(query, document)])
+    theirs = model.preprocess([("what eats", "pandas eat bamboo")])
+    names = [name for name in ours if name in theirs]
+    return names if all(np.array_equal(ours[name], theirs[name].cpu().numpy()) for name in names) else None

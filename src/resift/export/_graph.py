@@ -7,13 +7,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from resift.errors import MissingExtraError
-
-try:
-    import onnx  # noqa: F401 - torch's exporter needs it and would say so less clearly
-    import torch
-except ImportError as error:
-    raise MissingExtraError("resift.export", "export") from error
+import torch
 
 OPSET = 17
 

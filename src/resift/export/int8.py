@@ -10,15 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
-
-from resift.errors import MissingExtraError
-
-try:
-    import onnx
-    from onnx import helper, numpy_helper
-except ImportError as error:
-    raise MissingExtraError("exporting to int8", "export") from error
+from onnx import helper, numpy_helper
 
 LEAST = 4096  # elements; smaller tensors are not worth a node
 

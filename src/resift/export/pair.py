@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resift.engines._pairs import capacity, check_labels
 from resift.engines._tokenize import TextTokenizer
+from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.int8 import quantize_weights
@@ -78,10 +79,9 @@ def export_model(
 
 
 def _tokenizer(network: CrossEncoder) -> Tokenizer:
-    backend = getattr(network.tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
+    copy = fast_tokenizer(network)
+    if copy is None:
         raise ModelFileError("the model has no fast tokenizer (tokenizer.json), which running it without torch needs")
-    copy = Tokenizer.from_str(backend.to_str())
     copy.no_truncation()
     copy.enable_padding(pad_id=network.tokenizer.pad_token_id or 0)
     return copy
@@ -90,11 +90,8 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
 def _inputs(network: CrossEncoder, model: str) -> list[str]:
     """The inputs the graph needs, once it is sure that our pairs are the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
-    query, document = (one.ids for one in tokenizer.encode(["what eats", "pandas eat bamboo"]))
-    ours = tokenizer.template().assemble([(query, document)])
-    theirs = network.preprocess([("what eats", "pandas eat bamboo")])
-    names = [name for name in ours if name in theirs]
-    if any(ours[name].tolist() != theirs[name].tolist() for name in names):
+    names = shared_inputs(network, tokenizer, tokenizer.template())
+    if names is None:
         raise ModelFileError(
             f"{model} reads its pairs in a form of its own (a chat template): it can't be exported as a pair model; "
             "use it through sentence-transformers"

@@ -12,17 +12,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from resift.errors import MissingExtraError
-
-try:
-    import torch
-    from safetensors.torch import load_file
-    from torch import Tensor, nn
-    from torch.nn.functional import cosine_similarity, gelu
-    from transformers import AutoConfig, AutoModel
-    from transformers.models.bert.modeling_bert import BertModel
-except ImportError as error:
-    raise MissingExtraError("resift.export", "export") from error
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, gelu
+from transformers import AutoConfig, AutoModel
+from transformers.models.bert.modeling_bert import BertModel
 
 MASKED = -1e4  # added to an attention score to switch a position off; small enough for float16
 
