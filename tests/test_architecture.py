@@ -89,6 +89,7 @@ assert not heavy, heavy
         ("resift.export.split_network", "torch", "export"),
         ("resift.export.int8", "onnx", "export"),
         ("resift.evaluation", "ir_measures", "eval"),
+        ("resift.evaluation.plot", "matplotlib", "eval"),
     ],
 )
 def test_a_missing_library_names_its_extra(module: str, library: str, extra: str) -> None:

@@ -113,6 +113,25 @@ def test_rerankers_side_by_side(collection: Collection) -> None:
     assert {row["query"] for row in report.per_query()} == {"q1", "q2"}
 
 
+def test_fused_with_the_first_stage(collection: Collection) -> None:
+    reversed_ = Reranker(ScriptedScorer([1.0, 2.0, 3.0]))  # of the first stage's three, the last first
+    run = {"q1": ["d2", "d1", "d4"]}
+    names = ["first stage: given run", "reversed", "reversed + first stage"]
+    for weight, expected in ((0.9, "d2"), (0.1, "d4")):
+        report = evaluate(collection, {"reversed": reversed_}, stage=run, fuse=weight)
+        assert [each.name for each in report.evaluations] == names
+        first, reranked, fused = report.evaluations
+        assert fused.metrics == (first if expected == "d2" else reranked).metrics
+        assert (fused.seconds, fused.pairs) == (reranked.seconds, reranked.pairs)
+        assert report.to_dict()["fuse"] == weight
+    assert evaluate(collection, {"reversed": reversed_}, stage=run).to_dict()["fuse"] is None
+    for weight in (0.0, 1.0, -0.5):
+        with pytest.raises(InputError, match=f"fuse is the weight of the first stage, between 0 and 1, got {weight}"):
+            evaluate(collection, {}, stage=run, fuse=weight)
+    with pytest.raises(InputError, match="judged documents have no first-stage order to fuse with"):
+        evaluate(collection, {}, stage="judged", fuse=0.5)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -153,6 +172,7 @@ def test_runs_of_another_collection_are_refused(collection: Collection, tmp_path
         ("q7 Q0 d1 1 1.0 x", "none of its queries"),
         ("q1 Q0 d9 1 1.0 x", "query q1 lists 1 unknown documents, such as 'd9'"),
         ("q1 d9 1", "six columns"),
+        ("q1 Q0 d1 1 2.0 x\nq1 Q0 d1 2 1.0 x", "query q1 lists 'd1' twice"),
     ):
         run.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -170,6 +190,8 @@ def test_the_command(make: Make, tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["eval", str(folder), "--queries", "1"]).stdout
     assert "1 queries" in shown
     assert "resift:small: " in shown
+    fused = CliRunner().invoke(app, ["eval", str(folder), "--fuse", "0.3"]).stdout
+    assert "resift:small + first stage: nDCG@10 " in fused
     judged = CliRunner().invoke(app, ["eval", str(folder), "--first-stage", "judged"]).stdout
     assert "first-stage order means nothing" in judged
     missing = CliRunner().invoke(app, ["eval", str(tmp_path / "nothing")])

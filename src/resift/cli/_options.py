@@ -32,6 +32,18 @@ Long = Annotated[
     LongDocuments | None,
     typer.Option("--long-documents", help="Texts longer than the model reads: their beginning, or their best window."),
 ]
+JudgedCollection = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv.")
+]
+FirstStage = Annotated[
+    str,
+    typer.Option(
+        "--first-stage",
+        help="bm25, static (the bundled bi-encoder), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
+    ),
+]
+Queries = Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")]
+Qrels = Annotated[Path | None, typer.Option("--qrels", help="The judgements, where there are several files.")]
 
 COLLECTION = "documents"
 DB = Path(".resift")

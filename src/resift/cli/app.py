@@ -10,12 +10,16 @@ import typer
 from typer.core import TyperGroup
 
 from resift.cli.demo import demo
+from resift.cli.depth import depth
+from resift.cli.distill import distill
 from resift.cli.eval import evaluate
 from resift.cli.export import export
 from resift.cli.index import index
 from resift.cli.models import models
 from resift.cli.rerank import rerank
 from resift.cli.search import search
+from resift.cli.threshold import threshold
+from resift.cli.train import train
 from resift.errors import ResiftError
 
 
@@ -63,6 +67,6 @@ def _resift(
     """Options of `resift` itself."""
 
 
-for _command in (demo, index, search, rerank, models, export):
+for _command in (demo, index, search, rerank, depth, threshold, train, distill, models, export):
     app.command()(_command)
 app.command("eval")(evaluate)

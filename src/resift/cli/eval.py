@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resift.cli._models import no_truncation_warning
-from resift.cli._options import Json
+from resift.cli._options import FirstStage, Json, JudgedCollection, Qrels, Queries
 from resift.cli._output import console, json_document, number, seconds, table
+from resift.cli._progress import bar
 
 if TYPE_CHECKING:
     from resift.evaluation import Report
-    from resift.evaluation.experiment import Progress
 
 VERDICTS = {
     "better": "better than the first stage",
@@ -26,20 +24,20 @@ VERDICTS = {
 
 
 def evaluate(
-    folder: Annotated[
-        Path, typer.Argument(metavar="COLLECTION", help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv.")
-    ],
-    stage: Annotated[
-        str, typer.Option("--first-stage", help="bm25, static (the bundled bi-encoder), judged, or a run file.")
-    ] = "bm25",
+    folder: JudgedCollection,
+    stage: FirstStage = "bm25",
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="A reranker; may be repeated, to compare in one run.")
     ] = None,
     depth: Annotated[int, typer.Option("--depth", min=1, help="How many candidates are reranked.")] = 100,
-    limit: Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")] = None,
-    qrels: Annotated[
-        Path | None, typer.Option("--qrels", help="The judgements, where there are several files.")
+    fuse: Annotated[
+        float | None,
+        typer.Option(
+            "--fuse", metavar="W", help="Show each reranker fused with the first stage too, whose weight is W, 0 to 1."
+        ),
     ] = None,
+    limit: Queries = None,
+    qrels: Qrels = None,
     per_query: Annotated[
         Path | None, typer.Option("--per-query", help="Write a jsonl line per query and order.")
     ] = None,
@@ -51,8 +49,8 @@ def evaluate(
 
     collection = read_collection(folder, qrels)
     rerankers = {name: Reranker(name) for name in model or ["resift:small"]}
-    with no_truncation_warning(), _bar() as progress:
-        report = evaluate(collection, rerankers, stage=stage, depth=depth, limit=limit, progress=progress)
+    with no_truncation_warning(), bar() as progress:
+        report = evaluate(collection, rerankers, stage=stage, depth=depth, limit=limit, fuse=fuse, progress=progress)
     if per_query is not None:
         per_query.write_text("".join(json.dumps(row) + "\n" for row in report.per_query()), encoding="utf-8")
     if as_json:
@@ -81,14 +79,3 @@ def _show(report: Report) -> None:
                 f"{versus.wins} won, {versus.losses} lost, {versus.ties} tied: {VERDICTS[versus.verdict]}",
                 soft_wrap=True,
             )
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """A bar on stderr while a terminal watches."""
-    from rich.progress import Progress
-
-    screen = console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("queries", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,17 +1,29 @@
 """Measure rerankers on judged collections: with and without, side by side, with confidence. Needs `resift[eval]`."""
 
 from resift.evaluation.collection import Collection, read_collection, read_run
+from resift.evaluation.depth import DepthPoint, DepthReport, measure_depths
 from resift.evaluation.experiment import Evaluation, Report, evaluate
+from resift.evaluation.fusion import fuse
 from resift.evaluation.measure import Comparison, compare, measure
+from resift.evaluation.nearest import embedding_run, retrieved_run
+from resift.evaluation.threshold import ThresholdReport, measure_thresholds
 
 __all__ = [
     "Collection",
     "Comparison",
+    "DepthPoint",
+    "DepthReport",
     "Evaluation",
     "Report",
+    "ThresholdReport",
     "compare",
+    "embedding_run",
     "evaluate",
+    "fuse",
     "measure",
+    "measure_depths",
+    "measure_thresholds",
     "read_collection",
     "read_run",
+    "retrieved_run",
 ]

@@ -70,14 +70,25 @@ def read_run(path: Path, collection: Collection) -> Run:
                 )
             ranked.setdefault(columns[0], []).append((float(columns[3]), columns[2]))
         run = {query: [id for _, id in sorted(listed)] for query, listed in ranked.items()}
-    run = {query: listed for query, listed in run.items() if query in collection.queries}
-    if not run:
-        raise InputError(f"{path}: none of its queries is in {collection.name}")
-    for query, listed in run.items():
+    return check_run(run, collection, str(path))
+
+
+def check_run(run: Run, collection: Collection, where: str) -> Run:
+    """The run's lists for queries of the collection. Raises InputError, which begins with `where`, as `read_run`."""
+    known = {query: listed for query, listed in run.items() if query in collection.queries}
+    if not known:
+        raise InputError(f"{where}: none of its queries is in {collection.name}")
+    for query, listed in known.items():
         unknown = [id for id in listed if id not in collection.documents]
         if unknown:
-            raise InputError(f"{path}: query {query} lists {len(unknown)} unknown documents, such as {unknown[0]!r}")
-    return run
+            raise InputError(
+                f"{where}: query {query} lists {len(unknown)} unknown documents, such as {unknown[0]!r}; "
+                f"ids must be the _id of documents in {collection.name}"
+            )
+        if len(set(listed)) < len(listed):
+            twice = next(id for id in listed if listed.count(id) > 1)
+            raise InputError(f"{where}: query {query} lists {twice!r} twice: which of its places counts?")
+    return known
 
 
 def _qrels_file(folder: Path) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.first_stage import first_stage
+from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
+from resift.evaluation.fusion import fuse as fused
 from resift.evaluation.measure import METRICS, Comparison, compare, measure
 from resift.reranker import Reranker
 
@@ -59,6 +59,8 @@ class Report:
     evaluations: Sequence[Evaluation]
     ordered: bool
     """False where the first stage is the judged documents, whose order means nothing."""
+    fuse: float | None = None
+    """Weight of the first stage in the rows that fuse it with a reranker's order; None where there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe."""
@@ -67,6 +69,7 @@ class Report:
             "first_stage": self.first_stage,
             "first_stage_ordered": self.ordered,
             "depth": self.depth,
+            "fuse": self.fuse,
             "queries": self.queries,
             "evaluations": [each.to_dict() for each in self.evaluations],
         }
@@ -84,39 +87,48 @@ def evaluate(
     collection: Collection,
     rerankers: Mapping[str, Reranker],
     *,
-    stage: str = "bm25",
+    stage: Stage = "bm25",
     depth: int = 100,
     limit: int | None = None,
+    fuse: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Reranks the first `depth` candidates of every query with every reranker, and measures all orders.
 
-    `stage` is what `first_stage` takes. `limit` measures so many queries only: the collection's first. Queries
-    go one at a time, as they would in use, and the rerankers take turns on each, so that noise hits all alike.
+    `stage` is a name that `first_stage` takes, or a run (`embedding_run` and `retrieved_run` make some). `limit`
+    measures so many queries only: the collection's first. `fuse` adds, for each reranker, its order fused with the
+    first stage's by reciprocal rank, where the first stage weighs `fuse` and the reranker 1 - `fuse`. Queries go one
+    at a time, as they would in use, and the rerankers take turns on each, so that noise hits all alike.
     """
     if depth < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth and limit must be at least 1, got {depth} and {limit}")
-    candidates = first_stage(stage, collection, depth)
-    chosen = [query for query in collection.queries if candidates.get(query)][:limit]
-    if not chosen:
-        raise InputError(f"{stage} finds no candidates in {collection.name}")
-    qrels = {query: collection.qrels[query] for query in chosen}
-    before = measure(qrels, {query: candidates[query] for query in chosen})
+    if fuse is not None and not 0 < fuse < 1:
+        raise InputError(f"fuse is the weight of the first stage, between 0 and 1, got {fuse}")
+    if fuse is not None and stage == JUDGED:
+        raise InputError("the judged documents have no first-stage order to fuse with: leave fuse out")
+    lists = candidates(stage, collection, depth, limit)
+    qrels = {query: collection.qrels[query] for query in lists}
+    before = measure(qrels, lists)
     runs: dict[str, dict[str, Sequence[str]]] = {name: {} for name in rerankers}
     seconds: dict[str, list[float]] = {name: [] for name in rerankers}
-    for done, query in enumerate(chosen):
+    for done, query in enumerate(lists):
         if progress is not None:
-            progress(done, len(chosen))
+            progress(done, len(lists))
         for name, reranker in rerankers.items():
             started = time.perf_counter()
-            ranking = reranker.rank(collection.queries[query], candidates[query], text=collection.documents.__getitem__)
+            ranking = reranker.rank(collection.queries[query], lists[query], text=collection.documents.__getitem__)
             seconds[name].append(time.perf_counter() - started)
             runs[name][query] = ranking.documents
-    pairs = sum(len(candidates[query]) for query in chosen)
-    evaluations = [Evaluation(f"first stage: {Path(stage).name}", _means(before), before)]
-    for name, run in runs.items():
-        evaluations.append(_evaluation(name, qrels, run, before[MAIN], seconds[name], pairs))
-    return Report(collection.name, stage, depth, len(chosen), evaluations, ordered=stage != "judged")
+    pairs = sum(map(len, lists.values()))
+    name = stage_name(stage)
+    evaluations = [Evaluation(f"first stage: {name}", _means(before), before)]
+    for model, run in runs.items():
+        evaluations.append(_evaluation(model, qrels, run, before[MAIN], seconds[model], pairs))
+        if fuse is not None:
+            both = fused([lists, run], [fuse, 1 - fuse])
+            evaluations.append(_evaluation(f"{model} + first stage", qrels, both, before[MAIN], seconds[model], pairs))
+    told = stage if isinstance(stage, str) else name
+    return Report(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
 
 
 def _evaluation(

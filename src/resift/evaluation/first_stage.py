@@ -1,32 +1,93 @@
-"""First stages to rerank: BM25, the bundled bi-encoder, a given run, or the judged documents."""
+"""First stages to rerank, by name: BM25, a bi-encoder, a Chroma collection, a given run, or several of them fused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from resift.errors import InputError, MissingExtraError
-from resift.evaluation.collection import Collection, Run, read_run
+from resift.evaluation.collection import Collection, Run, check_run, read_run
+from resift.evaluation.fusion import fuse
+from resift.evaluation.nearest import chroma_run, embedding_run, sentence_transformer_run
 from resift.static import StaticEmbedder
 
-K1, B = 0.9, 0.4  # BEIR's setting (Anserini)
-NAMES = ("bm25", "static", "judged")
+K1, B = 0.9, 0.4  # BM25 as BEIR sets it (Anserini)
+JUDGED = "judged"
+FUSED_DEPTH = 1000  # of each list that is fused: what both say of a document counts, be it deep in one of them
+
+Stage = str | Run
+"""A first stage: a name that `first_stage` knows, or what it found."""
 
 
 def first_stage(name: str, collection: Collection, depth: int) -> Run:
-    """The best `depth` documents of every query: by "bm25", by "static" (the bundled bi-encoder), the "judged" ones
-    (in no order), or from a run file. Raises InputError for any other name.
+    """The best `depth` documents of every query.
+
+    By "bm25", by "static" (the bundled bi-encoder), by "chroma:FOLDER#collection", by "st:FOLDER" (a
+    sentence-transformers bi-encoder), or from a run file; "bm25+static" and the like fuse several by reciprocal rank.
+    "judged" gives the judged documents, in no order. Raises InputError for any other name.
     """
-    if name == "bm25":
-        return _bm25(collection, depth)
-    if name == "static":
-        return _static(collection, depth)
-    if name == "judged":
-        return collection.judged()
+    parts = _parts(name)
+    found = [_named(part) for part in parts]  # all of them, before the first is run
+    if len(parts) == 1:
+        return found[0](collection, depth)
+    if JUDGED in parts:
+        raise InputError(f"{name}: the judged documents have no order that could be fused with another")
+    fused = fuse([run(collection, max(depth, FUSED_DEPTH)) for run in found])
+    return {query: listed[:depth] for query, listed in fused.items()}
+
+
+def candidates(stage: Stage, collection: Collection, depth: int, limit: int | None = None) -> Run:
+    """What the first stage finds for the first `limit` queries that it finds anything for (None: for all of them)."""
+    if isinstance(stage, str):
+        run = first_stage(stage, collection, depth)
+    else:
+        given = check_run(stage, collection, stage_name(stage))
+        run = {query: listed[:depth] for query, listed in given.items()}
+    chosen = [query for query in collection.queries if run.get(query)][:limit]
+    if not chosen:
+        raise InputError(f"{stage_name(stage)} finds no candidates in {collection.name}")
+    return {query: run[query] for query in chosen}
+
+
+def stage_name(stage: Stage) -> str:
+    """What a report calls it: the name, without the folders of paths.
+
+    >>> stage_name("bm25+chroma:data/db#notes"), stage_name("runs/BM25.trec"), stage_name({"q": ["a"]})
+    ('bm25+chroma:db#notes', 'BM25.trec', 'given run')
+    """
+    if not isinstance(stage, str):
+        return "given run"
+    return "+".join(_short(part) for part in _parts(stage))
+
+
+def _short(name: str) -> str:
+    scheme, colon, path = name.partition(":")
+    return f"{scheme}:{Path(path).name}" if colon and scheme in SCHEMES else Path(name).name
+
+
+def _parts(name: str) -> list[str]:
+    """The names that `+` joins; a path that has a `+` in it is one."""
+    scheme, _, path = name.partition(":")
+    if Path(name).is_file() or (scheme in SCHEMES and Path(path.partition("#")[0]).exists()):
+        return [name]
+    return name.split("+")
+
+
+def _named(name: str) -> Callable[[Collection, int], Run]:
+    if name in NAMES:
+        return NAMES[name]
+    scheme, colon, path = name.partition(":")
+    if colon and scheme in SCHEMES:
+        return partial(SCHEMES[scheme], path)
     if Path(name).is_file():
-        return {query: listed[:depth] for query, listed in read_run(Path(name), collection).items()}
-    raise InputError(f"first stage {name!r} is no file (a TREC run or jsonl) and none of {', '.join(NAMES)}")
+        return partial(_given, Path(name))
+    raise InputError(
+        f"first stage {name!r} is no file (a TREC run or jsonl) and none of {', '.join(NAMES)}, "
+        f"{', '.join(f'{scheme}:FOLDER' for scheme in SCHEMES)}"
+    )
 
 
 def _bm25(collection: Collection, depth: int) -> Run:
@@ -37,21 +98,28 @@ def _bm25(collection: Collection, depth: int) -> Run:
     ids = list(collection.documents)
     index = bm25s.BM25(k1=K1, b=B)
     index.index(bm25s.tokenize(list(collection.documents.values()), show_progress=False), show_progress=False)
-    queries = bm25s.tokenize(list(collection.queries.values()), show_progress=False)
-    places, scores = index.retrieve(queries, k=min(depth, len(ids)), show_progress=False)
-    return {
+    asked = bm25s.tokenize(list(collection.queries.values()), return_ids=False, show_progress=False)
+    found: dict[str, list[str]] = {}
+    for query, words in zip(collection.queries, asked, strict=True):
+        known = [word for word in words if word in index.vocab_dict]
+        # Not `retrieve`: which of several equal documents it takes depends on how many are asked for.
+        scores = index.get_scores(known) if known else np.zeros(len(ids))
         # A document without a word of the query is no candidate: BM25 would only be filling up.
-        query: [ids[place] for place, score in zip(row, values, strict=True) if score > 0]
-        for query, row, values in zip(collection.queries, places, scores, strict=True)
-    }
+        found[query] = [ids[place] for place in np.argsort(-scores, kind="stable")[:depth] if scores[place] > 0]
+    return found
 
 
 def _static(collection: Collection, depth: int) -> Run:
-    embedder = StaticEmbedder()
-    ids = list(collection.documents)
-    vectors = embedder.embed(list(collection.documents.values()))
-    queries = embedder.embed(list(collection.queries.values()))
-    return {
-        query: [ids[place] for place in np.argsort(-(vectors @ vector), kind="stable")[:depth]]
-        for query, vector in zip(collection.queries, queries, strict=True)
-    }
+    return embedding_run(StaticEmbedder().embed, collection, depth)
+
+
+def _judged(collection: Collection, _: int) -> Run:
+    return collection.judged()
+
+
+def _given(path: Path, collection: Collection, depth: int) -> Run:
+    return {query: listed[:depth] for query, listed in read_run(path, collection).items()}
+
+
+NAMES: dict[str, Callable[[Collection, int], Run]] = {"bm25": _bm25, "static": _static, JUDGED: _judged}
+SCHEMES: dict[str, Callable[[str, Collection, int], Run]] = {"chroma": chroma_run, "st": sentence_transformer_run}

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
+import onnx
 import torch
 import typer
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from resift.export._graph import write_graph
 from resift.export.int8 import quantize_weights
 from resift.export.split_network import SplitNetwork
 from resift.manifest import Manifest
+
+HEADS = "attention_heads"  # in the encoder's metadata
 
 
 class _Encoder(nn.Module):
@@ -61,11 +64,19 @@ def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest:
         {**axes, "logit": rows},
         output="logit",
     )
+    _note_heads(folder / "encoder.onnx", network.heads)
     if manifest.precision == "int8":
         quantize_weights(folder / "encoder.onnx")
         quantize_weights(folder / "joint.onnx")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     return manifest.write(folder, ["encoder.onnx", "joint.onnx", "tokenizer.json"])
+
+
+def _note_heads(path: Path, heads: int) -> None:
+    """The one size that the shapes of the weights don't show; reading the network back needs it."""
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {HEADS: str(heads)})
+    onnx.save(model, path)
 
 
 _JOINT_INPUTS = ("query", "query_mask", "document", "document_mask")

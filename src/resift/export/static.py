@@ -9,6 +9,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -72,6 +73,23 @@ def _lines(file: Path) -> Iterator[str]:
             yield row.get("positive") or row["text"]
 
 
+def write_table(vectors: NDArray[np.float32], tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
+    """Writes a table of token vectors, (tokens, dimensions), as a folder that `StaticEmbedder` reads.
+
+    8-bit integers with a scale for each token: its weight goes into the scale, so that the rare and the frequent
+    lose equally little. `manifest` says name, source and licence; what it says once files are there is returned.
+    """
+    largest = np.abs(vectors).max(axis=1)
+    steps = np.where(largest == 0, 1, largest) / 127
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "table.npy", np.round(vectors / steps[:, None]).astype(np.int8))
+    np.save(folder / "scales.npy", steps.astype(np.float32))
+    if tokenizer.resolve() != (folder / "tokenizer.json").resolve():
+        shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    full = replace(manifest, kind="static", document_length=10**6, precision="int8")
+    return full.write(folder, ["table.npy", "scales.npy", "tokenizer.json"])
+
+
 def main(
     backbone: Annotated[Path, typer.Argument(help="Hugging Face folder of the sentence encoder")],
     folder: Annotated[Path, typer.Argument(help="where the model goes")],
@@ -83,14 +101,9 @@ def main(
     """Make a static bi-encoder."""
     vectors = reduce(token_vectors(backbone), dimensions)
     weights = SIF / (SIF + shares(len(vectors), backbone / "tokenizer.json", texts or []))
-    largest = np.abs(vectors).max(axis=1)
-    largest[largest == 0] = 1
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "table.npy", np.round(vectors / largest[:, None] * 127).astype(np.int8))
-    np.save(folder / "scales.npy", (largest / 127 * weights).astype(np.float32))
-    shutil.copyfile(backbone / "tokenizer.json", folder / "tokenizer.json")
-    manifest = Manifest(name, "static", document_length=10**6, precision="int8", source=source, licence="Apache-2.0")
-    manifest.write(folder, ["table.npy", "scales.npy", "tokenizer.json"])
+    weighted = (vectors * weights[:, None]).astype(np.float32)
+    about = Manifest(name, "static", document_length=10**6, source=source, licence="Apache-2.0")
+    write_table(weighted, backbone / "tokenizer.json", folder, about)
     typer.echo(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB")
 
 

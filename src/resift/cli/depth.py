@@ -1,0 +1,70 @@
+"""`resift depth`: how many candidates to rerank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from resift.cli._models import no_truncation_warning
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries
+from resift.cli._output import console, json_document, note, number, seconds, table
+from resift.cli._progress import bar
+
+if TYPE_CHECKING:
+    from resift.evaluation import DepthReport
+
+
+def depth(
+    folder: JudgedCollection,
+    stage: FirstStage = "bm25",
+    model: Model = None,
+    deepest: Annotated[int, typer.Option("--depth", min=1, help="The deepest that is measured.")] = 500,
+    limit: Queries = None,
+    qrels: Qrels = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw quality over latency in a file, .png or .svg.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how many candidates to rerank: quality and latency at every depth, and a recommendation."""
+    from resift.evaluation import measure_depths, read_collection
+    from resift.evaluation.depth import DEPTHS
+    from resift.reranker import Reranker
+
+    if plot is not None:
+        from resift.evaluation.plot import check_target
+
+        check_target(plot)  # before measuring: a name that can't be written should cost no minutes
+    collection = read_collection(folder, qrels)
+    depths = [*(one for one in DEPTHS if one < deepest), deepest]
+    with no_truncation_warning(), bar() as progress:
+        report = measure_depths(collection, Reranker(model), stage=stage, depths=depths, limit=limit, progress=progress)
+    if plot is not None:
+        from resift.evaluation.plot import plot_depths
+
+        plot_depths(report, plot)
+    if as_json:
+        json_document(report.to_dict())
+    else:
+        _show(report)
+
+
+def _show(report: DepthReport) -> None:
+    chosen = report.recommended
+    rows = []
+    for point in report.points:
+        versus = point.comparison
+        gain = "" if versus is None else f"{versus.difference:+.3f} [{versus.low:+.3f}, {versus.high:+.3f}]"
+        cells = (str(point.depth), number(point.ndcg), gain, seconds(point.median_seconds) if point.seconds else "")
+        remark = "first stage" if versus is None else "recommended" if point is chosen else ""
+        style = "bold" if point is chosen else ""
+        rows.append([Text(cell, style) for cell in (*cells, remark)])
+    title = f"{report.collection}: {report.queries} queries, {report.model} over {report.first_stage}"
+    screen = console()
+    screen.print(table(title, (">depth", ">nDCG@10", ">gain", ">median", ""), rows))
+    screen.print(report.recommendation, soft_wrap=True)
+    if report.cache_hits:
+        note(f"the times hold {report.cache_hits} results kept from before: documents read anew take longer")

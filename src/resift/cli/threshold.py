@@ -1,0 +1,73 @@
+"""`resift threshold`: which `min_relevance` to set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from resift.cli._models import no_truncation_warning
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries
+from resift.cli._output import console, json_document, number, table
+from resift.cli._progress import bar
+
+if TYPE_CHECKING:
+    from resift.evaluation import ThresholdReport
+
+SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)  # beside the recommended one
+
+
+def threshold(
+    folder: JudgedCollection,
+    stage: FirstStage = "bm25",
+    model: Model = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="How many candidates are scored.")] = 100,
+    grade: Annotated[int, typer.Option("--grade", min=1, help="The lowest grade that counts as relevant.")] = 1,
+    limit: Queries = None,
+    qrels: Qrels = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw what relevance promises against what is found, .png or .svg.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what relevance is worth: is 0.8 right in 8 of 10 cases, and which --min-relevance to set."""
+    from resift.evaluation import measure_thresholds, read_collection
+    from resift.reranker import Reranker
+
+    if plot is not None:
+        from resift.evaluation.plot import check_target
+
+        check_target(plot)  # before measuring: a name that can't be written should cost no minutes
+    collection = read_collection(folder, qrels)
+    with no_truncation_warning(), bar() as progress:
+        report = measure_thresholds(
+            collection, Reranker(model), stage=stage, depth=depth, grade=grade, limit=limit, progress=progress
+        )
+    if plot is not None:
+        from resift.evaluation.plot_threshold import plot_reliability
+
+        plot_reliability(report, plot)
+    if as_json:
+        json_document(report.to_dict())
+    else:
+        _show(report)
+
+
+def _show(report: ThresholdReport) -> None:
+    chosen = report.recommended
+    rows = []
+    for cut in report.cuts:
+        if cut is not chosen and cut.min_relevance not in SHOWN:
+            continue
+        figures = (cut.precision, cut.recall, cut.f1)
+        cells = (number(cut.min_relevance, 2), f"{cut.kept:.1f}", *(number(figure, 2) for figure in figures))
+        style = "bold" if cut is chosen else ""
+        rows.append([Text(cell, style) for cell in (*cells, "recommended" if cut is chosen else "")])
+    screen = console()
+    title = f"{report.collection}: {report.queries} queries, {report.model} over {report.first_stage}"
+    columns = (">min_relevance", ">kept per query", ">precision", ">recall", ">F1", "")
+    screen.print(table(title, columns, rows))
+    bins = ", ".join(f"{one.promised:.2f} → {one.found:.2f}" for one in report.bins)
+    screen.print(f"relevance → share judged relevant: {bins} (calibration error {report.error:.3f})", soft_wrap=True)

@@ -1,0 +1,261 @@
+"""How many candidates to rerank: quality and latency at many depths, and a depth recommended by rule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from resift.errors import InputError
+from resift.evaluation.collection import Collection, Run
+from resift.evaluation.experiment import MAIN, Progress
+from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
+from resift.evaluation.measure import Comparison, compare, measure
+from resift.reranker import Reranker
+
+DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)
+TIMED = 10  # queries that are timed at every depth
+ENOUGH = 0.99  # of the best gain: what a deeper list adds beyond is not worth its time
+ROUNDING = 1e-9  # of sums of floats: 99 % of a gain is 99 % of it
+SEED = 7  # the depths come in the same order every time
+
+
+@dataclass(frozen=True, slots=True)
+class DepthPoint:
+    """The first `depth` candidates reranked, the others behind them as the first stage had them."""
+
+    depth: int
+    """0 is the first stage itself."""
+    ndcg: float
+    """nDCG@10, mean over the queries."""
+    per_query: Mapping[str, float]
+    comparison: Comparison | None = None
+    """Against the first stage; None for the first stage itself."""
+    seconds: Sequence[float] = ()
+    """Of reranking alone, for each of the queries that were timed."""
+
+    @property
+    def gain(self) -> float:
+        """Over the first stage, in nDCG@10."""
+        return 0.0 if self.comparison is None else self.comparison.difference
+
+    @property
+    def median_seconds(self) -> float:
+        """Of a query; 0 for the first stage, which reranks nothing."""
+        return float(np.median(self.seconds)) if len(self.seconds) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe, without the single queries."""
+        versus = None
+        if self.comparison is not None:
+            versus = {**asdict(self.comparison), "verdict": self.comparison.verdict}
+        return {
+            "depth": self.depth,
+            MAIN: self.ndcg,
+            "against_first_stage": versus,
+            "median_seconds": self.median_seconds,
+            "seconds": list(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DepthReport:
+    """What each depth gives and costs, the first stage (depth 0) first."""
+
+    collection: str
+    first_stage: str
+    model: str
+    queries: int
+    timed: int
+    """Queries that were timed."""
+    cache_hits: int
+    """Results that the engine had kept from before, in the timed calls: above 0, new documents take longer."""
+    points: Sequence[DepthPoint]
+
+    @property
+    def recommended(self) -> DepthPoint | None:
+        """The smallest depth with 99 % of the best gain, of the depths shown to be better than the first stage.
+
+        None where no depth is: where the paired bootstrap interval of every gain holds 0 or less.
+        """
+        best = self.best
+        if best is None:
+            return None
+        return next(point for point in self._better() if point.gain >= ENOUGH * best.gain - ROUNDING)
+
+    @property
+    def best(self) -> DepthPoint | None:
+        """The depth of most gain, of those shown to be better than the first stage; the smallest of equals."""
+        return max(self._better(), key=lambda point: point.gain, default=None)
+
+    @property
+    def recommendation(self) -> str:
+        """What to do, and why, in a sentence or two."""
+        best, chosen = self.best, self.recommended
+        if best is None or chosen is None:
+            return self._no_help()
+        gain = f"{best.gain:+.3f} nDCG@10"
+        if chosen is not best:
+            said = f"Rerank {chosen.depth}: {_share(chosen, best)} of {best.depth} ({gain})."
+        else:
+            said = f"Rerank {best.depth}, the depth of most gain ({gain})."
+            less = [point for point in self._better() if point.depth < best.depth]
+            if less:
+                said += f" {less[-1].depth}: {_share(less[-1], best)}."
+        return f"{said}{self._beyond(best, chosen)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe."""
+        best, chosen = self.best, self.recommended
+        return {
+            "collection": self.collection,
+            "first_stage": self.first_stage,
+            "model": self.model,
+            "queries": self.queries,
+            "timed": self.timed,
+            "cache_hits": self.cache_hits,
+            "depths": [point.to_dict() for point in self.points],
+            "best": best and best.depth,
+            "recommended": chosen and chosen.depth,
+            "recommendation": self.recommendation,
+        }
+
+    def _better(self) -> list[DepthPoint]:
+        return [point for point in self.points if point.comparison and point.comparison.verdict == "better"]
+
+    def _no_help(self) -> str:
+        verdicts = {point.depth: point.comparison.verdict for point in self.points if point.comparison}
+        worse = [str(depth) for depth, verdict in verdicts.items() if verdict == "worse"]
+        said = f"Reranking is not shown to help at any depth: on {self.queries} queries, no gain is clear of chance."
+        return f"{said} At {', '.join(worse)} it hurts." if worse else said
+
+    def _beyond(self, best: DepthPoint, chosen: DepthPoint) -> str:
+        """What the deepest list says of going deeper than the best."""
+        deepest = self.points[-1]
+        if deepest is best:
+            return f" Deeper may give more: {best.depth} is the deepest measured." if chosen is best else ""
+        change = compare(best.per_query, deepest.per_query)
+        if change.verdict == "worse":
+            return f" Deeper is worse: {deepest.depth} loses {-change.difference:.3f} against {best.depth}."
+        unclear = change.verdict == "no clear difference"
+        return f" Deeper gains nothing more: {deepest.depth} is no better than {best.depth}." if unclear else ""
+
+
+def measure_depths(
+    collection: Collection,
+    reranker: Reranker,
+    *,
+    stage: Stage = "bm25",
+    depths: Sequence[int] = DEPTHS,
+    limit: int | None = None,
+    timed: int = TIMED,
+    progress: Progress | None = None,
+) -> DepthReport:
+    """Measures every depth on the collection's first `limit` queries (None: all), from one pass over the deepest.
+
+    `stage` is what `evaluate` takes, except the judged documents. Depths beyond the longest list of candidates are
+    left out, and that list's own length takes their place.
+
+    The latency is measured, not derived: `timed` queries, spread evenly over those measured, are reranked once more at
+    every depth, the depths in an order drawn anew for each query, so that noise and warming up hit all alike. A
+    query with fewer candidates than a depth counts with those it has, as it would in use.
+    """
+    if stage == JUDGED:
+        raise InputError(
+            "the judged documents come in an order that means nothing, so no depth of it does: choose a first stage, "
+            "such as bm25, or a run"
+        )
+    if not depths or min(depths) < 1 or timed < 1 or (limit is not None and limit < 1):
+        raise InputError(f"depths, timed and limit must be at least 1, got {list(depths)}, {timed} and {limit}")
+    if reranker.top_k is not None or reranker.min_relevance is not None:
+        raise InputError(f"every candidate's place is needed: {reranker} must have neither top_k nor min_relevance")
+    lists = candidates(stage, collection, max(depths), limit)
+    deepest = max(map(len, lists.values()))
+    steps = sorted({min(depth, deepest) for depth in depths})
+    sample = _spread(list(lists), timed)
+    told = _Told(progress, len(lists) + len(sample))
+    orders = _rerank(collection, reranker, lists, told)
+    seconds, kept = _time(collection, reranker, {query: lists[query] for query in sample}, steps, told)
+    qrels = {query: collection.qrels[query] for query in lists}
+    before = measure(qrels, lists, (MAIN,))[MAIN]
+    points = [DepthPoint(0, _mean(before), before)]
+    for depth in steps:
+        run = {query: _cut(orders[query], listed, depth) for query, listed in lists.items()}
+        after = measure(qrels, run, (MAIN,))[MAIN]
+        points.append(DepthPoint(depth, _mean(after), after, compare(before, after), seconds[depth]))
+    name = stage if isinstance(stage, str) else stage_name(stage)
+    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), kept, points)
+
+
+class _Told:
+    """Steps of different kinds, told as one progress."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def step(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+        self._done += 1
+
+
+def _rerank(collection: Collection, reranker: Reranker, lists: Run, told: _Told) -> dict[str, list[int]]:
+    """The places of each query's candidates, best first."""
+    orders: dict[str, list[int]] = {}
+    for query, listed in lists.items():
+        told.step()
+        ranking = reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__)
+        orders[query] = [hit.index for hit in ranking]
+    return orders
+
+
+def _cut(order: Sequence[int], listed: Sequence[str], depth: int) -> list[str]:
+    """What reranking the first `depth` alone gives: a document's score does not depend on the others.
+
+    >>> _cut([2, 0, 1], ["a", "b", "c"], depth=2)
+    ['a', 'b', 'c']
+    """
+    return [*(listed[place] for place in order if place < depth), *listed[depth:]]
+
+
+def _time(
+    collection: Collection, reranker: Reranker, lists: Run, depths: Sequence[int], told: _Told
+) -> tuple[dict[int, list[float]], int]:
+    """Each depth's seconds, query by query, and how many results were kept from before."""
+    draw = np.random.default_rng(SEED)
+    seconds: dict[int, list[float]] = {depth: [] for depth in depths}
+    kept = 0
+    for query, listed in lists.items():
+        told.step()
+        spent: dict[int, float] = {}
+        for length in draw.permutation(sorted({min(depth, len(listed)) for depth in depths})).tolist():
+            started = time.perf_counter()
+            ranking = reranker.rank(collection.queries[query], listed[:length], text=collection.documents.__getitem__)
+            spent[length] = time.perf_counter() - started
+            kept += ranking.stats.cache_hits
+        for depth in depths:
+            seconds[depth].append(spent[min(depth, len(listed))])
+    return seconds, kept
+
+
+def _spread(queries: Sequence[str], count: int) -> list[str]:
+    """So many of them, at even distances.
+
+    >>> _spread(["a", "b", "c", "d", "e"], 3)
+    ['a', 'c', 'e']
+    """
+    places = np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int)
+    return [queries[place] for place in places]
+
+
+def _mean(per_query: Mapping[str, float]) -> float:
+    return float(np.mean(list(per_query.values())))
+
+
+def _share(part: DepthPoint, whole: DepthPoint) -> str:
+    gain, spent = part.gain / whole.gain, part.median_seconds / whole.median_seconds
+    # Rounded down: 99.6 % is not all of it.
+    return f"{int(100 * (gain + ROUNDING))} % of the gain in {100 * spent:.0f} % of the time"

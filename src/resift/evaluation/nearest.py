@@ -1,0 +1,143 @@
+"""First stages made of vectors: any embedding function or `FirstStage`, a Chroma collection, a bi-encoder's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from resift.errors import InputError, MissingExtraError, ModelFileError
+from resift.evaluation.collection import Collection, Run, check_run
+from resift.search import FirstStage, ManyFirstStage, Passage
+
+if TYPE_CHECKING:
+    import chromadb
+
+Embed = Callable[[list[str]], ArrayLike]
+"""Texts to vectors, one row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""
+
+BLOCK = 256  # texts embedded, or queries compared with all documents, at once
+
+
+def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_queries: Embed | None = None) -> Run:
+    """The nearest `depth` documents of every query, by cosine; documents equally near keep the collection's order.
+
+    `embed_queries` embeds the queries where a model treats them differently (with a prompt or a prefix). Raises
+    InputError for vectors that can't be compared: a wrong number, several lengths, NaN.
+    """
+    ids, asked = list(collection.documents), list(collection.queries)
+    # Equal texts are embedded once, and compared once: a product of matrices gives equal rows unequal last bits.
+    places: dict[str, int] = {}
+    slots = [places.setdefault(text, len(places)) for text in collection.documents.values()]
+    documents = _vectors(embed, list(places))
+    queries = _vectors(embed_queries or embed, list(collection.queries.values()))
+    if documents.shape[1] != queries.shape[1]:
+        raise InputError(
+            f"documents have vectors of {documents.shape[1]} numbers and queries of {queries.shape[1]}: "
+            "embed both with one model"
+        )
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(asked), BLOCK):
+        similarities = (queries[start : start + BLOCK] @ documents.T)[:, slots]
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :depth]
+        for query, best in zip(asked[start : start + BLOCK], order, strict=True):
+            found[query] = [ids[place] for place in best]
+    return found
+
+
+def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
+    """What a first stage, as `TwoStageSearch` takes one, gives for every query.
+
+    Its passages' ids are the collection's document ids; raises InputError for any other.
+    """
+    asked = list(collection.queries)
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(asked), BLOCK):
+        block = asked[start : start + BLOCK]
+        texts = [collection.queries[query] for query in block]
+        lists: Sequence[Sequence[Passage]]
+        if isinstance(stage, ManyFirstStage):
+            lists = stage.retrieve_many(texts, depth)
+        else:
+            lists = [stage.retrieve(text, depth) for text in texts]
+        found.update({query: [str(one.id) for one in listed] for query, listed in zip(block, lists, strict=True)})
+    return check_run(found, collection, "the first stage")
+
+
+def chroma_run(where: str, collection: Collection, depth: int) -> Run:
+    """The `FOLDER` or `FOLDER#collection` of a Chroma database, queried through its own embedding function."""
+    from resift.chroma import ChromaFirstStage  # here: it says which extra is missing
+
+    # isort: split
+    from chromadb.errors import ChromaError
+
+    folder, _, name = where.partition("#")
+    try:
+        stage = ChromaFirstStage(_open(Path(folder), name))
+        return retrieved_run(stage, collection, depth)
+    except InputError as error:
+        raise InputError(f"chroma:{where}: {error}") from error
+    except (ChromaError, ValueError) as error:
+        raise InputError(f"chroma:{where} can't be queried: {error}") from error
+
+
+def sentence_transformer_run(folder: str, collection: Collection, depth: int) -> Run:
+    """A sentence-transformers bi-encoder in a folder, with the prompts its files give for queries and documents."""
+    try:
+        from sentence_transformers import SentenceTransformer  # here: only this first stage needs it
+    except ImportError as error:
+        raise MissingExtraError("a bi-encoder as first stage", "sentence-transformers") from error
+    if not _is_bi_encoder(Path(folder)):
+        # sentence-transformers would make one of any network's files, with a warning: one that nobody trained.
+        raise InputError(f"st:{folder}: no sentence-transformers bi-encoder is there (a folder with modules.json)")
+    try:
+        model = SentenceTransformer(folder, local_files_only=True)
+    except Exception as error:  # torch and every model class raise what they like; callers catch one type
+        raise ModelFileError(f"{folder} can't be loaded by sentence-transformers: {error}") from error
+    return embedding_run(model.encode_document, collection, depth, embed_queries=model.encode_query)
+
+
+def _is_bi_encoder(folder: Path) -> bool:
+    """sentence-transformers writes modules.json for cross-encoders too, and says so in another file."""
+    if not (folder / "modules.json").is_file():
+        return False
+    about = folder / "config_sentence_transformers.json"
+    kind = json.loads(about.read_text(encoding="utf-8")).get("model_type") if about.is_file() else None
+    return kind in (None, "SentenceTransformer")
+
+
+def _vectors(embed: Embed, texts: list[str]) -> NDArray[np.float32]:
+    """Unit vectors; a vector of zeros stays one, and is near to nothing."""
+    blocks = []
+    for start in range(0, len(texts), BLOCK):
+        block = texts[start : start + BLOCK]
+        vectors = np.asarray(embed(block), np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(block) or not np.isfinite(vectors).all():
+            raise InputError(
+                f"the embedding function gave an array of shape {vectors.shape} for {len(block)} texts"
+                f"{'' if np.isfinite(vectors).all() else ', with NaN or infinite numbers in it'}; "
+                "it must give one vector of finite numbers per text"
+            )
+        blocks.append(vectors)
+    joined = np.concatenate(blocks)
+    norms = np.linalg.norm(joined, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = joined / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _open(folder: Path, name: str) -> chromadb.Collection:
+    """The collection of that name, or the only one there is. Makes no database where there is none."""
+    import chromadb
+    from chromadb.config import Settings
+
+    if not (folder / "chroma.sqlite3").is_file():
+        raise InputError(f"there is no Chroma database in {folder}")
+    client = chromadb.PersistentClient(path=folder.resolve(), settings=Settings(anonymized_telemetry=False))
+    names = sorted(one.name for one in client.list_collections())
+    if (not name and len(names) != 1) or (name and name not in names):
+        raise InputError(f"say which collection, as in chroma:{folder}#NAME (there is: {', '.join(names) or 'none'})")
+    return client.get_collection(name or names[0])

@@ -1,0 +1,133 @@
+"""Pictures of measurements, as PNG or SVG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resift.errors import InputError, MissingExtraError
+from resift.evaluation.depth import DepthPoint, DepthReport
+
+try:
+    # Not pyplot: its figures live in one list for the whole process, and it looks for a screen.
+    from matplotlib import rc_context
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+except ImportError as error:
+    raise MissingExtraError("plots", "eval") from error
+
+SUFFIXES = (".png", ".svg")
+DOTS = 200  # per inch, of a PNG
+INK, FAINT, LINE, MARK = "#222222", "#8a8a8a", "#1f6feb", "#d1495b"
+TICKS = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
+
+
+def check_target(path: Path) -> None:
+    """Raises InputError for a file name that no picture can have, or a folder that isn't there."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: a plot is a {' or '.join(SUFFIXES)} file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+
+
+def plot_depths(report: DepthReport, path: Path) -> None:
+    """Quality over latency, a point for each depth; the first stage dashed, the recommended depth marked."""
+    check_target(path)
+    save(_depths(report), path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes the picture; the same figure gives the same file, to the byte."""
+    with rc_context({"svg.hashsalt": "resift"}):
+        figure.savefig(path, dpi=DOTS, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+
+
+def _depths(report: DepthReport) -> Figure:
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    first, *points = report.points
+    _curve(axes, first, points)
+    _name_points(axes, points, report.recommended)
+    if report.recommended is not None:
+        _mark(axes, report.recommended)
+    _frame(axes, points)
+    axes.set_ylabel("nDCG@10, mean of the queries", color=INK)
+    axes.set_xlabel(f"reranking time of a query, median of {report.timed}", color=INK)
+    title = f"{report.collection}: {report.model} over {report.first_stage}, {report.queries} queries"
+    axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=28)
+    axes.legend(
+        # Above the axes: inside, it would hide a curve somewhere on some collection.
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.3,
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        handlelength=1.8,
+        columnspacing=1.6,
+    )
+    return figure
+
+
+def _curve(axes: Axes, first: DepthPoint, points: list[DepthPoint]) -> None:
+    times = [point.median_seconds for point in points]
+    low = [first.ndcg + point.comparison.low for point in points if point.comparison]
+    high = [min(1.0, first.ndcg + point.comparison.high) for point in points if point.comparison]
+    axes.fill_between(times, low, high, color=LINE, alpha=0.12, linewidth=0, label="95 % interval of the gain")
+    axes.plot(times, [point.ndcg for point in points], color=LINE, marker="o", markersize=5, label="reranked, by depth")
+    axes.axhline(first.ndcg, color=FAINT, linestyle="--", linewidth=1.2, label="first stage alone")
+
+
+def _name_points(axes: Axes, points: list[DepthPoint], chosen: DepthPoint | None) -> None:
+    for point in points:
+        if point is not chosen:
+            _write(axes, str(point.depth), point, above=7, size=8.5, color=INK)
+
+
+def _mark(axes: Axes, chosen: DepthPoint) -> None:
+    axes.plot(chosen.median_seconds, chosen.ndcg, marker="o", markersize=11, color=MARK, linestyle="none", zorder=5)
+    # Over the names of its neighbours, which are hardly higher than it: it was chosen for that.
+    _write(axes, f"rerank {chosen.depth}", chosen, above=21, size=11, color=MARK)
+
+
+def _write(axes: Axes, text: str, point: DepthPoint, *, above: float, size: float, color: str) -> None:
+    written = axes.annotate(
+        text,
+        (point.median_seconds, point.ndcg),
+        xytext=(0, above),
+        textcoords="offset points",
+        ha="center",
+        fontsize=size,
+        fontweight="bold" if color == MARK else "normal",
+        color=color,
+        zorder=6,
+    )
+    written.set_path_effects([withStroke(linewidth=3, foreground="white")])  # a curve may run through it
+
+
+def _frame(axes: Axes, points: list[DepthPoint]) -> None:
+    axes.set_xscale("log")  # depths grow by factors
+    times = [point.median_seconds for point in points]
+    left, right = min(times) / 1.25, max(times) * 1.25
+    axes.set_xlim(left, right)
+    round_times = [tick for tick in TICKS if left <= tick <= right]
+    axes.xaxis.set_major_locator(FixedLocator(round_times if len(round_times) > 1 else times))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_duration))
+    axes.margins(y=0.16)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _duration(value: float, _: int | None = None) -> str:
+    """A tick's label.
+
+    >>> _duration(0.002), _duration(0.5), _duration(20.0)
+    ('2 ms', '500 ms', '20 s')
+    """
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"

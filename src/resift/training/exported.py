@@ -1,0 +1,92 @@
+"""An exported split network back into torch, so that what a wheel brings can be trained further.
+
+torch's exporter names every parameter but the matrices of linear layers; such a matrix is found through the named
+bias that is added to its product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from resift.errors import ModelFileError
+from resift.export.split import HEADS
+from resift.export.split_network import Match, SplitNetwork
+from resift.manifest import Manifest
+
+PREFIX = "network."
+BRACKETS = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
+
+
+def read_network(folder: Path) -> SplitNetwork:
+    """The network in a folder that `resift train` or the wheel brought; 8-bit weights come back as rounded.
+
+    Raises ModelFileError for any other folder.
+    """
+    kind = Manifest.read(folder).kind
+    if kind != "split":
+        raise ModelFileError(
+            f"{folder} holds a {kind} model; training starts from a split one or a Hugging Face folder"
+        )
+    encoder, joint = onnx.load(folder / "encoder.onnx"), onnx.load(folder / "joint.onnx")
+    heads = {entry.key: entry.value for entry in encoder.metadata_props}.get(HEADS)
+    if heads is None:
+        raise ModelFileError(f"{folder}: encoder.onnx does not say {HEADS}: export it again with this version")
+    weights = {name: torch.tensor(values) for graph in (encoder, joint) for name, values in _weights(graph).items()}
+    match = Match(*weights["match.query"].shape) if "match.query" in weights else None
+    network = SplitNetwork(BertModel(_config(weights, int(heads))), _layers(weights, "separate"), match=match)
+    network.load_state_dict(weights, strict=False)  # position ids and such are no weights
+    missing = {name for name, _ in network.named_parameters()} - weights.keys()
+    if missing:
+        raise ModelFileError(f"{folder}: {len(missing)} weights are not in its graphs, such as {min(missing)}")
+    return network.eval()
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The folder's tokenizer, as transformers wants it."""
+    return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **BRACKETS)
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
+    """Parameter name → values, 8-bit ones restored, matrices as torch keeps them (outputs, inputs)."""
+    stored = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    for name in [name for name in stored if name.endswith("_int8")]:
+        plain = name.removesuffix("_int8")
+        stored[plain] = stored.pop(name).astype(np.float32) * stored.pop(f"{plain}_scale")
+    made = {output: node for node in model.graph.node for output in node.output}
+    found = {name.removeprefix(PREFIX): values for name, values in stored.items() if name.startswith(PREFIX)}
+    for node in model.graph.node:
+        bias = next((name for name in node.input if name.startswith(PREFIX) and name.endswith(".bias")), None)
+        product = next((made[name] for name in node.input if name in made and made[name].op_type == "MatMul"), None)
+        if node.op_type == "Add" and bias is not None and product is not None:
+            found[bias.removeprefix(PREFIX).removesuffix("bias") + "weight"] = stored[product.input[1]].T
+    return {name: np.array(values, np.float32) for name, values in found.items()}
+
+
+def _config(weights: dict[str, torch.Tensor], heads: int) -> BertConfig:
+    vocabulary, width = weights["embeddings.word_embeddings.weight"].shape
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=_layers(weights, "separate") + _layers(weights, "joint"),
+        num_attention_heads=heads,
+        intermediate_size=len(weights["joint.0.intermediate.dense.bias"]),
+        max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
+        type_vocab_size=len(weights["embeddings.token_type_embeddings.weight"]),
+    )
+
+
+def _layers(weights: dict[str, torch.Tensor], part: str) -> int:
+    return len({name.split(".")[1] for name in weights if name.startswith(f"{part}.")})

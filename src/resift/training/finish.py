@@ -1,0 +1,94 @@
+"""A trained network into a folder to use and to pass on: graphs, manifest, and a card that says where it comes from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sentence_transformers import CrossEncoder
+
+from resift.export.pair import export_model
+from resift.export.split import export_split
+from resift.manifest import Manifest, sha256
+from resift.training.networks import SplitPairs, exported_folder
+from resift.training.recipe import Recipe
+from resift.training.teachers import Teacher
+
+TORCH = "torch"
+READ = 256  # tokens of a document in use: the layers that read one text are the bi-encoder's, which reads so many
+
+
+def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, licence: str, name: str = "") -> Manifest:
+    """The exported model in the folder, and the trained weights as torch reads them in `torch/`."""
+    first = model[0]
+    if not isinstance(first, SplitPairs):
+        model.save_pretrained(str(folder / TORCH))
+        return export_model(str(folder / TORCH), folder, int8=int8, max_length=recipe.max_length)
+    first.save(str(_made(folder / TORCH)))
+    length = min(READ, first.network.embeddings.position_embeddings.num_embeddings)
+    manifest = Manifest(
+        name=name or folder.resolve().name,
+        kind="split",
+        document_length=length,
+        query_length=length,
+        precision="int8" if int8 else "float32",
+        source=f"trained from {Path(recipe.base).name}",
+        licence=licence,
+    )
+    # The base's own file, where it has one: saving rewrites it.
+    start = exported_folder(recipe.base) or Path(recipe.base)
+    tokenizer = next(one / "tokenizer.json" for one in (start, folder / TORCH) if (one / "tokenizer.json").is_file())
+    return export_split(first.network.float().eval(), tokenizer, folder, manifest)
+
+
+def card(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    files: Sequence[Path],
+    teachers: Sequence[Teacher],
+    pairs: int,
+    figures: Mapping[str, float],
+    calibration: tuple[float, float],
+) -> str:
+    """Writes the folder's README.md: base, data with checksums, recipe, versions, what was measured."""
+    settings = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items() if name != "base")
+    data = "\n".join(f"| {file.name} | `{sha256(file)[:16]}` |" for file in files)
+    taught = ", ".join(f"{Path(teacher.model).name} (x {teacher.scale:g})" for teacher in teachers) or "none"
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("resift", "sentence-transformers", "torch")
+    )
+    text = f"""# {folder.name}
+
+A reranker trained with `resift train` on {datetime.now(UTC):%Y-%m-%d}, from {Path(recipe.base).name}.
+Use it: `Reranker("{folder}")`.
+
+{pairs:,} pairs of query and positive. Teachers: {taught}.
+
+Held-out lists ({recipe.held_out} queries, each positive among its {recipe.negatives} mined negatives), nDCG@10:
+{figures["before"]:.3f} before training, {figures["after"]:.3f} after. That tells whether it learned, not how
+good it is: measure on questions of your own with `resift eval`.
+
+`relevance` is calibrated on the same lists (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f}).
+
+| data | SHA-256 |
+|---|---|
+{data}
+
+| setting | value |
+|---|---|
+{settings}
+
+{versions}; Python {platform.python_version()}.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

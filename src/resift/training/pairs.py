@@ -1,0 +1,97 @@
+"""What models learn from: queries with a passage that answers them, read from jsonl."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resift.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a passage that answers it."""
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    """Passages known not to answer it. More are mined."""
+    group: str = ""
+    """Rows of one group (a page, a topic) are about the same things."""
+
+
+def read_pairs(files: Sequence[Path]) -> list[Pair]:
+    """The rows of jsonl files, plain or gzipped: `query` and `positive`, perhaps `negatives` (a list) and `group`.
+
+    A row that says exactly what an earlier one said is left out. Raises InputError, naming file and line, for bytes
+    that are not UTF-8, lines that are no JSON object, missing or empty texts, and a positive that is also a
+    negative of its query.
+    """
+    pairs: dict[Pair, str] = {}
+    for file in files:
+        for where, row in read_rows(file):
+            pairs.setdefault(_pair(row, where), where)
+    if not pairs:
+        raise InputError(f"{', '.join(map(str, files)) or 'no file'}: no pair of query and positive to learn from")
+    _check_contradictions(pairs)
+    return list(pairs)
+
+
+def _pair(row: dict[str, Any], where: str) -> Pair:
+    negatives = row.get("negatives", row.get("negative", []))
+    negatives = [negatives] if isinstance(negatives, str) else negatives
+    if not isinstance(negatives, list):
+        raise InputError(f"{where}: negatives is a list of texts, this is a {type(negatives).__name__}")
+    texts = [_text(text, "a negative", where) for text in negatives]
+    pair = Pair(
+        _text(row.get("query"), "query", where),
+        _text(row.get("positive"), "positive", where),
+        tuple(dict.fromkeys(texts)),
+        str(row.get("group") or ""),
+    )
+    if pair.positive in pair.negatives:
+        raise InputError(f"{where}: the positive is also one of the negatives: {pair.positive[:60]!r}")
+    return pair
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where}: {name} is missing or empty; a row is {{'query': ..., 'positive': ...}}")
+    return value.strip()
+
+
+def _check_contradictions(pairs: dict[Pair, str]) -> None:
+    """Across rows: what answers a query in one row can't be wrong for it in another."""
+    answers: dict[str, dict[str, str]] = {}
+    for pair, where in pairs.items():
+        answers.setdefault(pair.query, {}).setdefault(pair.positive, where)
+    for pair, where in pairs.items():
+        for negative in pair.negatives:
+            if other := answers[pair.query].get(negative):
+                raise InputError(
+                    f"{where}: a negative of {pair.query[:60]!r} is its positive in {other}: {negative[:60]!r}"
+                )
+
+
+def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where it stands (`file:line`), and the row itself, of a jsonl file, plain or gzipped. Raises InputError."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opened(file, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                where = f"{file}:{number}"
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise InputError(f"{where}: not valid JSON: {error}") from None
+                if not isinstance(row, dict):
+                    raise InputError(f"{where}: a JSON object is needed, this is a {type(row).__name__}")
+                yield where, row
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: {error}") from None

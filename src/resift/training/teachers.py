@@ -1,0 +1,156 @@
+"""Teachers: models whose scores a student learns to give. Each is asked once, before training begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer, SparseEncoder
+from torch import Tensor
+
+from resift.errors import InputError
+from resift.load import load_scorer
+from resift.scorer import Request, score_many
+from resift.training.mining import CandidateList, Vectors, documents
+
+READ = 192  # tokens of a text that a bi-encoder reads when it teaches or mines
+CHUNK = 1024  # texts encoded before their vectors are packed away
+ACTIVE = 256  # dimensions kept of a sparse vector: the others are close to nothing
+
+Scores = list[tuple[float, ...]]
+"""One number per document of every list, as the teacher's own logits."""
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model and how its scores count: logit = scale x score. Logits of several teachers are averaged."""
+
+    model: str
+    """A folder of a sentence-transformers bi-encoder or sparse encoder, or any name `Reranker` takes."""
+    scale: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Teacher:
+        """`MODEL` or `MODEL=SCALE`. A cosine wants a scale of about 20, logits want 1.
+
+        >>> Teacher.parse("resift:small"), Teacher.parse("encoder=20")
+        (Teacher(model='resift:small', scale=1.0), Teacher(model='encoder', scale=20.0))
+        """
+        model, equals, scale = text.rpartition("=")
+        if not equals:
+            return cls(text)
+        try:
+            return cls(model, float(scale))
+        except ValueError:
+            raise InputError(f"a teacher is MODEL or MODEL=SCALE with a number, got {text!r}") from None
+
+    def score(self, lists: Sequence[CandidateList]) -> Scores:
+        """Logits of every document of every list."""
+        kind = _encoder_kind(Path(self.model))
+        if kind is None:
+            found = score_many(load_scorer(self.model), [Request(one.query, one.documents) for one in lists])
+            return [tuple(self.scale * score for score in scores) for scores in found]
+        vectors = _sparse if kind == "SparseEncoder" else _dense
+        return vectors(self.model, lists, self.scale)
+
+
+def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], note: Note) -> Scores:
+    """The mean of the teachers' logits, list by list."""
+    answers = []
+    for teacher in teachers:
+        note(f"{teacher.model} scores {sum(len(one.documents) for one in lists):,} pairs")
+        answers.append(teacher.score(lists))
+    return [tuple(np.mean(scores, axis=0).tolist()) for scores in zip(*answers, strict=True)]
+
+
+@cache  # the bi-encoder that mines is often one of the teachers: its vectors are made once
+def dense_embed(folder: str) -> Callable[[Sequence[str]], Vectors]:
+    """What embeds with a sentence-transformers bi-encoder: unit vectors, remembered text by text."""
+    model = SentenceTransformer(folder, local_files_only=Path(folder).is_dir())
+    model.max_seq_length = READ
+    if half_is_faster(model.device):
+        model.bfloat16()
+    known: dict[str, Vectors] = {}
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            found = model.encode(new, batch_size=32, convert_to_tensor=True, show_progress_bar=False)
+            unit = torch.nn.functional.normalize(found.float(), dim=1).cpu().numpy()
+            known.update(zip(new, unit, strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return embed
+
+
+def _dense(folder: str, lists: Sequence[CandidateList], scale: float) -> Scores:
+    embed = dense_embed(folder)
+    texts = documents(lists)
+    rows = {text: row for row, text in enumerate(texts)}
+    vectors, asked = embed(texts), embed([one.query for one in lists])
+    return [
+        tuple((scale * (vectors[[rows[text] for text in one.documents]] @ query)).tolist())
+        for one, query in zip(lists, asked, strict=True)
+    ]
+
+
+def _sparse(folder: str, lists: Sequence[CandidateList], scale: float) -> Scores:
+    model = SparseEncoder(folder, local_files_only=True)
+    model.max_seq_length = READ
+    if half_is_faster(model.device):
+        model.bfloat16()
+    texts = documents(lists)
+    rows = {text: row for row, text in enumerate(texts)}
+    read, asked = _active(model, texts), _active(model, [one.query for one in lists])
+    weights = np.zeros(model.get_embedding_dimension() or 0, np.float32)
+    answers = []
+    for one, (terms, values) in zip(lists, asked, strict=True):
+        weights[terms] = values
+        found = (read[rows[text]] for text in one.documents)
+        answers.append(tuple(float(scale * (weights[terms] @ values)) for terms, values in found))
+        weights[terms] = 0
+    return answers
+
+
+def _active(model: Any, texts: Sequence[str]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Of each text the strongest dimensions and their weights."""
+    found = []
+    for start in range(0, len(texts), CHUNK):
+        chunk = list(texts[start : start + CHUNK])
+        vectors: list[Tensor] = model.encode(
+            chunk, convert_to_sparse_tensor=False, convert_to_tensor=False, show_progress_bar=False
+        )
+        for vector in vectors:
+            values, terms = vector.float().topk(ACTIVE)
+            found.append((terms.cpu().numpy(), values.cpu().numpy()))
+    return found
+
+
+def half_is_faster(device: torch.device) -> bool:
+    """Whether bfloat16 is worth its rounding: on cards and on CPUs that multiply it faster than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def _encoder_kind(folder: Path) -> str | None:
+    """`SentenceTransformer`, `SparseEncoder`, or None for what is no bi-encoder folder."""
+    settings = folder / "config_sentence_transformers.json"
+    if not (folder / "modules.json").is_file():
+        return None
+    kind = json.loads(settings.read_text(encoding="utf-8")).get("model_type") if settings.is_file() else None
+    return None if kind == "CrossEncoder" else str(kind or "SentenceTransformer")
+
+
+def flatten(scores: Scores) -> NDArray[np.float64]:
+    """All scores in a row."""
+    return np.array(list(chain.from_iterable(scores)))

@@ -1,0 +1,82 @@
+"""nDCG@10 of several models on a folder of judged collections, as a Markdown table for docs/models.md.
+
+    python tests/benchmarks/quality.py DATA --model resift:small --model FOLDER --bi-encoder FOLDER --queries 100
+
+Every folder of DATA that holds a collection is measured. `candidates.jsonl` in it is the first stage; without one it is
+BM25. Where it lists the judged documents and no more (DATA's pools), its order means nothing, and says so with a star.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resift import Reranker, Scale
+from resift.evaluation import Collection, evaluate, read_collection
+from resift.training.teachers import dense_embed
+
+FULL = "qrels.full.tsv"  # official judgements, where the folder's own are a part of them
+
+
+class BiEncoder:
+    """A sentence-transformers bi-encoder, reordering the same candidates: the figure to beat."""
+
+    scale = Scale.SIMILARITY
+
+    def __init__(self, folder: str) -> None:
+        self.name = Path(folder).name
+        self._embed = dense_embed(folder)
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Cosines."""
+        return [float(value) for value in self._embed(documents) @ self._embed([query])[0]]
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Folder of collections.")],
+    model: Annotated[list[str], typer.Option("--model")],
+    bi_encoder: Annotated[str | None, typer.Option("--bi-encoder")] = None,
+    queries: Annotated[int, typer.Option("--queries")] = 100,
+    only: Annotated[list[str] | None, typer.Option("--only", help="These collections.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
+) -> None:
+    """Measure, printing each collection as it is done."""
+    rerankers = {name: Reranker(name, long_documents="first_window") for name in model}
+    if bi_encoder is not None:
+        rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))
+    typer.echo("| collection | queries | first stage | " + " | ".join(rerankers) + " |")
+    typer.echo("|---" * (3 + len(rerankers)) + "|")
+    for folder in sorted(path.parent for path in data.glob("*/corpus.jsonl")):
+        if only and folder.name not in only:
+            continue
+        qrels = folder / FULL
+        collection = read_collection(folder, qrels if qrels.is_file() else None)
+        given = folder / "candidates.jsonl"
+        started = time.perf_counter()
+        report = evaluate(collection, rerankers, stage=str(given) if given.is_file() else "bm25", limit=queries)
+        first, *others = report.evaluations
+        star = "*" if given.is_file() and _pool(given, collection) else ""
+        cells = [f"{one.metrics['nDCG@10']:.3f}".removeprefix("0") for one in others]
+        stage = "-" if star else f"{first.metrics['nDCG@10']:.3f}".removeprefix("0")
+        typer.echo(f"| {folder.name}{star} | {report.queries} | {stage} | " + " | ".join(cells) + " |")
+        sys.stdout.flush()
+        if out is not None:
+            with out.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({**report.to_dict(), "seconds": time.perf_counter() - started}) + "\n")
+
+
+def _pool(given: Path, collection: Collection) -> bool:
+    """Whether the candidates are just what was judged."""
+    rows = [json.loads(line) for line in given.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["qid"] in collection.qrels]
+    return all(set(row["docids"]) <= set(collection.qrels[row["qid"]]) for row in rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,350 @@
+"""Training on tiny random networks: what is mined, what is taught, that it learns, and that a run can be repeated."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import random_models
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.sparse_encoder.modules import SpladePooling
+from transformers import BertConfig, BertForMaskedLM, BertModel
+from typer.testing import CliRunner
+
+from resift import InputError, Reranker
+from resift.cli.app import app
+from resift.training.calibrate import calibrate, fit
+from resift.training.held_out import HeldOut, logits
+from resift.training.lesson import prepare, prepare_once
+from resift.training.mining import CandidateList, keywords, mine
+from resift.training.networks import build
+from resift.training.pairs import Pair, read_pairs
+from resift.training.recipe import Recipe, targets
+from resift.training.teachers import Teacher
+from resift.training.train import CHECKPOINTS, train
+
+FILLERS = ["the", "a", "of", "in", "and", "eats", "sleeps", "runs", "quickly", "under", "over", "beneath"]
+TOPICS = ["panda", "bamboo", "tree", "grass", "stock", "monday", "water", "river", "market", "hyperbole"]
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def silent(_: str) -> None:
+    """Takes notes, and keeps none."""
+
+
+@pytest.fixture(scope="session")
+def pairs() -> list[Pair]:
+    """Each query names three topics; its answer holds those words among others."""
+    made = []
+    for number, topics in enumerate(list(itertools.combinations(TOPICS, 3))[:80]):
+        draw = random.Random(number)
+        words = [*topics, *draw.sample(FILLERS, 6)]
+        draw.shuffle(words)
+        made.append(Pair(" ".join(topics), " ".join(words)))
+    return made
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A bi-encoder of random weights, small enough to train in seconds."""
+    folder = tmp_path_factory.mktemp("base") / "encoder"
+    torch.manual_seed(1)
+    size = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
+    bert = BertModel(BertConfig(vocab_size=300, num_hidden_layers=4, **size))
+    for parameter in bert.parameters():
+        parameter.data += torch.randn_like(parameter) * 0.02  # no two alike: an exporter keeps equal tensors once
+    bert.save_pretrained(folder)
+    random_models._wordpiece().save_pretrained(folder)
+    encoder = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(64, "mean")], device="cpu")
+    encoder.save(str(folder))
+    return str(folder)
+
+
+def by_letters(texts: Sequence[str]) -> NDArray[np.float32]:
+    """A bi-encoder of our own: how often each letter comes."""
+    counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz "] for text in texts], np.float32)
+    unit: NDArray[np.float32] = counts / np.linalg.norm(counts, axis=1, keepdims=True)
+    return unit
+
+
+def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
+    row = {"query": " who? ", "positive": "me", "negatives": ["you", "you"], "group": 4}
+    file = tmp_path / "pairs.jsonl.gz"
+    with gzip.open(file, "wt", encoding="utf-8") as out:
+        out.write(json.dumps(row) + "\n\n" + json.dumps(row) + "\n")
+    assert read_pairs([file]) == [Pair("who?", "me", ("you",), "4")]
+    plain = write(tmp_path / "pairs.jsonl", {"query": "q", "positive": "p", "negative": "n"})
+    assert read_pairs([plain, plain]) == [Pair("q", "p", ("n",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"query": "q"}', "pairs.jsonl:1: positive is missing or empty"),
+        (b'{"query": " ", "positive": "p"}', "query is missing or empty"),
+        (b'{"query": "q", "positive": 3}', "positive is missing or empty"),
+        (b'{"query": "q", "positive": "p", "negatives": [""]}', "a negative is missing or empty"),
+        (b'{"query": "q", "positive": "p", "negatives": 3}', "negatives is a list of texts, this is a int"),
+        (b'{"query": "q", "positive": "p", "negatives": ["p "]}', "the positive is also one of the negatives: 'p'"),
+        (
+            b'{"query": "q", "positive": "p"}\n{"query": "q", "positive": "x", "negatives": ["p"]}',
+            "pairs.jsonl:2: a negative of 'q' is its positive in .*pairs.jsonl:1",
+        ),
+        (b'\n{"query": "q"', "pairs.jsonl:2: not valid JSON"),
+        (b'["q", "p"]', "a JSON object is needed, this is a list"),
+        (b'{"query": "q", "positive": "\xff"}', "pairs.jsonl is not UTF-8"),
+        (b"", "no pair of query and positive"),
+    ],
+)
+def test_wrong_pairs_are_told_with_their_place(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_pairs([file])
+
+
+def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[Pair]) -> None:
+    near = Pair(pairs[0].query, pairs[0].positive + ".", ("given and wrong",))  # the answer again, but for a full stop
+    lists = mine([*pairs, near], by_letters, negatives=5, seed=3)
+    assert lists == mine([*pairs, near], by_letters, negatives=5, seed=3)
+    assert lists != mine([*pairs, near], by_letters, negatives=5, seed=4)
+    assert all(len(set(one.documents)) == 6 for one in lists)
+    assert [one.documents[0] for one in lists] == [pair.positive for pair in [*pairs, near]]
+    for one in (lists[0], lists[-1]):
+        assert not {pairs[0].positive, near.positive} & set(one.documents[1:])
+    assert lists[-1].documents[1] == "given and wrong"
+    shared = [len(set(one.query.split()) & set(text.split())) for one in lists[:-1] for text in one.documents[1:]]
+    by_chance = [len(set(one.query.split()) & set(other.positive.split())) for one in lists for other in pairs]
+    assert np.mean(shared) > np.mean(by_chance) + 0.15
+
+
+def test_few_passages_give_few_negatives() -> None:
+    found = mine([Pair("a", "one text"), Pair("b", "another passage")], by_letters, negatives=5, seed=1)
+    assert [one.documents for one in found] == [("one text", "another passage"), ("another passage", "one text")]
+
+
+def test_queries_become_keywords_and_stay_without_contradiction() -> None:
+    asked = [Pair("What is a panda?", "a bear", ("a tree",)), Pair("Where is the panda?", "a tree")]
+    assert keywords(asked, 0.0, 1) == asked
+    assert keywords(asked, 1.0, 1) == asked  # a single word left is no query: kept whole
+    longer = [Pair("What is a panda bear?", "this", ("that",)), Pair("Where is the panda bear?", "that")]
+    assert keywords(longer, 1.0, 1) == [Pair("panda bear", "this"), Pair("panda bear", "that")]
+
+
+def test_targets_are_what_listnet_makes_of_them_again() -> None:
+    lists = [CandidateList("q", ("a", "b", "c")), CandidateList("r", ("a", "b", "c"), positives=2)]
+    alone = torch.tensor(targets(lists, None, 0.3)).softmax(1)
+    assert alone[0].tolist() == pytest.approx([1, 0, 0], abs=3e-4)
+    assert alone[1].tolist() == pytest.approx([0.5, 0.5, 0], abs=3e-4)
+    taught = torch.tensor(targets(lists, [(0.0, 0.0, 0.0), (1.0, 2.0, 30.0)], 0.4)).softmax(1)
+    assert taught[0].tolist() == pytest.approx([0.6, 0.2, 0.2], abs=3e-4)
+    assert taught[1].tolist() == pytest.approx([0.2, 0.2, 0.6], abs=3e-4)
+
+
+def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> None:
+    lists = [
+        CandidateList("panda tree", ("panda", "the river runs", "1984 market")),
+        CandidateList("water", ("grass",)),
+    ]
+    dense = SentenceTransformer(base, device="cpu")
+    found = Teacher(base, 20.0).score(lists)
+    for one, scores in zip(lists, found, strict=True):
+        expected = 20 * dense.similarity(dense.encode([one.query]), dense.encode(list(one.documents)))[0]
+        assert scores == pytest.approx(expected.tolist(), abs=0.3)  # bfloat16 where the machine is faster with it
+
+    torch.manual_seed(2)
+    size = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
+    BertForMaskedLM(BertConfig(vocab_size=300, num_hidden_layers=2, **size)).save_pretrained(tmp_path / "mlm")
+    random_models._wordpiece().save_pretrained(tmp_path / "mlm")
+    body = Transformer(str(tmp_path / "mlm"), transformer_task="fill-mask")
+    sparse = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
+    sparse.save_pretrained(str(tmp_path / "splade"))
+    found = Teacher(str(tmp_path / "splade")).score(lists)
+    for one, scores in zip(lists, found, strict=True):
+        expected = sparse.similarity(sparse.encode([one.query]), sparse.encode(list(one.documents))).to_dense()[0]
+        assert scores == pytest.approx(expected.tolist(), rel=0.05)
+
+    logits = Teacher("resift:small", 2.0).score(lists)
+    assert logits[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
+    with pytest.raises(InputError, match="MODEL or MODEL=SCALE"):
+        Teacher.parse("model=much")
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_trained_network_scores_as_the_exported_one(base: str, tmp_path: Path, *, frozen: bool) -> None:
+    from resift.training.finish import export
+
+    model = build(base, "split", separate=2, max_length=64, frozen=frozen)
+    texts = random_models.documents((3, 40, 9, 1))
+    pairs = [("panda tree", text) for text in texts] + [("water", texts[0])]
+    export(model, tmp_path / "out", Recipe(base), int8=False, licence="")
+    exported = Reranker(tmp_path / "out").rank("panda tree", texts)
+    in_torch = model.predict(pairs, activation_fn=torch.nn.Identity())
+    tolerance = 0.1 if frozen else 1e-4  # frozen layers are read in bfloat16 where the machine is faster with it
+    assert list(in_torch[:4]) == pytest.approx(
+        [hit.score for hit in sorted(exported, key=lambda hit: hit.index)], abs=tolerance
+    )
+
+
+def test_calibration_recovers_what_made_the_labels(base: str) -> None:
+    draw = np.random.default_rng(5)
+    scores = draw.normal(size=20_000)
+    relevant = draw.random(20_000) < 1 / (1 + np.exp(-(2.5 * scores - 1)))
+    assert fit(list(scores), list(relevant)) == pytest.approx((2.5, -1), abs=0.1)
+    with pytest.raises(InputError, match="all of one kind"):
+        fit([0.1, 0.2], [True, True])
+    with pytest.raises(InputError, match="less relevant"):
+        fit([0.0, 1.0, 2.0, 3.0], [True, True, True, False])
+
+
+@pytest.mark.parametrize("network", ["split", "cls"])
+def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Pair], network: Any) -> None:
+    model = build(base, network, separate=2, max_length=64, frozen=True)
+    lists = [CandidateList(pair.query, (pair.positive, "the market fell", "water")) for pair in pairs[:20]]
+    before = logits(model, lists)
+    # Random weights prefer any: what they prefer is called relevant.
+    orders = [sorted(range(3), key=lambda place: -scores[place]) for scores in before]
+    lists = [
+        CandidateList(one.query, tuple(one.documents[place] for place in order))
+        for one, order in zip(lists, orders, strict=True)
+    ]
+    before = [[scores[place] for place in order] for scores, order in zip(before, orders, strict=True)]
+    slope, shift = calibrate(model, lists)
+    after = logits(model, lists)
+    assert np.array(after) == pytest.approx(slope * np.array(before) + shift, abs=1e-3)
+    assert (1 / (1 + np.exp(-np.array(after)))).mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("network", ["split", "cls"])
+def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: Any) -> None:
+    recipe = Recipe(
+        base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
+    )
+    lesson = prepare(pairs, recipe, by_letters, [], silent)
+    assert not {one.query for one in lesson.lists} & {one.query for one in lesson.held_out}
+    untrained = build(base, network, separate=1, max_length=128, frozen=False)
+    seen = HeldOut(lesson.lists)
+    model, figures = train(lesson, recipe, tmp_path, silent)
+    assert seen(model)["nDCG@10"] > seen(untrained)["nDCG@10"] + 0.05
+    assert HeldOut(lesson.held_out)(model)["nDCG@10"] == pytest.approx(figures["after"], abs=1e-6)
+    if network == "split":  # finds what both texts share also where it has not seen them
+        assert figures["after"] > figures["before"]
+
+
+def test_a_run_cut_short_comes_to_the_same_end(
+    base: str, pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
+    lesson = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", silent)
+    whole, _ = train(lesson, recipe, tmp_path / "whole", silent)
+    again, _ = train(lesson, recipe, tmp_path / "again", silent)
+    assert _same(whole, again)
+
+    from resift.training import train as module
+
+    def stop(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 7:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    original = module._Trainer.training_step
+    monkeypatch.setattr(module._Trainer, "training_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(lesson, recipe, tmp_path / "cut", silent)
+    monkeypatch.undo()
+    assert list((tmp_path / "cut" / CHECKPOINTS).iterdir())
+    notes: list[str] = []
+    kept = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", notes.append)
+    assert kept == lesson
+    went_on, _ = train(kept, recipe, tmp_path / "cut", notes.append)
+    assert any("going on from" in note and "checkpoint" in note for note in notes)
+    assert _same(whole, went_on)
+    with pytest.raises(InputError, match="other data, teachers or settings"):
+        prepare_once(pairs[1:], recipe, by_letters, [], tmp_path / "cut", silent)
+
+
+def _same(one: CrossEncoder, other: CrossEncoder) -> bool:
+    return all(torch.equal(left, right) for left, right in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_the_command_trains_exports_and_tells(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+    data = write(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
+    arguments = [
+        "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
+        f"{base}=20", "--held-out", "10", "--queries", "8", "--negatives", "3", "--licence", "MIT", "--json",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert set(told["held_out"]) == {"before", "after"}
+    ranking = Reranker(tmp_path / "mine").rank("panda tree", [pair.positive for pair in pairs[:5]])
+    assert all(0 <= hit.relevance <= 1 for hit in ranking)
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "pairs.jsonl" in card
+    assert "60 pairs" in card
+    assert json.loads((tmp_path / "mine" / "resift.json").read_text())["licence"] == "MIT"
+
+
+def test_too_few_queries_are_told(base: str, pairs: list[Pair]) -> None:
+    with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
+        prepare(pairs, Recipe(base), by_letters, [], silent)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"hard": 1.5}, "hard and keywords are shares"),
+        ({"negatives": 0}, "negatives must be at least 1, got 0"),
+        ({"epochs": 0.0}, "epochs and learning_rate must be above 0"),
+    ],
+)
+def test_impossible_recipes_are_refused(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Recipe("base", **setting)
+
+
+def test_the_command_says_which_file_is_missing(tmp_path: Path) -> None:
+    arguments = ["train", str(tmp_path), "--pairs", str(tmp_path / "none.jsonl"), "--base", "base"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "none.jsonl: no such file" in result.stderr
+
+
+def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+    from resift.training.exported import read_network
+    from resift.training.finish import export
+    from resift.training.networks import SplitPairs
+
+    model = build(base, "split", separate=3, max_length=64, frozen=True)
+    first = model[0]
+    assert isinstance(first, SplitPairs)
+    with torch.no_grad():
+        first.network.slope.fill_(11.5)
+        first.network.bias.fill_(-7.25)
+        first.network.match.document.mul_(1.1)  # untrained, it equals the query's projection
+    for int8 in (False, True):
+        export(model, tmp_path / "out", Recipe(base), int8=int8, licence="")
+        back = read_network(tmp_path / "out")
+        tolerance = 0.02 if int8 else 1e-6
+        for name, weights in first.network.named_parameters():
+            assert torch.allclose(back.get_parameter(name), weights, atol=tolerance), name
+        assert (back.heads, len(back.separate)) == (first.network.heads, 3)
+    recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
+    trained, _ = train(prepare(pairs, recipe, by_letters, [], silent), recipe, tmp_path / "more", silent)
+    assert not torch.equal(trained[0].network.joint[0].output.dense.weight, back.joint[0].output.dense.weight)
+    with pytest.raises(InputError, match="a cls one starts from"):
+        build(str(tmp_path / "out"), "cls", separate=3, max_length=64, frozen=True)
