@@ -56,7 +56,9 @@ def read_network(folder: Path) -> SplitNetwork:
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The folder's tokenizer, as transformers wants it."""
-    return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **BRACKETS)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
+        tokenizer_file=str(folder / "tokenizer.json"), **BRACKETS
+    )
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:

@@ -30,19 +30,17 @@ JOINT = "joint.safetensors"
 KEEP = 5 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
 
 
-class SplitPairs(InputModule):  # type: ignore[misc]  # sentence-transformers' modules are untyped
+class SplitPairs(InputModule):
     """The split network as the one module of a `CrossEncoder`. `_` and `__` take what other modules are told.
 
     A text that comes in several pairs of a batch is read once. With `frozen` lower layers only the joint layers
     learn; the bi-encoder below stays what it was.
     """
 
-    config_keys = ("separate", "max_length", "frozen")
-
     def __init__(
         self, network: SplitNetwork, tokenizer: Any, max_length: int, *, frozen: bool, learn: Learn = "joint"
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in sentence-transformers
         self.network = network
         self.tokenizer: Any = tokenizer
         self.max_length = max_length
@@ -111,7 +109,8 @@ class SplitPairs(InputModule):  # type: ignore[misc]  # sentence-transformers' m
             return network.join(query, query_mask, document, document_mask)
         with torch.no_grad():  # nothing below the cosine learns: no need to remember how it came about
             cosine = network.cosine(query, query_mask, document, document_mask)
-        return network.slope * cosine + network.match(query, query_mask, document, document_mask) + network.bias
+        match: Tensor = network.match(query, query_mask, document, document_mask)
+        return network.slope * cosine + match + network.bias
 
     def _states(self, texts: Sequence[str]) -> list[Tensor]:
         """Token states of the lower layers, (tokens, width) for each text. Frozen layers are asked once a text."""

@@ -56,7 +56,9 @@ def train(lesson: Lesson, recipe: Recipe, folder: Path, note: Note) -> tuple[Cro
         evaluator=held_out if lesson.held_out else None,
     )
     tell(trainer, note)
-    last: str | None = get_last_checkpoint(str(folder / CHECKPOINTS)) if (folder / CHECKPOINTS).is_dir() else None
+    last = None
+    if (folder / CHECKPOINTS).is_dir():
+        last = get_last_checkpoint(str(folder / CHECKPOINTS))  # type: ignore[no-untyped-call]
     if last is not None:
         note(f"going on from {last}")
     trainer.train(resume_from_checkpoint=last)
