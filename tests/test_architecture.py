@@ -90,6 +90,8 @@ assert not heavy, heavy
         ("resift.export.int8", "onnx", "export"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),
+        ("resift.training", "datasets", "train"),
+        ("resift.training.pairs", "accelerate", "train"),
     ],
 )
 def test_a_missing_library_names_its_extra(module: str, library: str, extra: str) -> None:
