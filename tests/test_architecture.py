@@ -14,6 +14,7 @@ import resift
 SOURCE = Path(resift.__file__).parent
 ORDER = [
     "errors",
+    "_jsonl",
     "scorer",
     "manifest",
     "_html",

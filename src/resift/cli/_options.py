@@ -45,5 +45,15 @@ FirstStage = Annotated[
 Queries = Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")]
 Qrels = Annotated[Path | None, typer.Option("--qrels", help="The judgements, where there are several files.")]
 
+
+def drawable(path: Path | None) -> Path | None:
+    """For `--plot`: a name that can't be written should cost no minutes of measuring."""
+    if path is not None:
+        from resift.evaluation.plot import check_target
+
+        check_target(path)
+    return path
+
+
 COLLECTION = "documents"
 DB = Path(".resift")

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, drawable
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -25,7 +25,8 @@ def depth(
     limit: Queries = None,
     qrels: Qrels = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw quality over latency in a file, .png or .svg.")
+        Path | None,
+        typer.Option("--plot", callback=drawable, help="Draw quality over latency in a file, .png or .svg."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,10 +35,6 @@ def depth(
     from resift.evaluation.depth import DEPTHS
     from resift.reranker import Reranker
 
-    if plot is not None:
-        from resift.evaluation.plot import check_target
-
-        check_target(plot)  # before measuring: a name that can't be written should cost no minutes
     collection = read_collection(folder, qrels)
     depths = [*(one for one in DEPTHS if one < deepest), deepest]
     with no_truncation_warning(), bar() as progress:

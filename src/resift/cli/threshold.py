@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, drawable
 from resift.cli._output import console, json_document, number, table
 from resift.cli._progress import bar
 
@@ -28,7 +28,10 @@ def threshold(
     limit: Queries = None,
     qrels: Qrels = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw what relevance promises against what is found, .png or .svg.")
+        Path | None,
+        typer.Option(
+            "--plot", callback=drawable, help="Draw what relevance promises against what is found, .png or .svg."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -36,17 +39,13 @@ def threshold(
     from resift.evaluation import measure_thresholds, read_collection
     from resift.reranker import Reranker
 
-    if plot is not None:
-        from resift.evaluation.plot import check_target
-
-        check_target(plot)  # before measuring: a name that can't be written should cost no minutes
     collection = read_collection(folder, qrels)
     with no_truncation_warning(), bar() as progress:
         report = measure_thresholds(
             collection, Reranker(model), stage=stage, depth=depth, grade=grade, limit=limit, progress=progress
         )
     if plot is not None:
-        from resift.evaluation.plot_threshold import plot_reliability
+        from resift.evaluation.plot import plot_reliability
 
         plot_reliability(report, plot)
     if as_json:

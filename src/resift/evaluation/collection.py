@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resift._jsonl import read_lines, read_rows
 from resift.errors import InputError
 
 Run = Mapping[str, Sequence[str]]
@@ -129,25 +129,15 @@ def _add(table: dict[str, str], row: Mapping[str, Any], text: str, where: str) -
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for where, line in _lines(path):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not valid JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: a JSON object is needed, this is a {type(row).__name__}")
-        yield where, row
+    _check_there(path)
+    return read_rows(path)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{path}:{number}", line
-    except FileNotFoundError:
-        raise InputError(
-            f"{path.parent} has no {path.name}: a collection is corpus.jsonl, queries.jsonl, qrels.tsv"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error}") from None
+    _check_there(path)
+    return read_lines(path)
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path.parent} has no {path.name}: a collection is corpus.jsonl, queries.jsonl, qrels.tsv")

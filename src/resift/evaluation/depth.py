@@ -11,7 +11,7 @@ import numpy as np
 
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import MAIN, Progress
+from resift.evaluation.experiment import MAIN, Progress, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.measure import Comparison, compare, measure
 from resift.reranker import Reranker
@@ -170,8 +170,7 @@ def measure_depths(
         )
     if not depths or min(depths) < 1 or timed < 1 or (limit is not None and limit < 1):
         raise InputError(f"depths, timed and limit must be at least 1, got {list(depths)}, {timed} and {limit}")
-    if reranker.top_k is not None or reranker.min_relevance is not None:
-        raise InputError(f"every candidate's place is needed: {reranker} must have neither top_k nor min_relevance")
+    check_keeps_all(reranker)
     lists = candidates(stage, collection, max(depths), limit)
     deepest = max(map(len, lists.values()))
     steps = sorted({min(depth, deepest) for depth in depths})

@@ -131,6 +131,12 @@ def evaluate(
     return Report(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
 
 
+def check_keeps_all(reranker: Reranker) -> None:
+    """Raises InputError for a reranker that drops candidates: what is measured needs the place of each."""
+    if reranker.top_k is not None or reranker.min_relevance is not None:
+        raise InputError(f"every candidate's place is needed: {reranker} must have neither top_k nor min_relevance")
+
+
 def _evaluation(
     name: str,
     qrels: Mapping[str, Mapping[str, int]],

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from resift.errors import InputError, MissingExtraError
+from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run, check_run, read_run
 from resift.evaluation.fusion import fuse
 from resift.evaluation.nearest import chroma_run, embedding_run, sentence_transformer_run
 from resift.static import StaticEmbedder
 
-K1, B = 0.9, 0.4  # BM25 as BEIR sets it (Anserini)
 JUDGED = "judged"
 FUSED_DEPTH = 1000  # of each list that is fused: what both say of a document counts, be it deep in one of them
 
@@ -91,22 +88,9 @@ def _named(name: str) -> Callable[[Collection, int], Run]:
 
 
 def _bm25(collection: Collection, depth: int) -> Run:
-    try:
-        import bm25s  # here: only this first stage needs it
-    except ImportError as error:
-        raise MissingExtraError("BM25", "eval") from error
-    ids = list(collection.documents)
-    index = bm25s.BM25(k1=K1, b=B)
-    index.index(bm25s.tokenize(list(collection.documents.values()), show_progress=False), show_progress=False)
-    asked = bm25s.tokenize(list(collection.queries.values()), return_ids=False, show_progress=False)
-    found: dict[str, list[str]] = {}
-    for query, words in zip(collection.queries, asked, strict=True):
-        known = [word for word in words if word in index.vocab_dict]
-        # Not `retrieve`: which of several equal documents it takes depends on how many are asked for.
-        scores = index.get_scores(known) if known else np.zeros(len(ids))
-        # A document without a word of the query is no candidate: BM25 would only be filling up.
-        found[query] = [ids[place] for place in np.argsort(-scores, kind="stable")[:depth] if scores[place] > 0]
-    return found
+    from resift.evaluation.bm25 import bm25_run  # here: only this first stage needs bm25s
+
+    return bm25_run(collection, depth)
 
 
 def _static(collection: Collection, depth: int) -> Run:

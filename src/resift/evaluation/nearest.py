@@ -91,7 +91,7 @@ def sentence_transformer_run(folder: str, collection: Collection, depth: int) ->
         from sentence_transformers import SentenceTransformer  # here: only this first stage needs it
     except ImportError as error:
         raise MissingExtraError("a bi-encoder as first stage", "sentence-transformers") from error
-    if not _is_bi_encoder(Path(folder)):
+    if encoder_kind(Path(folder)) != "SentenceTransformer":
         # sentence-transformers would make one of any network's files, with a warning: one that nobody trained.
         raise InputError(f"st:{folder}: no sentence-transformers bi-encoder is there (a folder with modules.json)")
     try:
@@ -101,13 +101,16 @@ def sentence_transformer_run(folder: str, collection: Collection, depth: int) ->
     return embedding_run(model.encode_document, collection, depth, embed_queries=model.encode_query)
 
 
-def _is_bi_encoder(folder: Path) -> bool:
-    """sentence-transformers writes modules.json for cross-encoders too, and says so in another file."""
+def encoder_kind(folder: Path) -> str | None:
+    """`SentenceTransformer` (a bi-encoder), `SparseEncoder`..., or None for a folder that holds no encoder.
+
+    sentence-transformers writes modules.json for cross-encoders too, and says so in another file.
+    """
     if not (folder / "modules.json").is_file():
-        return False
+        return None
     about = folder / "config_sentence_transformers.json"
     kind = json.loads(about.read_text(encoding="utf-8")).get("model_type") if about.is_file() else None
-    return kind in (None, "SentenceTransformer")
+    return None if kind == "CrossEncoder" else str(kind or "SentenceTransformer")
 
 
 def _vectors(embed: Embed, texts: list[str]) -> NDArray[np.float32]:

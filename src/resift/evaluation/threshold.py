@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resift.errors import InputError
 from resift.evaluation.collection import Collection
-from resift.evaluation.experiment import Progress
+from resift.evaluation.experiment import Progress, check_keeps_all
 from resift.evaluation.first_stage import Stage, candidates, stage_name
 from resift.reranker import Reranker
 
@@ -111,8 +111,7 @@ def measure_thresholds(
     """
     if depth < 1 or grade < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth, grade and limit must be at least 1, got {depth}, {grade} and {limit}")
-    if reranker.top_k is not None or reranker.min_relevance is not None:
-        raise InputError(f"every candidate is needed: {reranker} must have neither top_k nor min_relevance")
+    check_keeps_all(reranker)
     if not reranker.scorer.scale.has_relevance:
         raise InputError(f"{reranker.scorer.name} gives a {reranker.scorer.scale}, which min_relevance can't cut")
     lists = candidates(stage, collection, depth, limit)

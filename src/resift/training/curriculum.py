@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resift.errors import InputError
+from resift.evaluation.nearest import encoder_kind
 from resift.training.mining import CandidateList, Embed, Vectors, mine
 from resift.training.pairs import Pair
 from resift.training.questions import SENTENCE_END, WORDS
@@ -57,12 +58,7 @@ class Labels:
 def bi_encoder_folder(teacher: str) -> str | None:
     """The folder of a teacher that gives vectors, for `FOLDER` or `st:FOLDER`; None for one that scores pairs."""
     folder = Path(teacher.removeprefix("st:"))
-    if not (folder / "modules.json").is_file():
-        return None
-    settings = folder / "config_sentence_transformers.json"
-    # sentence-transformers writes modules.json for cross-encoders too, and says so in here.
-    kind = json.loads(settings.read_text(encoding="utf-8")).get("model_type") if settings.is_file() else None
-    return str(folder) if kind in (None, "SentenceTransformer") else None
+    return str(folder) if encoder_kind(folder) == "SentenceTransformer" else None
 
 
 def thin(pairs: Sequence[Pair], per_passage: int, seed: int) -> list[Pair]:

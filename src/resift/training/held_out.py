@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.util import batch_to_device
 
 from resift.evaluation.measure import measure
 from resift.training.mining import CandidateList
@@ -43,11 +44,7 @@ def logits(model: CrossEncoder, lists: Sequence[CandidateList], rows: int = 256)
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(pairs), rows):
-            features: dict[str, Any] = model.preprocess(pairs[start : start + rows])
-            on_device = {
-                name: value.to(model.device) if isinstance(value, torch.Tensor) else value
-                for name, value in features.items()
-            }
-            found += model(on_device)["scores"].view(-1).float().tolist()
+            features = batch_to_device(model.preprocess(pairs[start : start + rows]), model.device)
+            found += model(features)["scores"].view(-1).float().tolist()
     cuts = iter(found)
     return [[next(cuts) for _ in one.documents] for one in lists]

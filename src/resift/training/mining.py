@@ -11,9 +11,9 @@ import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.evaluation.bm25 import bm25_index
 from resift.training.pairs import Pair
 
-K1, B = 0.9, 0.4  # BM25 as `resift eval` runs it
 FOUND = 50  # candidates of each first stage that negatives are drawn from
 BLOCK = 512  # queries compared with all passages at once
 SAME = 0.8  # shared words over all words; from here on two passages say the same
@@ -84,8 +84,7 @@ def _fill(
 
 
 def _by_words(passages: Sequence[str], queries: Sequence[str]) -> NDArray[np.int64]:
-    index = bm25s.BM25(k1=K1, b=B)
-    index.index(bm25s.tokenize(list(passages), show_progress=False), show_progress=False)
+    index = bm25_index(passages)
     asked = bm25s.tokenize(list(queries), show_progress=False)
     places, _ = index.retrieve(asked, k=min(FOUND, len(passages)), show_progress=False)
     found: NDArray[np.int64] = np.asarray(places, np.int64)

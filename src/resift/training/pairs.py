@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resift._jsonl import read_rows
 from resift.errors import InputError
 
 
@@ -75,23 +74,3 @@ def _check_contradictions(pairs: dict[Pair, str]) -> None:
                 raise InputError(
                     f"{where}: a negative of {pair.query[:60]!r} is its positive in {other}: {negative[:60]!r}"
                 )
-
-
-def read_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where it stands (`file:line`), and the row itself, of a jsonl file, plain or gzipped. Raises InputError."""
-    opened = gzip.open if file.suffix == ".gz" else open
-    try:
-        with opened(file, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                where = f"{file}:{number}"
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InputError(f"{where}: not valid JSON: {error}") from None
-                if not isinstance(row, dict):
-                    raise InputError(f"{where}: a JSON object is needed, this is a {type(row).__name__}")
-                yield where, row
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8: {error}") from None

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resift._jsonl import read_rows
 from resift.errors import InputError
-from resift.training.pairs import Pair, read_rows
+from resift.training.pairs import Pair
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 WORDS = range(5, 41)  # of a sentence that can stand for a question: shorter says nothing, longer is a paragraph

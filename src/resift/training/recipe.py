@@ -27,7 +27,7 @@ class Recipe:
     frozen: bool = True
     """Whether those layers stay as they are (`split`): faster, and the bi-encoder in them stays one."""
     learn: Learn = "joint"
-    """`joint`: the upper layers and the match between tokens; `match`: that alone, ten times as fast (`split`)."""
+    """`joint`: the upper layers and the match between tokens; `match`: that alone, several times as fast (`split`)."""
     max_length: int = 128
     """Tokens of a text (`split`) or of a pair (`cls`) in training. In use the model may read more."""
     negatives: int = 7

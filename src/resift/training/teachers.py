@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import Tensor
 
 from resift.errors import InputError
+from resift.evaluation.nearest import encoder_kind
 from resift.load import load_scorer
 from resift.scorer import Request, score_many
 from resift.training.mining import CandidateList, Vectors, documents
@@ -55,7 +54,7 @@ class Teacher:
 
     def score(self, lists: Sequence[CandidateList]) -> Scores:
         """Logits of every document of every list."""
-        kind = _encoder_kind(Path(self.model))
+        kind = encoder_kind(Path(self.model))
         if kind is None:
             found = score_many(load_scorer(self.model), [Request(one.query, one.documents) for one in lists])
             return [tuple(self.scale * score for score in scores) for scores in found]
@@ -140,17 +139,3 @@ def half_is_faster(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def _encoder_kind(folder: Path) -> str | None:
-    """`SentenceTransformer`, `SparseEncoder`, or None for what is no bi-encoder folder."""
-    settings = folder / "config_sentence_transformers.json"
-    if not (folder / "modules.json").is_file():
-        return None
-    kind = json.loads(settings.read_text(encoding="utf-8")).get("model_type") if settings.is_file() else None
-    return None if kind == "CrossEncoder" else str(kind or "SentenceTransformer")
-
-
-def flatten(scores: Scores) -> NDArray[np.float64]:
-    """All scores in a row."""
-    return np.array(list(chain.from_iterable(scores)))
