@@ -17,6 +17,7 @@ LongDocuments = Literal["truncate", "max_window", "first_window"]
 Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
+    "openai": "resift.llm.endpoint:openai_scorer",
     "onnx": "resift.engines.onnx:OnnxScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
 }
@@ -35,6 +36,20 @@ class ModelOptions(TypedDict, total=False):
     """Tokens the model may read of query and document together; default and limit are the model's own."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
+    base_url: str
+    """Address of the service (`openai`), up to what its protocol adds: "http://localhost:8000/v1"."""
+    api_key: str
+    """Key of the service (`openai`); default: its usual environment variable."""
+    timeout: float
+    """Seconds to wait for the service (`openai`)."""
+    temperature: float | None
+    """Of an LLM (`openai`), 0 by default; None leaves it to the model."""
+    method: Literal["listwise", "pointwise", "yes_no"]
+    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it; so the four that follow."""
+    window: int
+    stride: int
+    on_bad_answer: Literal["repair", "raise"]
+    max_characters: int
     threads: int
     """CPU threads of the engine (`onnx`); default: one per core."""
     device: str

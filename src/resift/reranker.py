@@ -228,9 +228,12 @@ class Reranker:
         while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
             level, frame = level + 1, frame.f_back
         documents = sum(one.documents for one in stats)
+        advice = ""
+        if hasattr(self.scorer, "long_documents"):  # an LLM or a service has no such choice
+            advice = ". long_documents='max_window' scores all of it, 'first_window' says the beginning is enough"
         warnings.warn(
-            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored. "
-            "long_documents='max_window' scores all of it, 'first_window' says the beginning is enough",
+            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored"
+            + advice,
             TruncationWarning,
             stacklevel=level,
         )
