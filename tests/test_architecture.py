@@ -40,7 +40,7 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation"}, (
+    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation", "llm"}, (
         f"{name} sees a room above its own"
     )
 
@@ -89,6 +89,7 @@ assert not heavy, heavy
         ("resift.export.pair", "sentence_transformers", "export"),
         ("resift.export.split_network", "torch", "export"),
         ("resift.export.int8", "onnx", "export"),
+        ("resift.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),
         ("resift.training", "datasets", "train"),

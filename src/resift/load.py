@@ -7,7 +7,7 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 from resift.errors import InputError, ModelFileError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
@@ -26,6 +26,13 @@ ENGINES = {
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+class SecretLike(Protocol):
+    """A key that doesn't show itself, such as pydantic's SecretStr."""
+
+    def get_secret_value(self) -> str:
+        """The key."""
+
+
 class ModelOptions(TypedDict, total=False):
     """Options of the engines. Each engine takes those that make sense for it and refuses the others."""
 
@@ -37,19 +44,15 @@ class ModelOptions(TypedDict, total=False):
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     base_url: str
-    """Address of the service (`openai`), up to what its protocol adds: "http://localhost:8000/v1"."""
-    api_key: str
-    """Key of the service (`openai`); default: its usual environment variable."""
+    """Where a service is (`openai`), up to what its protocol adds: "http://localhost:8000/v1"."""
+    api_key: str | SecretLike
+    """The service's key, as a text or a secret object (`openai`). Default: its usual environment variable."""
     timeout: float
-    """Seconds to wait for the service (`openai`)."""
-    temperature: float | None
-    """Of an LLM (`openai`), 0 by default; None leaves it to the model."""
+    """Seconds a service may take to answer (`openai`); 60 unless you say otherwise."""
     method: Literal["listwise", "pointwise", "yes_no"]
-    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it; so the four that follow."""
-    window: int
-    stride: int
-    on_bad_answer: Literal["repair", "raise"]
-    max_characters: int
+    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it."""
+    temperature: float | None
+    """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     threads: int
     """CPU threads of the engine (`onnx`); default: one per core."""
     device: str

@@ -128,7 +128,7 @@ class Chat:
 def _name(llm: Any) -> str:
     """The model's name, as LangChain, LlamaIndex and providers' classes have it; else the function's or class's."""
     for owner in (llm, getattr(llm, "metadata", None)):
-        for attribute in ("model_name", "model", "name", "__name__"):
+        for attribute in ("name", "model_name", "model", "__name__"):
             found = getattr(owner, attribute, None)
             if isinstance(found, str) and found and found != "unknown":
                 return found

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from resift.errors import InputError, MissingExtraError, ScorerError
 from resift.llm.chat import Answer, tokens_of
 from resift.llm.prompts import Prompt
-from resift.llm.scorer import LlmScorer, Method, OnBadAnswer
+from resift.llm.scorer import LlmScorer, Method
+from resift.load import SecretLike
 
 try:
     import httpx
@@ -21,44 +21,40 @@ except ImportError as error:
     raise MissingExtraError("an OpenAI-compatible endpoint", "remote") from error
 
 OPENAI = "https://api.openai.com/v1"
-KEY = "OPENAI_API_KEY"
+KEY, URL = "OPENAI_API_KEY", "OPENAI_BASE_URL"
+"""Environment variables, as OpenAI's own client has them."""
 RETRIES = 2
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
+FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 30.0  # seconds; a server that asks for more is busy for longer than a reranking can wait
-
-
-class Secret(Protocol):
-    """A key that doesn't show itself, such as pydantic's SecretStr."""
-
-    def get_secret_value(self) -> str:
-        """The key."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAiEndpoint:
     """A model behind `base_url`, asked through POST /chat/completions.
 
-    `api_key` is taken from OPENAI_API_KEY unless given; "" sends none. `timeout`: seconds to wait for a connection,
-    and for an answer. `temperature=None` leaves it to the model (some refuse any but their own). A connection that
-    breaks, a server error, 408, 409 and 429 are tried again twice, after the pause the server wants.
+    `base_url` is OPENAI_BASE_URL or OpenAI unless given; `api_key` is OPENAI_API_KEY unless given, and "" sends none.
+    `timeout`: seconds to wait for a connection, and for an answer. `temperature=None` leaves it to the model (some
+    refuse any but their own). A connection that breaks, a server error, 408, 409 and 429 are tried again twice,
+    after the pause the server wants.
 
     A pickled copy leaves the key behind, and takes OPENAI_API_KEY where it wakes up.
     """
 
     model: str
-    base_url: str = OPENAI
-    api_key: str | Secret | None = field(default=None, repr=False)
+    base_url: str | None = None
+    api_key: str | SecretLike | None = field(default=None, repr=False)
     timeout: float = 60.0
     temperature: float | None = 0.0
 
     def __post_init__(self) -> None:
         if not self.model:
             raise InputError("openai: needs the name of a model, as in openai:gpt-4o-mini")
-        if not self.base_url.startswith(("http://", "https://")):
-            raise InputError(f"base_url starts with http:// or https://, unlike {self.base_url!r}")
+        if not self._url().startswith(("http://", "https://")):
+            raise InputError(f"base_url starts with http:// or https://, unlike {self._url()!r}")
         if self.timeout <= 0:
             raise InputError(f"timeout must be more than 0 seconds, got {self.timeout}")
-        if not self._key() and self.base_url == OPENAI:
+        if not self._key() and self._url() == OPENAI:
             raise InputError(
                 f"{self.name} needs a key: set {KEY}, or give api_key=, or the base_url= of your own server"
             )
@@ -94,6 +90,9 @@ class OpenAiEndpoint:
                 await asyncio.sleep(reply)
         raise AssertionError("unreachable: attempts end with an answer or an error")
 
+    def _url(self) -> str:
+        return (self.base_url or os.environ.get(URL) or OPENAI).rstrip("/")
+
     def _key(self) -> str:
         given = os.environ.get(KEY, "") if self.api_key is None else self.api_key
         key = (given if isinstance(given, str) else given.get_secret_value()).strip()
@@ -107,7 +106,7 @@ class OpenAiEndpoint:
             body["temperature"] = self.temperature
         key = self._key()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return client.build_request("POST", f"{self.base_url.rstrip('/')}/chat/completions", json=body, headers=headers)
+        return client.build_request("POST", f"{self._url()}/chat/completions", json=body, headers=headers)
 
     def _read(self, response: httpx.Response, attempt: int) -> Answer | float:
         """The answer, or the seconds to wait before the next attempt."""
@@ -152,30 +151,19 @@ class OpenAiEndpoint:
 def openai_scorer(
     model: str,
     *,
-    base_url: str = OPENAI,
-    api_key: str | Secret | None = None,
+    base_url: str | None = None,
+    api_key: str | SecretLike | None = None,
     timeout: float = 60.0,
     temperature: float | None = 0.0,
     method: Method = "listwise",
-    window: int = 20,
-    stride: int = 10,
-    on_bad_answer: OnBadAnswer = "repair",
-    max_characters: int = 2000,
 ) -> LlmScorer:
-    """What `Reranker("openai:MODEL", ...)` stands for: an `LlmScorer` over an `OpenAiEndpoint`, with their options."""
-    return LlmScorer(
-        OpenAiEndpoint(model, base_url, api_key, timeout, temperature),
-        method=method,
-        window=window,
-        stride=stride,
-        on_bad_answer=on_bad_answer,
-        max_characters=max_characters,
-    )
+    """What `Reranker("openai:MODEL", ...)` stands for; an `LlmScorer` of your own takes further options."""
+    return LlmScorer(OpenAiEndpoint(model, base_url, api_key, timeout, temperature), method=method)
 
 
 def _pause(asked: str | None, attempt: int) -> float:
-    """Seconds before the next attempt: what Retry-After says, where it says a number, else half a second doubled."""
+    """Seconds before the next attempt: what Retry-After says, if that is a number, else a little longer each time."""
     try:
         return max(0.0, float(asked or ""))
     except ValueError:  # nothing, or a date
-        return math.ldexp(0.5, attempt)
+        return FIRST_PAUSE * (attempt + 1)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from pydantic import InstanceOf
+from pydantic import InstanceOf, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
@@ -68,6 +68,18 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     batch_tokens: int | None = Field(
         default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
     )
+    base_url: str | None = Field(default=None, frozen=True, description="Where a service is.")
+    api_key: SecretStr | None = Field(
+        default=None,
+        frozen=True,
+        exclude=True,
+        description="A service's key; None takes its environment variable. Neither serialised nor pickled.",
+    )
+    timeout: float | None = Field(default=None, gt=0, frozen=True, description="Seconds a service may take to answer.")
+    method: Literal["listwise", "pointwise", "yes_no"] | None = Field(
+        default=None, frozen=True, description="How an LLM ranks."
+    )
+    temperature: float | None = Field(default=None, ge=0, frozen=True, description="Of an LLM; None is 0.")
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
     revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
@@ -118,7 +130,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         # LlamaIndex drops what can't be pickled, from the object itself too. Without its reranker the postprocessor
         # would come back with another model, so here that is an error; whatever else is dropped is a copy's.
         pickle.dumps(self.reranker)
-        return super(ResiftRerank, self.model_copy()).__getstate__()
+        return super(ResiftRerank, self.model_copy(update={"api_key": None})).__getstate__()
 
     @dispatcher.span
     def _postprocess_nodes(
