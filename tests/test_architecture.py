@@ -14,6 +14,7 @@ import resift
 SOURCE = Path(resift.__file__).parent
 ORDER = [
     "errors",
+    "secret",
     "_jsonl",
     "scorer",
     "manifest",
@@ -40,7 +41,7 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation"}, (
+    assert not used & {*later, "cli", "chroma", "export", "remote", "documents", "demo", "evaluation"}, (
         f"{name} sees a room above its own"
     )
 
@@ -84,6 +85,7 @@ assert not heavy, heavy
     [
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.remote", "httpx", "remote"),
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from resift.errors import InputError, ModelFileError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
-from resift.scorer import Scorer
+from resift.scorer import Scale, Scorer
+from resift.secret import SecretLike
 
 LongDocuments = Literal["truncate", "max_window", "first_window"]
 Model = str | os.PathLike[str] | Scorer | None
@@ -19,6 +20,16 @@ Model = str | os.PathLike[str] | Scorer | None
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
+    "cohere": "resift.remote:cohere",
+    "jina": "resift.remote:jina",
+    "voyage": "resift.remote:voyage",
+    "mixedbread": "resift.remote:mixedbread",
+    "tei": "resift.remote:tei",
+    "vllm": "resift.remote:vllm",
+    "infinity": "resift.remote:infinity",
+    "llamacpp": "resift.remote:llamacpp",
+    "nim": "resift.remote:nim",
+    "compatible": "resift.remote:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
 
@@ -43,6 +54,22 @@ class ModelOptions(TypedDict, total=False):
     """Commit, tag or branch of a Hugging Face model (`sentence-transformers`)."""
     local_files_only: bool
     """Never ask the hub (`sentence-transformers`)."""
+    base_url: str
+    """Where a service or server is (`remote`): its root, or the endpoint itself. Default: the provider's own."""
+    api_key: str | SecretLike
+    """The service's key, as a text or a secret object (`remote`). Default: the provider's environment variable."""
+    timeout: float
+    """Seconds one request may take (`remote`); 60 unless you say otherwise."""
+    total_timeout: float
+    """Seconds a whole call may take, with all its requests, waits and retries (`remote`). Default: no limit."""
+    max_retries: int
+    """How often a failed request is sent again (`remote`); 2 unless you say otherwise."""
+    parallel_requests: int
+    """Requests of one call that may run side by side (`remote`); 4 unless you say otherwise."""
+    batch_documents: int
+    """Documents in one request (`remote`). Default: what the service allows."""
+    scale: Scale | str
+    """What a service's scores mean, where you know better than `resift.remote.services` (`remote`)."""
     trust_remote_code: bool
     """Run code that comes with the model (`sentence-transformers`). Off unless you say so."""
 
