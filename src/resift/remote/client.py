@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from resift.errors import MissingExtraError, RemoteError
 from resift.remote.exchange import Failure, Send, Step, Steps, Together, Wait
@@ -42,7 +42,7 @@ class Client:
             "follow_redirects": False,  # the key would go along
         }
         self._by_process: dict[int, httpx.Client] = {}
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     def run(self, steps: Steps[R]) -> R:
         """The exchange's result, waited for."""
@@ -78,7 +78,8 @@ class Client:
             if isinstance(step, Send):
                 outcome = self._send(step)
             elif isinstance(step, Wait):
-                outcome = self.clock.sleep(step.seconds, halt)
+                self.clock.sleep(step.seconds, halt)
+                outcome = None
             else:
                 outcome = self._together(step, halt)
 
@@ -130,7 +131,8 @@ class Client:
             if isinstance(step, Send):
                 outcome = await self._asend(step, client)
             elif isinstance(step, Wait):
-                outcome = await self.clock.asleep(step.seconds)
+                await self.clock.asleep(step.seconds)
+                outcome = None
             else:
                 outcome = await self._atogether(step, client)
 
@@ -161,31 +163,49 @@ class Client:
 
     async def _pool(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        for reference in self._by_loop.keyrefs():
-            known = reference()
-            if known is not None and known.is_closed():
-                self._by_loop.pop(known, None)
         if loop not in self._by_loop:
-            pool = self._by_loop[loop] = _Pool(httpx.AsyncClient(**self._settings))
+            for known in list(self._by_loop):
+                if known.is_closed():
+                    self._by_loop.pop(known, None)
+            pool = self._by_loop[loop] = _Pool(self, httpx.AsyncClient(**self._settings))
             await anext(pool.keeper)
         return self._by_loop[loop].client
 
 
 class _Pool:
-    """An event loop's connections. Loops close their asynchronous generators before they close themselves, so one of
-    those keeps the client: `asyncio.run` leaves no connection behind, and nobody has to call `aclose`.
+    """The running event loop's connections, closed with the loop, or with their owner.
+
+    Loops close their asynchronous generators before they close themselves, so one of those keeps the client:
+    `asyncio.run` leaves no connection behind, and nobody has to call `aclose`.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    _open: ClassVar[set[_Pool]] = set()
+    """Those that are not closed: whoever forgets a scorer, its connections are not forgotten."""
+
+    def __init__(self, owner: Client, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.keeper = _keep(client)
+        self.keeper = self._keep()
+        self._loop = asyncio.get_running_loop()
+        self._orphaned = weakref.finalize(owner, self._close_soon)
+        self._orphaned.atexit = False
 
+    async def _keep(self) -> AsyncGenerator[None]:
+        self._open.difference_update([pool for pool in list(self._open) if pool._loop.is_closed()])
+        self._open.add(self)
+        try:
+            yield
+        finally:
+            self._open.discard(self)
+            self._orphaned.detach()
+            await self.client.aclose()
 
-async def _keep(client: httpx.AsyncClient) -> AsyncGenerator[None]:
-    try:
-        yield
-    finally:
-        await client.aclose()
+    def _close_soon(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._close()))
+
+    async def _close(self) -> None:
+        # If the loop ends before this begins, the loop closes the keeper itself.
+        await self.keeper.aclose()
 
 
 class _Bearer(httpx.Auth):
