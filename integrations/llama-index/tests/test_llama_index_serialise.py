@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "revision": "main",
     "local_files_only": True,
     "trust_remote_code": False,
+    "engine_options": {},
 }
 ROUND_TRIPS: dict[str, Callable[[Any], Any]] = {
     "dict": lambda one: type(one).from_dict(one.to_dict()),

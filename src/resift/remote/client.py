@@ -240,7 +240,7 @@ def _reply(response: httpx.Response, body: bytes) -> Reply:
 
 
 def _slow(step: Send) -> Failure:
-    return Failure(f"no whole answer from {_host(step)} within {step.seconds:.3g} s (timeout)", again=False)
+    return Failure(f"no whole answer from {_host(step)} within {step.seconds:.3g} s", again=False)
 
 
 def _failure(error: Exception, step: Send) -> Failure:

@@ -113,5 +113,6 @@ class Exchange:
         status = outcome.status if isinstance(outcome, Reply) else None
         last = "" if outcome is None else f"; the last: {outcome.reason if isinstance(outcome, Failure) else status}"
         return self.error(
-            f"total_timeout={self.policy.total_timeout:g} s was over after {attempts} attempts{last}", status
+            f"total_timeout={self.policy.total_timeout:g} s was over after {attempts} attempt{'' if attempts == 1 else 's'}{last}",
+            status,
         )
