@@ -47,7 +47,7 @@ def locate(scheme: str, service: Service, name: str, base_url: str | None, key: 
     if service.url is None:
         raise InputError(
             f"where is the server of {scheme}:{model}? Give base_url=, or the URL as the name: "
-            f"{scheme}:http://HOST:PORT{f'#{model}' if model else ''}"
+            f"{scheme}:http://HOST:PORT{f'#{model}' if model and service.wire.model else ''}"
         )
     base = service.url if key is None else _of_key(service, key)
     path = service.wire.path if service.hosted_path is None else service.hosted_path

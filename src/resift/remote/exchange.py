@@ -112,7 +112,5 @@ class Exchange:
     def _late(self, attempts: int, outcome: Reply | Failure | None = None) -> RemoteError:
         status = outcome.status if isinstance(outcome, Reply) else None
         last = "" if outcome is None else f"; the last: {outcome.reason if isinstance(outcome, Failure) else status}"
-        return self.error(
-            f"total_timeout={self.policy.total_timeout:g} s was over after {attempts} attempt{'' if attempts == 1 else 's'}{last}",
-            status,
-        )
+        times = f"{attempts} attempt" + ("" if attempts == 1 else "s")
+        return self.error(f"total_timeout={self.policy.total_timeout:g} s was over after {times}{last}", status)
