@@ -93,8 +93,8 @@ async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: 
     (pool,) = _Pool._open
     del scorer
     gc.collect()
-    for _ in range(100):
-        await asyncio.sleep(0.01)
+    for _ in range(300):
+        await asyncio.sleep(0.02)
         if pool.client.is_closed:
             break
     assert pool.client.is_closed

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, ClassVar, TypeVar
 
@@ -24,6 +25,9 @@ except ImportError as error:
     raise MissingExtraError("a reranker behind HTTP", "remote") from error
 
 R = TypeVar("R")
+
+CONNECT = 10.0  # seconds
+LINGER = 0.5
 
 
 class Client:
@@ -86,7 +90,7 @@ class Client:
     def _send(self, step: Send) -> Reply | Failure:
         end = time.monotonic() + step.seconds
         try:
-            with self._blocking().stream(_method(step), step.url, content=step.body, timeout=step.seconds) as response:
+            with self._blocking().stream(_method(step), step.url, content=step.body, timeout=_limits(step)) as response:
                 body = bytearray()
                 for piece in response.iter_bytes():
                     body += piece
@@ -139,7 +143,7 @@ class Client:
     async def _asend(self, step: Send, client: httpx.AsyncClient) -> Reply | Failure:
         try:
             async with asyncio.timeout(step.seconds):
-                response = await client.request(_method(step), step.url, content=step.body, timeout=step.seconds)
+                response = await client.request(_method(step), step.url, content=step.body, timeout=_limits(step))
         except TimeoutError:
             return _slow(step)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -200,11 +204,14 @@ class _Pool:
             await self.client.aclose()
 
     def _close_soon(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._close()))
+        with suppress(RuntimeError):  # the loop is closed, and the keeper with it
+            # Not at once: a scorer often dies just before its loop, which cancels what it finds half done.
+            self._loop.call_soon_threadsafe(self._loop.call_later, LINGER, self._begin_to_close)
+
+    def _begin_to_close(self) -> None:
+        self._closing = self._loop.create_task(self._close())  # kept, as loops hold their tasks weakly
 
     async def _close(self) -> None:
-        # If the loop ends before this begins, the loop closes the keeper itself.
         await self.keeper.aclose()
 
 
@@ -233,6 +240,11 @@ def _next(steps: Steps[Any], outcome: Any) -> Step | _Done:
 
 def _method(step: Send) -> str:
     return "GET" if step.body is None else "POST"
+
+
+def _limits(step: Send) -> httpx.Timeout:
+    # Less for connecting, so that nobody listening is never mistaken for somebody thinking: only that is tried again.
+    return httpx.Timeout(step.seconds, connect=min(CONNECT, step.seconds / 2))
 
 
 def _reply(response: httpx.Response, body: bytes) -> Reply:

@@ -139,8 +139,10 @@ class RemoteScorer:
             for part in wire.parts(number, query, documents, limit, size)
         ]
         answers = yield Together([self._ask(requests[part.request].query, part.texts, deadline) for part in parts])
-        scored = list(zip(parts, answers, strict=True))
-        return [_gather([pair for pair in scored if pair[0].request == number]) for number in range(len(requests))]
+        scored: list[list[tuple[wire.Part, wire.Scored]]] = [[] for _ in requests]
+        for part, answer in zip(parts, answers, strict=True):
+            scored[part.request].append((part, answer))
+        return [_gather(pairs) for pairs in scored]
 
     def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[wire.Scored]:
         spelled = self._exchange.service.wire
