@@ -14,7 +14,6 @@ from rerank_server import RerankServer
 
 from resift import AsyncScorer, Reranker
 from resift.remote import RemoteScorer
-from resift.remote.client import _Pool
 
 
 class Counting(RerankServer):
@@ -84,13 +83,12 @@ def test_a_scorer_that_dies_with_its_loop_leaves_no_socket_open(server: Counting
     asyncio.run(work())
     gc.collect()
     assert server.connections == calls
-    assert not _Pool._open
 
 
 async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: Counting) -> None:
     scorer = RemoteScorer("jina", "m", base_url=server.url)
     await asyncio.gather(*(scorer.ascore("red", ["red"]) for _ in range(3)))
-    (pool,) = _Pool._open
+    (pool,) = scorer._client._by_loop.values()
     del scorer
     gc.collect()
     for _ in range(300):
@@ -98,7 +96,6 @@ async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: 
         if pool.client.is_closed:
             break
     assert pool.client.is_closed
-    assert not _Pool._open
 
 
 def test_loops_in_several_threads_at_once(scorer: RemoteScorer) -> None:

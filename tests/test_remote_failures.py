@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -139,13 +139,13 @@ async def test_nobody_there(clock: FakeClock) -> None:
     assert clock.waits == [1.0, 2.0] * 2
 
 
-@pytest.mark.parametrize("slow", [{"delay": 1.0}, {"trickle": 0.05}])
+@pytest.mark.parametrize("slow", [{"delay": 2.5}, {"trickle": 0.2}])
 async def test_a_slow_server_is_left_after_timeout_and_not_asked_again(server: RerankServer, slow: Any) -> None:
     server.always = Answer(body=results((0, 0.5)), **slow)
-    scorer = remote(server, timeout=0.3)
-    with pytest.raises(RemoteError, match=r"no whole answer from 127.*within 0\.3 s"):
+    scorer = remote(server, timeout=0.8)
+    with pytest.raises(RemoteError, match=r"no whole answer from 127.*within 0\.8 s"):
         scorer.score("red", ["red"])
-    with pytest.raises(RemoteError, match=r"within 0\.3 s"):
+    with pytest.raises(RemoteError, match=r"within 0\.8 s"):
         await scorer.ascore("red", ["red"])
     assert len(server.asked) == 2
     await scorer.aclose()
@@ -163,13 +163,12 @@ async def test_total_timeout_ends_the_waiting(server: RerankServer, clock: FakeC
 
 
 async def test_total_timeout_cuts_an_attempt_short(server: RerankServer) -> None:
-    server.always = Answer(body=results((0, 0.5)), delay=1.0)
-    scorer = remote(server, Clock(), total_timeout=0.3)
-    for _ in range(2):
-        with pytest.raises(RemoteError, match="within 0"):
-            scorer.score("red", ["red"])
-        with pytest.raises(RemoteError, match="within 0"):
-            await scorer.ascore("red", ["red"])
+    server.always = Answer(body=results((0, 0.5)), delay=2.5)
+    scorer = remote(server, Clock(), total_timeout=0.8)
+    with pytest.raises(RemoteError, match=r"within 0\.[78]"):
+        scorer.score("red", ["red"])
+    with pytest.raises(RemoteError, match=r"within 0\.[78]"):
+        await scorer.ascore("red", ["red"])
     await scorer.aclose()
 
 
@@ -279,8 +278,7 @@ async def test_cancelling_ends_the_requests(server: RerankServer) -> None:
     server.always = Answer(body=results((0, 0.5)), delay=2.0)
     scorer = remote(server, batch_documents=1, parallel_requests=2)
     task = asyncio.create_task(scorer.ascore("red", list("abcdefgh")))
-    await asyncio.sleep(0.3)
-    assert server.asked
+    await _until(lambda: bool(server.asked))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -290,6 +288,14 @@ async def test_cancelling_ends_the_requests(server: RerankServer) -> None:
     server.always = None
     assert list(await scorer.ascore("red", ["red"])) == [1.0], "the pool is fit for use"
     await scorer.aclose()
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
 
 
 async def test_the_reranker_raises_or_keeps_the_order(server: RerankServer) -> None:

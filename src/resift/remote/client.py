@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from resift.errors import MissingExtraError, RemoteError
 from resift.remote.exchange import Failure, Send, Step, Steps, Together, Wait
@@ -183,9 +183,6 @@ class _Pool:
     `asyncio.run` leaves no connection behind, and nobody has to call `aclose`.
     """
 
-    _open: ClassVar[set[_Pool]] = set()
-    """Those that are not closed: whoever forgets a scorer, its connections are not forgotten."""
-
     def __init__(self, owner: Client, client: httpx.AsyncClient) -> None:
         self.client = client
         self.keeper = self._keep()
@@ -194,12 +191,9 @@ class _Pool:
         self._orphaned.atexit = False
 
     async def _keep(self) -> AsyncGenerator[None]:
-        self._open.difference_update([pool for pool in list(self._open) if pool._loop.is_closed()])
-        self._open.add(self)
         try:
             yield
         finally:
-            self._open.discard(self)
             self._orphaned.detach()
             await self.client.aclose()
 
