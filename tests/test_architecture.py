@@ -14,6 +14,7 @@ import resift
 SOURCE = Path(resift.__file__).parent
 ORDER = [
     "errors",
+    "secret",
     "_jsonl",
     "scorer",
     "manifest",
@@ -40,7 +41,7 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation", "llm"}, (
+    assert not used & {*later, "cli", "chroma", "export", "remote", "llm", "documents", "demo", "evaluation"}, (
         f"{name} sees a room above its own"
     )
 
@@ -65,13 +66,12 @@ def test_every_public_name_is_there_sorted_and_documented() -> None:
 
 def test_importing_is_light() -> None:
     check = """
-import sys, time
-started = time.perf_counter()
+import sys
 import resift
-spent = time.perf_counter() - started
 heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "rich") if name in sys.modules]
 assert not heavy, heavy
-assert spent < 0.3, spent
+rooms = [name for name in sys.modules if name.startswith("resift.")]
+assert not rooms, rooms
 import resift.reranker
 heavy = [name for name in ("onnxruntime", "torch", "chromadb") if name in sys.modules]
 assert not heavy, heavy
@@ -84,6 +84,7 @@ assert not heavy, heavy
     [
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.remote", "httpx", "remote"),
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelFileError,
         OverloadedError,
+        RemoteError,
         ResiftError,
         ScorerError,
         TruncationWarning,
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from resift.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
     from resift.search import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
+    from resift.secret import ApiKey
     from resift.static import StaticEmbedder
 
 _HOMES = {
+    "ApiKey": "secret",
     "AsyncScorer": "scorer",
     "FirstStage": "search",
     "Hit": "ranking",
@@ -38,6 +41,7 @@ _HOMES = {
     "OverloadedError": "errors",
     "Passage": "search",
     "Ranking": "ranking",
+    "RemoteError": "errors",
     "Request": "scorer",
     "Reranker": "reranker",
     "ResiftError": "errors",
@@ -57,6 +61,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApiKey",
     "AsyncScorer",
     "FirstStage",
     "Hit",
@@ -70,6 +75,7 @@ __all__ = [
     "OverloadedError",
     "Passage",
     "Ranking",
+    "RemoteError",
     "Request",
     "Reranker",
     "ResiftError",

@@ -7,30 +7,34 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from resift.errors import InputError, ModelFileError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
-from resift.scorer import Scorer
+from resift.scorer import Scale, Scorer
+from resift.secret import SecretLike
 
 LongDocuments = Literal["truncate", "max_window", "first_window"]
 Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
-    "openai": "resift.llm.endpoint:openai_scorer",
     "onnx": "resift.engines.onnx:OnnxScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
+    "openai": "resift.llm.endpoint:openai_scorer",
+    "cohere": "resift.remote:cohere",
+    "jina": "resift.remote:jina",
+    "voyage": "resift.remote:voyage",
+    "mixedbread": "resift.remote:mixedbread",
+    "tei": "resift.remote:tei",
+    "vllm": "resift.remote:vllm",
+    "infinity": "resift.remote:infinity",
+    "llamacpp": "resift.remote:llamacpp",
+    "nim": "resift.remote:nim",
+    "compatible": "resift.remote:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-class SecretLike(Protocol):
-    """A key that doesn't show itself, such as pydantic's SecretStr."""
-
-    def get_secret_value(self) -> str:
-        """The key."""
 
 
 class ModelOptions(TypedDict, total=False):
@@ -43,16 +47,6 @@ class ModelOptions(TypedDict, total=False):
     """Tokens the model may read of query and document together; default and limit are the model's own."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
-    base_url: str
-    """Where a service is (`openai`), up to what its protocol adds: "http://localhost:8000/v1"."""
-    api_key: str | SecretLike
-    """The service's key, as a text or a secret object (`openai`). Default: its usual environment variable."""
-    timeout: float
-    """Seconds a service may take to answer (`openai`); 60 unless you say otherwise."""
-    method: Literal["listwise", "pointwise", "yes_no"]
-    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it."""
-    temperature: float | None
-    """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     threads: int
     """CPU threads of the engine (`onnx`); default: one per core."""
     device: str
@@ -61,6 +55,26 @@ class ModelOptions(TypedDict, total=False):
     """Commit, tag or branch of a Hugging Face model (`sentence-transformers`)."""
     local_files_only: bool
     """Never ask the hub (`sentence-transformers`)."""
+    base_url: str
+    """Where a service or server is (`remote`, `openai`): its root or endpoint. Default: the provider's own."""
+    api_key: str | SecretLike
+    """The service's key, a text or a secret object (`remote`, `openai`). Default: its environment variable."""
+    timeout: float
+    """Seconds one request may take (`remote`, `openai`); 60 unless you say otherwise."""
+    total_timeout: float
+    """Seconds a whole call may take, with all its requests, waits and retries (`remote`). Default: no limit."""
+    max_retries: int
+    """How often a failed request is sent again (`remote`); 2 unless you say otherwise."""
+    parallel_requests: int
+    """Requests of one call that may run side by side (`remote`); 4 unless you say otherwise."""
+    batch_documents: int
+    """Documents in one request (`remote`). Default: what the service allows."""
+    scale: Scale | str
+    """What a service's scores mean, where you know better than `resift.remote.services` (`remote`)."""
+    method: Literal["listwise", "pointwise", "yes_no"]
+    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it."""
+    temperature: float | None
+    """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     trust_remote_code: bool
     """Run code that comes with the model (`sentence-transformers`). Off unless you say so."""
 

@@ -74,6 +74,8 @@ class Stats:
     cache_hits: int = 0
     calls: int = 0
     """Requests to a service or an LLM."""
+    billed: Mapping[str, float] = field(default_factory=dict)
+    """What a service says it charges, by its own units (Cohere: `search_units`)."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage; `total` covers the whole call."""
 
@@ -97,6 +99,7 @@ class Stats:
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
             "calls": self.calls,
+            "billed": dict(self.billed),
             "seconds": dict(self.seconds),
         }
 

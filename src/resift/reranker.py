@@ -77,7 +77,8 @@ class Reranker:
 
         `documents` are in first-stage order and may be any objects; `text` gives an object's text, as `key`
         does for `sorted`. `top_k` and `min_relevance` override the reranker's own. Documents with equal
-        scores keep their first-stage order; equal texts are scored once and all returned.
+        scores keep their first-stage order (a service's own, where one ranked them); equal texts are scored
+        once and all returned.
 
         Raises InputError (empty query, a document without text, an impossible `top_k`, a query longer than
         the model can read) and ScorerError (the scorer failed, or gave a wrong number of scores, NaN or inf).
@@ -190,7 +191,8 @@ class Reranker:
         except ScorerError as error:
             return self._degrade(job, error, cuts)
         relevance = [self.scorer.scale.relevance(score) for score in scores]
-        order = sorted(range(len(scores)), key=lambda place: -scores[place])  # stable: ties keep first-stage order
+        # Stable: ties keep the scorer's own order, or else the first stage's.
+        order = sorted(scores.order or range(len(scores)), key=lambda place: -scores[place])
         if cuts.min_relevance is not None:
             order = [place for place in order if (relevance[place] or 0.0) >= cuts.min_relevance]
         hits = [job.hit(place, rank, scores, relevance[place]) for rank, place in enumerate(order[: cuts.top_k], 1)]
@@ -216,6 +218,7 @@ class Reranker:
             truncated=sum(span.truncated for span in scores.spans.values()),
             cache_hits=usage.cache_hits,
             calls=usage.calls,
+            billed=usage.billed,
             seconds={**usage.seconds, "total": time.perf_counter() - job.started},
         )
         return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)

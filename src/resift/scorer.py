@@ -54,7 +54,8 @@ class Usage:
     """What scoring cost: counts, and seconds by stage. Usages of one pass add up with `+`.
 
     `pairs` counts what the network read (a long document may be several windows), `tokens` what it had to
-    read, `padded_tokens` what it did read, padding included; `calls` the requests to a service or an LLM.
+    read, `padded_tokens` what it did read, padding included; `calls` the requests to a service or an LLM,
+    `billed` what a service says it will charge, by its own units.
     """
 
     pairs: int = 0
@@ -63,10 +64,10 @@ class Usage:
     batches: int = 0
     cache_hits: int = 0
     calls: int = 0
+    billed: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
-        stages = {**self.seconds, **other.seconds}
         return Usage(
             self.pairs + other.pairs,
             self.tokens + other.tokens,
@@ -74,8 +75,13 @@ class Usage:
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
             self.calls + other.calls,
-            {stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in stages},
+            _sums(self.billed, other.billed),
+            _sums(self.seconds, other.seconds),
         )
+
+
+def _sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
 
 
 class Span(NamedTuple):
@@ -92,12 +98,15 @@ class Scores(Sequence[float]):
 
     `spans` holds an entry for each document that did not go through whole, by its place. `degraded` says why
     the scores are not, or not wholly, what the scorer should have given; it becomes `Ranking.degraded`.
+    `order`, if given, has the documents' places, best first, and decides between equal scores: services round
+    them after sorting.
     """
 
     values: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     spans: Mapping[int, Span] = field(default_factory=dict)
     degraded: str | None = None
+    order: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -194,4 +203,6 @@ def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) 
             f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
         )
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
-    return Scores(spread, known.usage, spans, known.degraded)
+    rank = {slot: place for place, slot in enumerate(known.order)}
+    order = sorted(range(len(slots)), key=lambda place: rank.get(slots[place], unique)) if rank else ()
+    return Scores(spread, known.usage, spans, known.degraded, tuple(order))

@@ -12,11 +12,20 @@ from typing import Any, Literal, Self, cast
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
 
 from langchain_resift._documents import report, reranked, scored_text
-from resift import InputError, Lazy, ModelOptions, Reranker
+from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
 
 EVENT = "resift_rerank"
 
@@ -31,7 +40,7 @@ class RerankInput(TypedDict):
 class Reranking(BaseModel):
     """Which reranker, and what it is asked. The model is loaded with its first use, once."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold a key
 
     model: str | Path | None = None
     """None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`."""
@@ -44,11 +53,21 @@ class Reranking(BaseModel):
     long_documents: Literal["truncate", "max_window", "first_window"] | None = None
     """What to do about documents longer than the model reads, as `resift.ModelOptions` has it."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
-    """Further `resift.ModelOptions` (`threads`, `max_length`, `device`...). The engine checks them when it is built."""
+    """Further `resift.ModelOptions` (`threads`, `base_url`, `api_key`...). The engine checks them when it is built.
+    An `api_key` is not serialised, and can't be pickled: an environment variable does better."""
     reranker: InstanceOf[Reranker] | None = Field(default=None, exclude=True, repr=False)
     """One that is built already: to share it, or to bring a scorer of your own. It is not serialised."""
 
     _lazy: Lazy[Reranker] | None = PrivateAttr(default=None)
+
+    @field_validator("engine_options")
+    @classmethod
+    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
+
+    @field_serializer("engine_options")
+    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name != "api_key"}
 
     @model_validator(mode="after")
     def _one_say(self) -> Self:

@@ -28,15 +28,12 @@ OPTIONS: dict[str, Any] = {
     "long_documents": "max_window",
     "max_length": 128,
     "batch_tokens": 4096,
-    "base_url": "http://127.0.0.1:8000/v1",
-    "timeout": 5.0,
-    "method": "pointwise",
-    "temperature": 0.5,
     "threads": 1,
     "device": "cpu",
     "revision": "main",
     "local_files_only": True,
     "trust_remote_code": False,
+    "engine_options": {},
 }
 ROUND_TRIPS: dict[str, Callable[[Any], Any]] = {
     "dict": lambda one: type(one).from_dict(one.to_dict()),
@@ -135,9 +132,7 @@ def test_pickling_drops_nothing_of_ours(component: Any, caplog: pytest.LogCaptur
 
 def test_class_names_and_schemas() -> None:
     assert (ResiftRerank.class_name(), ResiftEmbedding.class_name()) == ("ResiftRerank", "ResiftEmbedding")
-    assert {*OPTIONS, "api_key", "class_name", "callback_manager"} == set(
-        ResiftRerank.model_json_schema()["properties"]
-    )
+    assert {*OPTIONS, "class_name", "callback_manager"} == set(ResiftRerank.model_json_schema()["properties"])
 
 
 def test_anothers_class_name_is_refused() -> None:

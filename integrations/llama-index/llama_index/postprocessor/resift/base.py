@@ -6,15 +6,15 @@ import math
 import pickle
 from typing import Any, ClassVar, Literal, Self
 
-from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
+from llama_index.core.bridge.pydantic import Field, field_serializer, field_validator, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from pydantic import InstanceOf, SecretStr
+from pydantic import InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
 from llama_index.postprocessor.resift._events import dispatcher, reported
-from resift import Hit, InputError, Ranking, Reranker
+from resift import ApiKey, Hit, InputError, Ranking, Reranker
 
 
 class ResiftRerank(Component, BaseNodePostprocessor):
@@ -68,24 +68,21 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     batch_tokens: int | None = Field(
         default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
     )
-    base_url: str | None = Field(default=None, frozen=True, description="Where a service is.")
-    api_key: SecretStr | None = Field(
-        default=None,
-        frozen=True,
-        exclude=True,
-        description="A service's key; None takes its environment variable. Neither serialised nor pickled.",
-    )
-    timeout: float | None = Field(default=None, gt=0, frozen=True, description="Seconds a service may take to answer.")
-    method: Literal["listwise", "pointwise", "yes_no"] | None = Field(
-        default=None, frozen=True, description="How an LLM ranks."
-    )
-    temperature: float | None = Field(default=None, ge=0, frozen=True, description="Of an LLM; None is 0.")
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
     revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
     local_files_only: bool | None = Field(default=None, frozen=True, description="Never ask the hub.")
     trust_remote_code: bool | None = Field(
         default=None, frozen=True, description="Run code that comes with the model. Off unless you say so."
+    )
+
+    engine_options: dict[str, Any] = Field(
+        default_factory=dict,
+        frozen=True,
+        description=(
+            "Further options of the engine (`resift.ModelOptions`): `base_url`, `api_key`, `timeout`... "
+            "An `api_key` is not serialised, and can't be pickled: an environment variable does better."
+        ),
     )
 
     reranker: SkipJsonSchema[InstanceOf[Reranker] | None] = Field(
@@ -117,10 +114,24 @@ class ResiftRerank(Component, BaseNodePostprocessor):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name, value in self._options().items() if value != ResiftRerank.model_fields[name].default]
+        declared = self._declared()
+        twice = [name for name in self.engine_options if declared.get(name) is not None]
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: given twice, once of them in engine_options")
+        given = [name for name, value in declared.items() if value != ResiftRerank.model_fields[name].default]
+        given += self.engine_options
         if self.reranker is not None and given:
             raise ValueError(f"{', '.join(given)}: options of the model go to Reranker(...), not beside reranker=")
         return self
+
+    @field_validator("engine_options")
+    @classmethod
+    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
+
+    @field_serializer("engine_options")
+    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name != "api_key"}
 
     @field_serializer("model")
     def _model_name(self, model: str | None) -> str | None:
@@ -129,8 +140,9 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     def __getstate__(self) -> dict[str, Any]:
         # LlamaIndex drops what can't be pickled, from the object itself too. Without its reranker the postprocessor
         # would come back with another model, so here that is an error; whatever else is dropped is a copy's.
-        pickle.dumps(self.reranker)
-        return super(ResiftRerank, self.model_copy(update={"api_key": None})).__getstate__()
+        # And a key in the options is not pickled.
+        pickle.dumps((self.reranker, self.engine_options))
+        return super(ResiftRerank, self.model_copy()).__getstate__()
 
     @dispatcher.span
     def _postprocess_nodes(
@@ -163,8 +175,11 @@ class ResiftRerank(Component, BaseNodePostprocessor):
 
     def _options(self) -> dict[str, Any]:
         """What the model is made from."""
+        return {**self._declared(), **self.engine_options}
+
+    def _declared(self) -> dict[str, Any]:
         made_once = (name for name, field in ResiftRerank.model_fields.items() if field.frozen)
-        return {name: getattr(self, name) for name in made_once if name != "reranker"}
+        return {name: getattr(self, name) for name in made_once if name not in ("reranker", "engine_options")}
 
     def _kept(self, reranker: Reranker, nodes: list[NodeWithScore]) -> int:
         """At most how many nodes come back: events want a number."""
