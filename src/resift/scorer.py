@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
@@ -92,12 +92,15 @@ class Scores(Sequence[float]):
 
     `spans` holds an entry for each document that did not go through whole, by its place. `degraded` says why
     the scores are not, or not wholly, what the scorer should have given; it becomes `Ranking.degraded`.
+    `model` and `scale` are those of the scorer that answered, where another stood in for the one that was asked.
     """
 
     values: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     spans: Mapping[int, Span] = field(default_factory=dict)
     degraded: str | None = None
+    model: str | None = None
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -194,4 +197,4 @@ def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) 
             f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
         )
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
-    return Scores(spread, known.usage, spans, known.degraded)
+    return replace(known, values=spread, spans=spans)
