@@ -22,6 +22,7 @@ ORDER = [
     "models",
     "load",
     "concurrency",
+    "combine",
     "reranker",
     "static",
     "search",

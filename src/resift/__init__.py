@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.concurrency import Lazy, Worker
     from resift.errors import (
         InputError,
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncScorer": "scorer",
+    "Ensemble": "combine",
+    "Fallback": "combine",
     "FirstStage": "search",
+    "Fused": "combine",
     "Hit": "ranking",
     "InputError": "errors",
     "Lazy": "concurrency",
@@ -53,12 +57,17 @@ _HOMES = {
     "UnknownModelError": "errors",
     "Usage": "scorer",
     "Worker": "concurrency",
+    "diversify": "combine",
+    "fuse": "combine",
     "load_scorer": "load",
 }
 
 __all__ = [
     "AsyncScorer",
+    "Ensemble",
+    "Fallback",
     "FirstStage",
+    "Fused",
     "Hit",
     "InputError",
     "Lazy",
@@ -85,6 +94,8 @@ __all__ = [
     "UnknownModelError",
     "Usage",
     "Worker",
+    "diversify",
+    "fuse",
     "load_scorer",
 ]
 

@@ -81,7 +81,7 @@ def build_native(folder: Path, architecture: str = "modernbert") -> Path:
     return folder / "model"
 
 
-def _backbone(architecture: str, folder: Path):  # noqa: ANN202 - transformers' own types
+def _backbone(architecture: str, folder: Path):
     if architecture == "bert":
         random_models.build_labels(1, folder)
     else:
