@@ -215,7 +215,7 @@ def test_an_answer_that_can_not_be_used_is_a_failure_too(answer: Any) -> None:
 def test_where_nobody_answers_every_reason_is_told() -> None:
     nobody = Fallback([down("one"), down("other", OSError("no memory"))])
     with pytest.raises(
-        ScorerError, match="no model answered: one failed: .*no route to host; other failed: .*no memory"
+        ScorerError, match=r"no model answered: one failed: .*no route to host; other failed: .*no memory"
     ):
         Reranker(nobody).rank("q", ["a"])
     kept = Reranker(nobody, on_error="keep_order").rank("q", ["a", "b"])

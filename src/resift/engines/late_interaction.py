@@ -139,7 +139,7 @@ class LateInteractionScorer:
         if cut and self.long_documents != "first_window":
             warnings.warn(
                 f"{cut} of {len(kept)} documents are longer than {self.max_length} tokens: only their beginning was "
-                "encoded. max_length= has more of them read, long_documents='first_window' says the beginning is enough",
+                "encoded. max_length= has more read, long_documents='first_window' says the beginning is enough",
                 TruncationWarning,
                 stacklevel=2,
             )
