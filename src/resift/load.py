@@ -18,8 +18,8 @@ LongDocuments = Literal["truncate", "max_window", "first_window"]
 Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
-    "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "onnx": "resift.engines.onnx:OnnxScorer",
+    "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
