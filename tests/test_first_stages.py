@@ -62,8 +62,8 @@ def test_what_counts_the_same_is_equal_to_the_last_bit() -> None:
 
 
 def test_weights_that_make_no_sense() -> None:
-    for weights in ([1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")]):
-        with pytest.raises(InputError, match="fusing 2 runs takes as many weights above 0"):
+    for weights in ([1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")]):
+        with pytest.raises(InputError, match="2 weights are wanted, none below 0 and not all 0"):
             fuse([{"q": ["a"]}, {"q": ["b"]}], weights)
 
 

@@ -218,3 +218,14 @@ def test_options_beside_a_scorer_are_refused() -> None:
 def test_it_pickles(bundled: Reranker) -> None:
     again = pickle.loads(pickle.dumps(bundled))
     assert again.rank(QUERY, DOCUMENTS).hits == bundled.rank(QUERY, DOCUMENTS).hits
+
+
+def test_a_scorer_that_stood_in_gives_the_ranking_its_name_and_scale() -> None:
+    answer = Scores((3.0, 7.0), model="stand-in", scale=Scale.SIMILARITY)
+    ranking = Reranker(ScriptedScorer(answer)).rank("q", ["a", "b"])
+    assert (ranking.model, ranking.scale, ranking[0].relevance) == ("stand-in", Scale.SIMILARITY, None)
+    with pytest.raises(ScorerError, match=r"stand-in answered on the similarity scale, which min_relevance=0.5 can't"):
+        Reranker(ScriptedScorer(answer)).rank("q", ["a", "b"], min_relevance=0.5)
+    kept = Reranker(ScriptedScorer(answer), on_error="keep_order").rank("q", ["a", "b"], min_relevance=0.5)
+    assert kept.documents == ["a", "b"], "what can't be cut is kept, and flagged"
+    assert kept.degraded is not None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.concurrency import Lazy, Worker
     from resift.errors import (
         InputError,
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "ApiKey": "secret",
     "AsyncScorer": "scorer",
+    "Ensemble": "combine",
+    "Fallback": "combine",
     "FirstStage": "search",
+    "Fused": "combine",
     "Hit": "ranking",
     "InputError": "errors",
     "Lazy": "concurrency",
@@ -57,13 +61,18 @@ _HOMES = {
     "UnknownModelError": "errors",
     "Usage": "scorer",
     "Worker": "concurrency",
+    "diversify": "combine",
+    "fuse": "combine",
     "load_scorer": "load",
 }
 
 __all__ = [
     "ApiKey",
     "AsyncScorer",
+    "Ensemble",
+    "Fallback",
     "FirstStage",
+    "Fused",
     "Hit",
     "InputError",
     "Lazy",
@@ -91,6 +100,8 @@ __all__ = [
     "UnknownModelError",
     "Usage",
     "Worker",
+    "diversify",
+    "fuse",
     "load_scorer",
 ]
 

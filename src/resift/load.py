@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 from importlib import import_module
@@ -19,6 +20,7 @@ Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
+    "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
     "openai": "resift.llm.endpoint:openai_scorer",
     "cohere": "resift.remote:cohere",
@@ -84,7 +86,8 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
 
     None is the bundled cross-encoder. A name is, in this order: `scheme:name`, a folder that exists, a
     Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is
-    read as what it holds: ONNX if there is a graph, else sentence-transformers.
+    read as what it holds: ONNX if there is a graph, late interaction if it was saved as such, else a
+    sentence-transformers cross-encoder.
 
     Raises UnknownModelError for anything else, and InputError for an option the engine doesn't have.
     """
@@ -124,11 +127,29 @@ def _resolve(model: str) -> tuple[str, str]:
 def _folder_engine(folder: Path) -> str:
     if (folder / "resift.json").exists() or any((folder / name).exists() for name in ("model.onnx", "onnx/model.onnx")):
         return "onnx"
+    if _is_late_interaction(folder):
+        return "colbert"
     if (folder / "config.json").exists() or (folder / "modules.json").exists():
         return "st"
     raise ModelFileError(
         f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
     )
+
+
+def _is_late_interaction(folder: Path) -> bool:
+    """Whether sentence-transformers, pylate or Stanford's ColBERT wrote the folder as a multi-vector model."""
+    saved = _json(folder / "config_sentence_transformers.json")
+    kinds = {saved.get("model_type"), *(_json(folder / "config.json").get("architectures") or [])}
+    return bool(kinds & {"MultiVectorEncoder", "ColBERT", "HF_ColBERT"}) or "query_prefix" in saved
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """A settings file, empty where it is missing; a damaged one is its engine's to complain about."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _build(scheme: str, name: str, options: ModelOptions) -> Scorer:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from resift.concurrency import Worker
-from resift.errors import InputError, ScorerError, TruncationWarning
+from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
 from resift.load import ModelOptions, load_scorer
 from resift.ranking import Hit, Ranking, Stats
 from resift.scorer import AsyncScorer, Request, Scorer, Scores, check_scores, failed, score_many
@@ -160,7 +160,7 @@ class Reranker:
             return self._order(job, (), cuts)
         try:
             answer = await scorer.ascore(job.query, job.unique)
-        except InputError:
+        except (InputError, OverloadedError):
             raise
         except ScorerError as error:
             return self._degrade(job, error, cuts)
@@ -190,9 +190,13 @@ class Reranker:
             scores = check_scores(self.scorer, answer, job.slots)
         except ScorerError as error:
             return self._degrade(job, error, cuts)
-        relevance = [self.scorer.scale.relevance(score) for score in scores]
+        scale = scores.scale or self.scorer.scale
+        relevance = [scale.relevance(score) for score in scores]
         # Stable: ties keep the scorer's own order, or else the first stage's.
         order = sorted(scores.order or range(len(scores)), key=lambda place: -scores[place])
+        if cuts.min_relevance is not None and not scale.has_relevance:
+            named = f"{scores.model or self.scorer.name} answered on the {scale} scale"
+            return self._degrade(job, ScorerError(f"{named}, which min_relevance={cuts.min_relevance} can't cut"), cuts)
         if cuts.min_relevance is not None:
             order = [place for place in order if (relevance[place] or 0.0) >= cuts.min_relevance]
         hits = [job.hit(place, rank, scores, relevance[place]) for rank, place in enumerate(order[: cuts.top_k], 1)]
@@ -221,7 +225,8 @@ class Reranker:
             billed=usage.billed,
             seconds={**usage.seconds, "total": time.perf_counter() - job.started},
         )
-        return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)
+        model, scale = scores.model or self.scorer.name, scores.scale or self.scorer.scale
+        return Ranking(job.query, tuple(hits), model, scale, stats, degraded)
 
     def _warn_of_truncation(self, *stats: Stats) -> None:
         truncated = sum(one.truncated for one in stats)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
@@ -100,6 +100,7 @@ class Scores(Sequence[float]):
     the scores are not, or not wholly, what the scorer should have given; it becomes `Ranking.degraded`.
     `order`, if given, has the documents' places, best first, and decides between equal scores: services round
     them after sorting.
+    `model` and `scale` are those of the scorer that answered, where another stood in for the one that was asked.
     """
 
     values: tuple[float, ...]
@@ -107,6 +108,8 @@ class Scores(Sequence[float]):
     spans: Mapping[int, Span] = field(default_factory=dict)
     degraded: str | None = None
     order: tuple[int, ...] = ()
+    model: str | None = None
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -205,4 +208,4 @@ def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) 
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
     rank = {slot: place for place, slot in enumerate(known.order)}
     order = sorted(range(len(slots)), key=lambda place: rank.get(slots[place], unique)) if rank else ()
-    return Scores(spread, known.usage, spans, known.degraded, tuple(order))
+    return replace(known, values=spread, spans=spans, order=tuple(order))

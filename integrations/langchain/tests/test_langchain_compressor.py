@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from langchain_resift import ResiftRerank
 from langchain_resift import _reranking as reranking
-from resift import InputError, Reranker, Scale, ScorerError, TruncationWarning, UnknownModelError
+from resift import Fallback, InputError, Reranker, Scale, ScorerError, TruncationWarning, UnknownModelError
 from resift.testing import OverlapScorer, ScriptedScorer
 
 
@@ -41,6 +41,17 @@ def test_best_first_with_scores_and_everything_else_kept(documents: list[Documen
         {"source": "town.txt", "relevance_score": 0.5},
         {"source": "sea.txt", "relevance_score": 0.0},
     ]
+
+
+async def test_a_stand_in_answers_and_is_flagged(documents: list[Document]) -> None:
+    service = ScriptedScorer(OSError("no route to host"), name="service")
+    compressor = ResiftRerank(reranker=Reranker(Fallback([service, OverlapScorer()])), top_n=1)
+    for found in (
+        compressor.compress_documents(documents, "red fox"),
+        await compressor.acompress_documents(documents, "red fox"),
+    ):
+        assert ids(found) == ["fox"]
+        assert found[0].metadata == {"source": "wood.txt", "relevance_score": 1.0, "rerank_degraded": True}
 
 
 def test_the_bundled_model_needs_no_arguments(bundled: Reranker) -> None:

@@ -12,7 +12,7 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index.postprocessor.resift import ResiftRerank
-from resift import InputError, ModelOptions, Reranker, Scale, ScorerError, UnknownModelError
+from resift import Fallback, InputError, ModelOptions, Reranker, Scale, ScorerError, UnknownModelError
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"
@@ -38,6 +38,17 @@ def test_best_first_with_the_new_scores(nodes: list[NodeWithScore]) -> None:
     found = overlap().postprocess_nodes(nodes, query_str=QUERY)
     assert ids(found) == ["n1", "n2", "n0"]
     assert scores(found) == [1.0, 0.5, 0.0]
+
+
+async def test_a_stand_in_answers(nodes: list[NodeWithScore]) -> None:
+    service = ScriptedScorer(OSError("no route to host"), name="service")
+    postprocessor = ResiftRerank(reranker=Reranker(Fallback([service, OverlapScorer()])), top_n=2)
+    for found in (
+        postprocessor.postprocess_nodes(nodes, query_str=QUERY),
+        await postprocessor.apostprocess_nodes(nodes, query_str=QUERY),
+    ):
+        assert ids(found) == ["n1", "n2"]
+        assert scores(found) == [1.0, 0.5]
 
 
 def test_a_query_bundle_does_as_well(nodes: list[NodeWithScore]) -> None:

@@ -38,6 +38,11 @@ class Scheme(NamedTuple):
 SCHEMES = {
     "resift": Scheme("a bundled model: resift:small", "onnxruntime", "pip install resift"),
     "onnx": Scheme("a folder made by `resift export`, or with a model.onnx", "onnxruntime", "pip install resift"),
+    "colbert": Scheme(
+        "a Hugging Face id or folder of a late-interaction model (sentence-transformers', pylate's)",
+        "sentence_transformers",
+        "pip install 'resift[late-interaction]'",
+    ),
     "openai": Scheme(
         "an LLM behind an OpenAI-compatible endpoint: openai:gpt-4o-mini", "httpx", "pip install 'resift[remote]'"
     ),
