@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resift import InputError, Reranker, Scale, ScorerError, Scores
+from resift import InputError, Reranker, Scale, ScorerError, Scores, Usage
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"
@@ -197,6 +197,17 @@ def test_rank_many_degrades_only_the_query_that_failed() -> None:
     assert (good.degraded, [hit.index for hit in good]) == (None, [1, 0])
     assert bad.degraded is not None
     assert [hit.index for hit in bad] == [0, 1]
+
+
+def test_what_a_scorer_says_of_its_own_answer_reaches_the_ranking() -> None:
+    answer = Scores((1.0, 2.0), Usage(tokens=70, calls=3), degraded="the fallback answered")
+    reranker = Reranker(ScriptedScorer(answer))
+    ranking = reranker.rank(QUERY, ["a", "b", "a"])
+    assert [hit.index for hit in ranking] == [1, 0, 2]
+    assert ranking.degraded == "the fallback answered"
+    assert (ranking.stats.tokens, ranking.stats.calls) == (70, 3)
+    assert ranking.to_dict()["stats"]["calls"] == 3
+    assert (answer.usage + answer.usage).calls == 6
 
 
 def test_options_beside_a_scorer_are_refused() -> None:

@@ -24,9 +24,9 @@ class Hit(Generic[T]):
     text: str
     """The text that was scored."""
     score: float
-    """The model's own number, on the ranking's scale; NaN where the ranking is degraded."""
+    """The model's own number, on the ranking's scale; NaN where the scorer failed and the order was kept."""
     relevance: float | None
-    """The score as 0..1; None where the scale has no such reading or the ranking is degraded."""
+    """The score as 0..1; None where the scale has no such reading, or the score is NaN."""
     index: int
     """The place it came from: first-stage position, from 0."""
     rank: int
@@ -72,6 +72,8 @@ class Stats:
     truncated: int = 0
     """Documents of which part went unread."""
     cache_hits: int = 0
+    calls: int = 0
+    """Requests to a service or an LLM."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage; `total` covers the whole call."""
 
@@ -94,6 +96,7 @@ class Stats:
             "batches": self.batches,
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
+            "calls": self.calls,
             "seconds": dict(self.seconds),
         }
 

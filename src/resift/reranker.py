@@ -194,7 +194,7 @@ class Reranker:
         if cuts.min_relevance is not None:
             order = [place for place in order if (relevance[place] or 0.0) >= cuts.min_relevance]
         hits = [job.hit(place, rank, scores, relevance[place]) for rank, place in enumerate(order[: cuts.top_k], 1)]
-        return self._ranking(job, hits, scores, None)
+        return self._ranking(job, hits, scores, scores.degraded)
 
     def _degrade(self, job: _Job[T], error: ScorerError, cuts: _Cuts) -> Ranking[T]:
         """The first-stage order, flagged, or the error itself; `min_relevance` can't cut what has no score."""
@@ -215,6 +215,7 @@ class Reranker:
             batches=usage.batches,
             truncated=sum(span.truncated for span in scores.spans.values()),
             cache_hits=usage.cache_hits,
+            calls=usage.calls,
             seconds={**usage.seconds, "total": time.perf_counter() - job.started},
         )
         return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)

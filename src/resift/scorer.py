@@ -54,7 +54,7 @@ class Usage:
     """What scoring cost: counts, and seconds by stage. Usages of one pass add up with `+`.
 
     `pairs` counts what the network read (a long document may be several windows), `tokens` what it had to
-    read, `padded_tokens` what it did read, padding included.
+    read, `padded_tokens` what it did read, padding included; `calls` the requests to a service or an LLM.
     """
 
     pairs: int = 0
@@ -62,6 +62,7 @@ class Usage:
     padded_tokens: int = 0
     batches: int = 0
     cache_hits: int = 0
+    calls: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
@@ -72,6 +73,7 @@ class Usage:
             self.padded_tokens + other.padded_tokens,
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
+            self.calls + other.calls,
             {stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in stages},
         )
 
@@ -88,12 +90,14 @@ class Span(NamedTuple):
 class Scores(Sequence[float]):
     """Scores with what an engine knows beside them. A plain list of floats does as well for a small scorer.
 
-    `spans` holds an entry for each document that did not go through whole, by its place.
+    `spans` holds an entry for each document that did not go through whole, by its place. `degraded` says why
+    the scores are not, or not wholly, what the scorer should have given; it becomes `Ranking.degraded`.
     """
 
     values: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     spans: Mapping[int, Span] = field(default_factory=dict)
+    degraded: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -190,4 +194,4 @@ def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) 
             f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
         )
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
-    return Scores(spread, known.usage, spans)
+    return Scores(spread, known.usage, spans, known.degraded)
