@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
@@ -174,19 +174,31 @@ def failed(scorer: Scorer, error: Exception) -> ScorerError:
     return ScorerError(f"{scorer.name} failed: {type(error).__name__}: {error}")
 
 
-def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) -> Scores:
+def counted(scorer: Scorer, answer: Sequence[float], texts: int) -> Scores:
+    """The answer for so many texts as `Scores` of plain floats. Raises ScorerError on a wrong count."""
+    known = answer if isinstance(answer, Scores) else Scores(())
+    values = tuple(float(value) for value in answer)
+    if len(values) != texts:
+        raise ScorerError(f"{scorer.name}: {texts} texts went in, {len(values)} scores came out")
+    return replace(known, values=values)
+
+
+def check_scores(
+    scorer: Scorer, answer: Sequence[float], slots: Sequence[int], unscored: Container[int] = ()
+) -> Scores:
     """The answer for unique texts as `Scores` of plain floats for every document.
 
-    `slots[i]` is the place of document i's text among the unique texts that were scored. Raises ScorerError
-    on a wrong count, and on NaN or infinite scores, naming the documents' places.
+    `slots[i]` is the place of document i's text among the unique texts that were scored; those in `unscored`
+    were left out on purpose and may be NaN. Raises ScorerError on a wrong count, and on NaN or infinite scores,
+    naming the documents' places.
     """
-    known = answer if isinstance(answer, Scores) else Scores(())
-    values = [float(value) for value in answer]
-    unique = len(set(slots))
-    if len(values) != unique:
-        raise ScorerError(f"{scorer.name}: {unique} texts went in, {len(values)} scores came out")
-    spread = tuple(values[slot] for slot in slots)
-    bad = tuple(place for place, value in enumerate(spread) if not math.isfinite(value))
+    known = counted(scorer, answer, len(set(slots)))
+    spread = tuple(known[slot] for slot in slots)
+    bad = tuple(
+        place
+        for place, (slot, value) in enumerate(zip(slots, spread, strict=True))
+        if not math.isfinite(value) and slot not in unscored
+    )
     if bad:
         shown = ", ".join(f"document {place}: {spread[place]}" for place in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
@@ -194,4 +206,4 @@ def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) 
             f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
         )
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
-    return Scores(spread, known.usage, spans, known.degraded)
+    return replace(known, values=spread, spans=spans)
