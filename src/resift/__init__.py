@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.cache import Cached
+    from resift.cascade import Cascade
     from resift.concurrency import Lazy, Worker
     from resift.errors import (
         InputError,
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncScorer": "scorer",
+    "Cached": "cache",
+    "Cascade": "cascade",
     "FirstStage": "search",
     "Hit": "ranking",
     "InputError": "errors",
@@ -58,6 +62,8 @@ _HOMES = {
 
 __all__ = [
     "AsyncScorer",
+    "Cached",
+    "Cascade",
     "FirstStage",
     "Hit",
     "InputError",

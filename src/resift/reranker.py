@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
+from resift.cache import Cached
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.jobs import Job, Terms
 from resift.load import ModelOptions, load_scorer
@@ -26,6 +27,7 @@ OnError = Literal["raise", "keep_order"]
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY = ":memory:"  # SQLite's own name for it
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -37,6 +39,7 @@ class Reranker:
     `on_error="keep_order"` answers a scorer's failure with the first-stage order, flagged in `degraded`.
     `deadline` (seconds) ranks what is scored by then, and `patience` stops when so many documents in a row
     brought none into the best `top_k`; the rest keeps its first-stage order behind, flagged in `degraded`.
+    `cache` remembers scores in a file, or for ":memory:" in memory alone: see `Cached`.
     `max_pending` bounds the calls, from threads and event loops alike, that may wait. Further options go to the
     engine, which checks them: see `ModelOptions`.
 
@@ -57,18 +60,22 @@ class Reranker:
         on_error: OnError = "raise",
         deadline: float | None = None,
         patience: int | None = None,
+        cache: str | os.PathLike[str] | None = None,
         max_pending: int = 1024,
         **options: Unpack[ModelOptions],
     ) -> None:
         if on_error not in ("raise", "keep_order"):
             raise InputError(f"on_error is 'raise' or 'keep_order', not {on_error!r}")
         self.scorer: Scorer = load_scorer(model, **options)
+        self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
+        if cache is not None:
+            self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
+            self._owned.append(self.scorer)
         self.top_k = top_k
         self.min_relevance = min_relevance
         self.on_error = on_error
         self.deadline = deadline
         self.patience = patience
-        self._owned = self.scorer is not model
         self._gate = Gate(max_pending)
         self._lane = lane_of(self.scorer)
         self._terms(None, None, None)
@@ -159,19 +166,18 @@ class Reranker:
     def close(self) -> None:
         """Refuses new calls and waits for those under way; a scorer it has loaded itself is closed too."""
         wait(self._gate.close())
-        close = getattr(self.scorer, "close", None)
-        if self._owned and close is not None:
-            close()
+        for scorer in self._owned:
+            if close := getattr(scorer, "close", None):
+                close()
 
     async def aclose(self) -> None:
         """`close` without blocking the event loop."""
         if inside := self._gate.close():
             await asyncio.wait([asyncio.wrap_future(call) for call in inside])
-        aclose = getattr(self.scorer, "aclose", None)
-        if self._owned and aclose is not None:
-            await aclose()
-        else:
-            self.close()
+        for scorer in self._owned:
+            if aclose := getattr(scorer, "aclose", None):
+                await aclose()
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -183,6 +183,17 @@ def counted(scorer: Scorer, answer: Sequence[float], texts: int) -> Scores:
     return replace(known, values=values)
 
 
+def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float]) -> None:
+    """Raises ScorerError where a score is NaN or infinite, naming the documents' places."""
+    bad = tuple(place for place, score in scores.items() if not math.isfinite(score))
+    if bad:
+        shown = ", ".join(f"document {place}: {scores[place]}" for place in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ScorerError(
+            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})", places=bad
+        )
+
+
 def check_scores(
     scorer: Scorer, answer: Sequence[float], slots: Sequence[int], unscored: Container[int] = ()
 ) -> Scores:
@@ -194,16 +205,6 @@ def check_scores(
     """
     known = counted(scorer, answer, len(set(slots)))
     spread = tuple(known[slot] for slot in slots)
-    bad = tuple(
-        place
-        for place, (slot, value) in enumerate(zip(slots, spread, strict=True))
-        if not math.isfinite(value) and slot not in unscored
-    )
-    if bad:
-        shown = ", ".join(f"document {place}: {spread[place]}" for place in bad[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise ScorerError(
-            f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
-        )
+    refuse_nonfinite(scorer, {place: spread[place] for place, slot in enumerate(slots) if slot not in unscored})
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
     return replace(known, values=spread, spans=spans)
