@@ -219,7 +219,7 @@ class Reranker:
         return call
 
     async def _await_scorer(self, job: Job[T], scorer: AsyncScorer, terms: Terms) -> Ranking[T]:
-        task = self._lane.task(job.request, terms.stopping, by_deadline=False)
+        task = self._lane.task(job.request, terms.stopping, terms.deadline is not None)
         ticket: Future[None] = Future()
         self._gate.enter(ticket)
         try:

@@ -238,6 +238,26 @@ def test_copies_with_other_options_load_another_reranker(monkeypatch: pytest.Mon
     assert built == ["one", "two"]
 
 
+async def test_a_deadline_leaves_the_rest_in_its_order_flagged(documents: list[Document]) -> None:
+    step = overlap(deadline=1e-9)  # over before it begins
+    for found in (step.compress_documents(documents, "fox"), await step.acompress_documents(documents, "fox")):
+        assert ids(found) == ids(documents)
+        assert all(document.metadata["rerank_degraded"] for document in found)
+        assert not any("relevance_score" in document.metadata for document in found)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        ResiftRerank(deadline=0)
+
+
+def test_a_cache_goes_to_the_reranker(documents: list[Document]) -> None:
+    step = ResiftRerank(cache=":memory:")
+    for _ in range(2):
+        step.compress_documents(documents, "red fox")
+    texts = [document.page_content for document in documents]
+    assert step.load().rank("red fox", texts).stats.cache_hits == len(set(texts))
+    with pytest.raises(InputError, match="cache: say it to the reranker"):
+        overlap(cache=":memory:")
+
+
 def test_dumps_hold_the_options_alone(bundled: Reranker) -> None:
     step = ResiftRerank(reranker=bundled, top_n=None, min_relevance=0.5, metadata_keys=["title"])
     assert json.loads(step.model_dump_json()) == {
@@ -245,6 +265,8 @@ def test_dumps_hold_the_options_alone(bundled: Reranker) -> None:
         "min_relevance": 0.5,
         "metadata_keys": ["title"],
         "on_error": "raise",
+        "deadline": None,
+        "cache": None,
         "long_documents": None,
         "engine_options": {},
         "top_n": None,

@@ -211,9 +211,34 @@ def test_options_reach_the_reranker(nodes: list[NodeWithScore]) -> None:
     assert (loaded.on_error, loaded._gate.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
 
 
+async def test_a_deadline_leaves_the_rest_in_the_retrievers_order() -> None:
+    nodes = [
+        NodeWithScore(node=TextNode(text="red fox"), score=0.1),
+        NodeWithScore(node=TextNode(text="fox"), score=0.9),
+    ]
+    rerank = overlap(deadline=1e-9)  # over before it begins
+    for found in (
+        rerank.postprocess_nodes(nodes, query_str=QUERY),
+        await rerank.apostprocess_nodes(nodes, query_str=QUERY),
+    ):
+        assert [scored.score for scored in found] == [0.1, 0.9], "the retriever's scores, as there are no others"
+    assert ResiftRerank(reranker=Reranker(OverlapScorer(), deadline=3)).deadline == 3
+    with pytest.raises(ValueError, match="greater than 0"):
+        ResiftRerank(deadline=0)
+
+
+def test_a_cache_goes_to_the_reranker(nodes: list[NodeWithScore]) -> None:
+    rerank = ResiftRerank(cache=":memory:", patience=50)
+    for _ in range(2):
+        rerank.postprocess_nodes(nodes, query_str=QUERY)
+    loaded = rerank._loaded.get()
+    assert loaded.rank(QUERY, [scored.text for scored in nodes]).stats.cache_hits > 0
+    assert loaded.patience == 50
+
+
 def test_every_option_of_the_reranker_is_a_field() -> None:
     """A new option in resift is missed here, not by a user."""
-    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "options"}
+    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "deadline", "options"}
     assert set(ResiftRerank()._options()) == once | set(ModelOptions.__annotations__)
 
 

@@ -62,6 +62,12 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default="raise", frozen=True, description="What a failing model means: an error, or the retriever's order."
     )
     max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many calls may wait.")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        frozen=True,
+        description="Stop when so many nodes in a row brought none into the best `top_n`; None reads them all.",
+    )
     cache: str | None = Field(
         default=None, frozen=True, description="A file that remembers scores, or ':memory:' for this process alone."
     )
@@ -90,8 +96,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         exclude=True,
         description=(
             "A reranker of your own, to share one model or to use a scorer that is no file. It brings its model's "
-            "options; `top_n`, `min_relevance` and `deadline` left out, or None, are its own. Pickled, but not serialised: "
-            "a dict or JSON holds its model's name."
+            "options; `top_n`, `min_relevance` and `deadline` left out, or None, are its own. Pickled, but not "
+            "serialised: a dict or JSON holds its model's name."
         ),
     )
 
