@@ -16,7 +16,19 @@ from weakref import WeakValueDictionary
 
 from resift.concurrency import renewed_in_children
 from resift.errors import InputError, OverloadedError, ScorerError
-from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Usage, counted, failed, score_many
+from resift.scorer import (
+    AsyncScorer,
+    ManyScorer,
+    Request,
+    Scale,
+    Scorer,
+    Scores,
+    Span,
+    Usage,
+    counted,
+    failed,
+    score_many,
+)
 
 R = TypeVar("R")
 
@@ -113,7 +125,7 @@ class Task:
             return parts[0][1], frozenset()
         values = [math.nan] * len(self._order)
         whole = Scores((), Usage())
-        spans = {}
+        spans: dict[int, Span] = {}
         for places, scores in parts:
             for number, place in enumerate(places):
                 values[place] = scores[number]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -238,12 +239,28 @@ def test_copies_with_other_options_load_another_reranker(monkeypatch: pytest.Mon
     assert built == ["one", "two"]
 
 
+class Stuck:
+    """Stands still until the test is over."""
+
+    name, scale = "stuck", Scale.LOGIT
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        self.go_on.wait(60)
+        return [0.0] * len(documents)
+
+
 async def test_a_deadline_leaves_the_rest_in_its_order_flagged(documents: list[Document]) -> None:
-    step = overlap(deadline=1e-9)  # over before it begins
-    for found in (step.compress_documents(documents, "fox"), await step.acompress_documents(documents, "fox")):
-        assert ids(found) == ids(documents)
-        assert all(document.metadata["rerank_degraded"] for document in found)
-        assert not any("relevance_score" in document.metadata for document in found)
+    scorer = Stuck()
+    step = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
+    found = [step.compress_documents(documents, "fox"), await step.acompress_documents(documents, "fox")]
+    scorer.go_on.set()
+    for kept in found:
+        assert ids(kept) == ids(documents)
+        assert all(document.metadata["rerank_degraded"] for document in kept)
+        assert not any("relevance_score" in document.metadata for document in kept)
     with pytest.raises(ValidationError, match="greater than 0"):
         ResiftRerank(deadline=0)
 

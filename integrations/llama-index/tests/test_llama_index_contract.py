@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -211,17 +213,27 @@ def test_options_reach_the_reranker(nodes: list[NodeWithScore]) -> None:
     assert (loaded.on_error, loaded._gate.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
 
 
-async def test_a_deadline_leaves_the_rest_in_the_retrievers_order() -> None:
-    nodes = [
-        NodeWithScore(node=TextNode(text="red fox"), score=0.1),
-        NodeWithScore(node=TextNode(text="fox"), score=0.9),
-    ]
-    rerank = overlap(deadline=1e-9)  # over before it begins
-    for found in (
-        rerank.postprocess_nodes(nodes, query_str=QUERY),
-        await rerank.apostprocess_nodes(nodes, query_str=QUERY),
-    ):
-        assert [scored.score for scored in found] == [0.1, 0.9], "the retriever's scores, as there are no others"
+class Stuck:
+    """Stands still until the test is over."""
+
+    name, scale = "stuck", Scale.LOGIT
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        self.go_on.wait(60)
+        return [0.0] * len(documents)
+
+
+async def test_a_deadline_leaves_the_rest_in_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
+    scorer = Stuck()
+    rerank = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
+    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    afound = await rerank.apostprocess_nodes(nodes, query_str=QUERY)
+    scorer.go_on.set()
+    assert ids(found) == ids(afound) == ids(nodes)
+    assert [scored.score for scored in found] == [scored.score for scored in nodes], "there are no others"
     assert ResiftRerank(reranker=Reranker(OverlapScorer(), deadline=3)).deadline == 3
     with pytest.raises(ValueError, match="greater than 0"):
         ResiftRerank(deadline=0)

@@ -76,13 +76,13 @@ class Session:
                 self._session = self._open()
             return self._session
 
-    def get_inputs(self) -> Sequence[Any]:
+    def get_inputs(self) -> list[Any]:
         """As InferenceSession's."""
-        return self.current.get_inputs()
+        return list(self.current.get_inputs())
 
-    def get_outputs(self) -> Sequence[Any]:
+    def get_outputs(self) -> list[Any]:
         """As InferenceSession's."""
-        return self.current.get_outputs()
+        return list(self.current.get_outputs())
 
     def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """As InferenceSession's, once there are cores for its threads."""
