@@ -271,7 +271,7 @@ def test_a_cache_goes_to_the_reranker(documents: list[Document]) -> None:
         step.compress_documents(documents, "red fox")
     texts = [document.page_content for document in documents]
     assert step.load().rank("red fox", texts).stats.cache_hits == len(set(texts))
-    with pytest.raises(InputError, match="cache: say it to the reranker"):
+    with pytest.raises(ValidationError, match="cache: say it to the reranker"):
         overlap(cache=":memory:")
 
 
