@@ -244,7 +244,7 @@ def test_a_cache_goes_to_the_reranker(nodes: list[NodeWithScore]) -> None:
     for _ in range(2):
         rerank.postprocess_nodes(nodes, query_str=QUERY)
     loaded = rerank._loaded.get()
-    assert loaded.rank(QUERY, [scored.text for scored in nodes]).stats.cache_hits > 0
+    assert loaded.rank(QUERY, nodes, text=rerank._text).stats.cache_hits > 0
     assert loaded.patience == 50
 
 
