@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.cache import Cached
+    from resift.cascade import Cascade
     from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.concurrency import Lazy, Worker
     from resift.errors import (
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "ApiKey": "secret",
     "AsyncScorer": "scorer",
+    "Cached": "cache",
+    "Cascade": "cascade",
     "Ensemble": "combine",
     "Fallback": "combine",
     "FirstStage": "search",
@@ -69,6 +73,8 @@ _HOMES = {
 __all__ = [
     "ApiKey",
     "AsyncScorer",
+    "Cached",
+    "Cascade",
     "Ensemble",
     "Fallback",
     "FirstStage",

@@ -94,3 +94,8 @@ def sha256(path: Path) -> str:
     """The file's SHA-256, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(files: Iterable[Path]) -> str:
+    """One for several files: 16 hexadecimal digits over their checksums."""
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:16]

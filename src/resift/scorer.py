@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol, overload, runtime_checkable
@@ -161,6 +161,11 @@ class AsyncScorer(Protocol):
         """As `Scorer.score`."""
 
 
+def takes_whole_lists(scorer: Scorer) -> bool:
+    """Whether its scores can be compared within one call only: an order, or the answer of whichever model could."""
+    return scorer.scale is Scale.ORDINAL or getattr(scorer, "whole_lists", False)
+
+
 def score_many(scorer: Scorer, requests: Sequence[Request]) -> list[Sequence[float]]:
     """The scores of every request, in one pass where the scorer has one.
 
@@ -186,26 +191,39 @@ def failed(scorer: Scorer, error: Exception) -> ScorerError:
     return ScorerError(f"{scorer.name} failed: {type(error).__name__}: {error}")
 
 
-def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) -> Scores:
-    """The answer for unique texts as `Scores` of plain floats for every document.
-
-    `slots[i]` is the place of document i's text among the unique texts that were scored. Raises ScorerError
-    on a wrong count, and on NaN or infinite scores, naming the documents' places.
-    """
+def counted(scorer: Scorer, answer: Sequence[float], texts: int) -> Scores:
+    """The answer for so many texts as `Scores` of plain floats. Raises ScorerError on a wrong count."""
     known = answer if isinstance(answer, Scores) else Scores(())
-    values = [float(value) for value in answer]
-    unique = len(set(slots))
-    if len(values) != unique:
-        raise ScorerError(f"{scorer.name}: {unique} texts went in, {len(values)} scores came out")
-    spread = tuple(values[slot] for slot in slots)
-    bad = tuple(place for place, value in enumerate(spread) if not math.isfinite(value))
+    values = tuple(float(value) for value in answer)
+    if len(values) != texts:
+        raise ScorerError(f"{scorer.name}: {texts} texts went in, {len(values)} scores came out")
+    return replace(known, values=values)
+
+
+def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float]) -> None:
+    """Raises ScorerError where a score is NaN or infinite, naming the documents' places."""
+    bad = tuple(place for place, score in scores.items() if not math.isfinite(score))
     if bad:
-        shown = ", ".join(f"document {place}: {spread[place]}" for place in bad[:5])
+        shown = ", ".join(f"document {place}: {scores[place]}" for place in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ScorerError(
-            f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
+            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})", places=bad
         )
+
+
+def check_scores(
+    scorer: Scorer, answer: Sequence[float], slots: Sequence[int], unscored: Container[int] = ()
+) -> Scores:
+    """The answer for unique texts as `Scores` of plain floats for every document.
+
+    `slots[i]` is the place of document i's text among the unique texts that were scored; those in `unscored`
+    were left out on purpose and may be NaN. Raises ScorerError on a wrong count, and on NaN or infinite scores,
+    naming the documents' places.
+    """
+    known = counted(scorer, answer, len(set(slots)))
+    spread = tuple(known[slot] for slot in slots)
+    refuse_nonfinite(scorer, {place: spread[place] for place, slot in enumerate(slots) if slot not in unscored})
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
     rank = {slot: place for place, slot in enumerate(known.order)}
-    order = sorted(range(len(slots)), key=lambda place: rank.get(slots[place], unique)) if rank else ()
+    order = sorted(range(len(slots)), key=lambda place: rank.get(slots[place], len(known))) if rank else ()
     return replace(known, values=spread, spans=spans, order=tuple(order))

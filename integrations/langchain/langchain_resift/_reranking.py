@@ -50,6 +50,11 @@ class Reranking(BaseModel):
     """Metadata fields to score together with the text: their values, a line each, are put in front of it."""
     on_error: Literal["raise", "keep_order"] = "raise"
     """`keep_order` answers a model's failure with the documents in the order they came, flagged `rerank_degraded`."""
+    deadline: float | None = Field(default=None, gt=0)
+    """Seconds after which what is scored is ranked; the rest follows in the order it came, all flagged
+    `rerank_degraded`. None: the `reranker`'s own deadline, where it has one."""
+    cache: str | None = None
+    """A file that remembers scores, or ":memory:", as `resift.Reranker` has it."""
     long_documents: Literal["truncate", "max_window", "first_window"] | None = None
     """What to do about documents longer than the model reads, as `resift.ModelOptions` has it."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
@@ -71,7 +76,9 @@ class Reranking(BaseModel):
 
     @model_validator(mode="after")
     def _one_say(self) -> Self:
-        beside = [name for name in ("model", "on_error", "long_documents", "engine_options") if self._differs(name)]
+        beside = [
+            name for name in ("model", "on_error", "cache", "long_documents", "engine_options") if self._differs(name)
+        ]
         if self.reranker is not None and beside:
             raise InputError(f"{', '.join(beside)}: say it to the reranker that was given, not beside it")
         if self.long_documents is not None and "long_documents" in self.engine_options:
@@ -97,7 +104,7 @@ class Reranking(BaseModel):
 
     def _building(self) -> Lazy[Reranker]:
         long_documents = {} if self.long_documents is None else {"long_documents": self.long_documents}
-        recipe = _Recipe(self.model, self.on_error, {**self.engine_options, **long_documents})
+        recipe = _Recipe(self.model, self.on_error, self.cache, {**self.engine_options, **long_documents})
         with _CHOOSING:
             if self._lazy is None or self._lazy.make != recipe:  # options change with model_copy(update=...)
                 self._lazy = Lazy(recipe)
@@ -130,6 +137,7 @@ class Reranking(BaseModel):
             "text": partial(scored_text, metadata_keys=self.metadata_keys),
             "top_k": len(documents) if top_k is None else top_k,  # None would mean the reranker's own
             "min_relevance": self.min_relevance,
+            "deadline": self.deadline,
         }
 
 
@@ -140,6 +148,7 @@ class _How(TypedDict):
     text: Callable[[Document], str]
     top_k: int
     min_relevance: float | None
+    deadline: float | None
 
 
 @dataclass(frozen=True)
@@ -148,10 +157,12 @@ class _Recipe:
 
     model: str | Path | None
     on_error: Literal["raise", "keep_order"]
+    cache: str | None
     options: dict[str, Any]
 
     def __call__(self) -> Reranker:
-        return Reranker(self.model, on_error=self.on_error, **cast("ModelOptions", self.options))
+        options = cast("ModelOptions", self.options)
+        return Reranker(self.model, on_error=self.on_error, cache=self.cache, **options)
 
 
 def _read(given: RerankInput) -> tuple[str, list[Document]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -219,12 +221,47 @@ def test_options_reach_the_reranker(nodes: list[NodeWithScore]) -> None:
     long = NodeWithScore(node=TextNode(text="a blue whale. " * 30 + "the red fox sleeps."))
     assert rerank.postprocess_nodes([*nodes, long], query_str=QUERY)
     loaded = rerank._loaded.get()
-    assert (loaded.on_error, loaded._worker.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
+    assert (loaded.on_error, loaded._gate.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
+
+
+class Stuck:
+    """Stands still until the test is over."""
+
+    name, scale = "stuck", Scale.LOGIT
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        self.go_on.wait(60)
+        return [0.0] * len(documents)
+
+
+async def test_a_deadline_leaves_the_rest_in_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
+    scorer = Stuck()
+    rerank = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
+    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    afound = await rerank.apostprocess_nodes(nodes, query_str=QUERY)
+    scorer.go_on.set()
+    assert ids(found) == ids(afound) == ids(nodes)
+    assert [scored.score for scored in found] == [scored.score for scored in nodes], "there are no others"
+    assert ResiftRerank(reranker=Reranker(OverlapScorer(), deadline=3)).deadline == 3
+    with pytest.raises(ValueError, match="greater than 0"):
+        ResiftRerank(deadline=0)
+
+
+def test_a_cache_goes_to_the_reranker(nodes: list[NodeWithScore]) -> None:
+    rerank = ResiftRerank(cache=":memory:", patience=50)
+    for _ in range(2):
+        rerank.postprocess_nodes(nodes, query_str=QUERY)
+    loaded = rerank._loaded.get()
+    assert loaded.rank(QUERY, nodes, text=rerank._text).stats.cache_hits > 0
+    assert loaded.patience == 50
 
 
 def test_every_option_of_the_reranker_is_a_field() -> None:
     """A new option in resift is missed here, not by a user."""
-    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "options"}
+    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "deadline", "options"}
     assert set(ResiftRerank()._options()) == once | set(ModelOptions.__annotations__)
 
 

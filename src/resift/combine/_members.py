@@ -21,6 +21,9 @@ class Members:
         self.scorers: tuple[Scorer, ...] = tuple(load_scorer(model) for model in listed)
         self._worker = Worker(limit=1024)
 
+    whole_lists = True
+    """Half a list from one model and half from another would be no order: a deadline takes all of it or nothing."""
+
     @property
     def long_documents(self) -> LongDocuments | None:
         """What all members that read texts do about long ones; None where they differ."""

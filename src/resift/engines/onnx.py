@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
+from resift.engines._session import Session
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import ModelFileError
 from resift.load import LongDocuments
-from resift.manifest import FILE, Manifest
+from resift.manifest import FILE, Manifest, digest
 from resift.scorer import Request, Scale, Scores
 
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
@@ -42,12 +44,20 @@ class OnnxScorer:
     ) -> None:
         self.folder = Path(folder)
         self.long_documents = long_documents
+        self.batch_tokens = batch_tokens
         self.threads = threads
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
+        self._manifest = manifest
         self.max_length = shorter(manifest.document_length, max_length, self.name)
         tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides the scores: the files, their precision, and how much of a text is read."""
+        files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
+        return f"onnx {files} {self._manifest.precision} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""
@@ -60,8 +70,8 @@ class OnnxScorer:
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
             return SplitNetwork(
-                open_session(self.folder / "encoder.onnx", self.threads),
-                open_session(self.folder / "joint.onnx", self.threads),
+                self._session(self.folder / "encoder.onnx"),
+                self._session(self.folder / "joint.onnx"),
                 tokenizer.frame(),
                 manifest.query_length,
                 self.max_length,
@@ -69,10 +79,13 @@ class OnnxScorer:
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         graph = _graph(self.folder)
-        session = open_session(graph, self.threads)
+        session = self._session(graph)
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
         return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
+
+    def _session(self, graph: Path) -> Session:
+        return Session(partial(open_session, graph, self.threads), self.threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
@@ -91,6 +104,12 @@ def _graph(folder: Path) -> Path:
         if (folder / name).exists():
             return folder / name
     raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
+
+
+def _foreign_files(folder: Path) -> list[Path]:
+    """The graph, weights that lie beside it, and the tokenizer."""
+    graph = _graph(folder)
+    return [*sorted(graph.parent.glob(f"{graph.name}*")), folder / "tokenizer.json"]
 
 
 def _foreign(folder: Path) -> Manifest:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
+from resift.manifest import digest
 from resift.scorer import Request, Scale, Scores, Usage
 
 try:
@@ -75,11 +77,27 @@ class SentenceTransformersScorer:
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
         self.max_length = shorter(limit, max_length, self.name)
         default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
+        self.batch_tokens = default if batch_tokens is None else batch_tokens
+        self._pipeline = self._build(long_documents, self.batch_tokens)
         if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
             raise InputError(
                 f"{self.name} reads pairs in a form of its own: long_documents and max_length can't be chosen for it"
             )
+
+    @cached_property
+    def identity(self) -> str | None:
+        """What decides the scores: the files, their precision, and how much of a text is read.
+
+        None for a hub model whose commit is not known: it may change under its name.
+        """
+        folder = Path(self.name)
+        if folder.is_dir():
+            files = digest(sorted(path for path in folder.rglob("*") if path.is_file()))
+        else:
+            files = getattr(self._model.config, "_commit_hash", None)
+        device = self._model.device.type
+        dtype = next(self._model.parameters()).dtype
+        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""

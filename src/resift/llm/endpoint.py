@@ -13,7 +13,7 @@ from resift.errors import InputError, MissingExtraError, ScorerError
 from resift.llm.chat import Answer, tokens_of
 from resift.llm.prompts import Prompt
 from resift.llm.scorer import LlmScorer, Method
-from resift.load import SecretLike
+from resift.secret import SecretLike
 
 try:
     import httpx

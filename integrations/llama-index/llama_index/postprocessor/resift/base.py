@@ -43,6 +43,11 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     min_relevance: float | None = Field(
         default=None, ge=0, le=1, description="Keep only nodes at least this relevant, 0..1; applied before `top_n`."
     )
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which what is scored is ranked; the rest keeps the retriever's order behind it.",
+    )
     score: Literal["relevance", "raw"] = Field(
         default="relevance",
         description=(
@@ -56,7 +61,16 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     on_error: Literal["raise", "keep_order"] = Field(
         default="raise", frozen=True, description="What a failing model means: an error, or the retriever's order."
     )
-    max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many async calls may wait.")
+    max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many calls may wait.")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        frozen=True,
+        description="Stop when so many nodes in a row brought none into the best `top_n`; None reads them all.",
+    )
+    cache: str | None = Field(
+        default=None, frozen=True, description="A file that remembers scores, or ':memory:' for this process alone."
+    )
 
     # The engines' options (`resift.ModelOptions`); None leaves the choice to the engine.
     long_documents: Literal["truncate", "max_window", "first_window"] | None = Field(
@@ -91,8 +105,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         exclude=True,
         description=(
             "A reranker of your own, to share one model or to use a scorer that is no file. It brings its model's "
-            "options; `top_n` and `min_relevance` left out, or None, are its own. Pickled, but not serialised: "
-            "a dict or JSON holds its model's name."
+            "options; `top_n`, `min_relevance` and `deadline` left out, or None, are its own. Pickled, but not "
+            "serialised: a dict or JSON holds its model's name."
         ),
     )
 
@@ -110,7 +124,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         reranker = data.get("reranker") if isinstance(data, dict) else None
         if not isinstance(reranker, Reranker):
             return data
-        return {"top_n": reranker.top_k, "min_relevance": reranker.min_relevance, **data}
+        own = {"top_n": reranker.top_k, "min_relevance": reranker.min_relevance, "deadline": reranker.deadline}
+        return {**own, **data}
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -153,7 +168,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
             return []
         reranker = self.reranker or self._loaded.get()
         with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = reranker.rank(query, nodes, text=self._text, top_k=self.top_n, min_relevance=self.min_relevance)
+            ranking = reranker.rank(query, nodes, text=self._text, **self._cuts())
             end.nodes, end.degraded = self._results(ranking), ranking.degraded
         return end.nodes
 
@@ -167,11 +182,12 @@ class ResiftRerank(Component, BaseNodePostprocessor):
             return []
         reranker = self.reranker or await self._loaded.aget()
         with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = await reranker.arank(
-                query, nodes, text=self._text, top_k=self.top_n, min_relevance=self.min_relevance
-            )
+            ranking = await reranker.arank(query, nodes, text=self._text, **self._cuts())
             end.nodes, end.degraded = self._results(ranking), ranking.degraded
         return end.nodes
+
+    def _cuts(self) -> dict[str, Any]:
+        return {"top_k": self.top_n, "min_relevance": self.min_relevance, "deadline": self.deadline}
 
     def _options(self) -> dict[str, Any]:
         """What the model is made from."""
