@@ -37,7 +37,8 @@ def score(
     model: Model = None,
     engine: Annotated[Engine, typer.Option("--engine", help="This process, or workers on Ray.")] = Engine.LOCAL,
     columns: Annotated[
-        str, typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage.")
+        str,
+        typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage."),
     ] = "",
     on_bad_row: Annotated[
         OnBadRow, typer.Option("--on-bad-row", help="A row without query or document: stop before, or a null score.")
@@ -88,7 +89,9 @@ def _tell(report: Report, as_json: bool) -> None:
         if report.done_before:
             note(f"{report.done_before} of them by an earlier run that was cut short")
     if report.tally.unscored:
-        note(f"{report.tally.unscored} rows have a null score: no query, no document, or a query too long for the model")
+        note(
+            f"{report.tally.unscored} rows have a null score: no query, no document, or a query too long for the model"
+        )
     if report.tally.truncated:
         note(
             f"{report.tally.truncated} texts are longer than the model reads: only their beginning was scored "

@@ -131,4 +131,6 @@ def plan(job: Job) -> Plan:
             f"{'; '.join(problems[:SHOWN])}{more}. Columns are {job.columns.query!r} and {job.columns.document!r}; "
             "on_bad_row 'null' gives such rows a null score"
         )
+    if not blocks:
+        raise InputError(f"{job.source} holds no rows")
     return Plan(files, blocks)

@@ -88,8 +88,7 @@ class Parquet:
         for file in files[1:]:
             if not pq.read_schema(file).equals(first):
                 raise InputError(
-                    f"{file} has other columns than {files[0]}, so they can't become one file; "
-                    "give a folder as output"
+                    f"{file} has other columns than {files[0]}, so they can't become one file; give a folder as output"
                 )
 
 

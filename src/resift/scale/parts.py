@@ -76,7 +76,9 @@ def open_parts(job: Job, plan: Plan, model: Mapping[str, Any]) -> Parts:
     into_file = target.suffix in FORMATS
     if into_file and target.suffix != suffix:
         raise InputError(f"{target}: the output has the format of the input, {suffix}")
-    parts = Parts(target.with_name(target.name + ".parts"), suffix, target) if into_file else Parts(target, suffix, None)
+    parts = (
+        Parts(target.with_name(target.name + ".parts"), suffix, target) if into_file else Parts(target, suffix, None)
+    )
     _check_apart(Path(job.source), target)
     record = _record(job, plan, model)
     state = _unfinished(parts, record)
