@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from resift.concurrency import Worker
-from resift.errors import InputError, OverloadedError, ScorerError
+from resift.errors import InputError, OverloadedError
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
 
 CHARACTERS_PER_TOKEN = 4  # of English text; an estimate is enough to share out a batch, the engine counts exactly
@@ -53,7 +53,8 @@ class Service:
         self.max_length = int(getattr(scorer, "max_length", 0)) or None
         self._worker = Worker(1)
         self._waiting: deque[_Waiting] = deque()
-        self._held = 0
+        self.held = 0
+        """Tokens that wait, by the estimate."""
         self._seconds_per_token = 1e-4
         self._running: asyncio.Task[None] | None = None
 
@@ -67,14 +68,14 @@ class Service:
             raise InputError("the query must be a text with something in it")
         unique = list(dict.fromkeys(documents))
         tokens = self.estimate(query, unique)
-        if self._waiting and self._held + tokens > self.waiting_tokens:
-            wait = math.ceil(max(1.0, self._held * self._seconds_per_token))
+        if self._waiting and self.held + tokens > self.waiting_tokens:
+            wait = math.ceil(max(1.0, self.held * self._seconds_per_token))
             raise BusyError(
-                f"about {self._held} tokens are waiting already, and {self.waiting_tokens} are the most", wait
+                f"about {self.held} tokens are waiting already, and {self.waiting_tokens} are the most", wait
             )
         entry = _Waiting(Request(query, unique), tokens, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        self._held += tokens
+        self.held += tokens
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         scores = await entry.answer
@@ -100,7 +101,7 @@ class Service:
         room = self.batch_tokens
         while self._waiting and (not batch or self._waiting[0].tokens <= room):
             entry = self._waiting.popleft()
-            self._held -= entry.tokens
+            self.held -= entry.tokens
             if not entry.answer.done():
                 batch.append(entry)
                 room -= entry.tokens
@@ -110,7 +111,7 @@ class Service:
         """Answers every entry. What goes wrong with one of several is found by scoring each alone."""
         try:
             answers = await self._worker.run(partial(score_many, self.scorer, [entry.request for entry in batch]))
-        except (InputError, ScorerError) as error:
+        except Exception as error:  # whatever it is, the callers must hear of it, or they wait forever
             if len(batch) > 1:
                 for entry in batch:
                     await self._serve([entry])
