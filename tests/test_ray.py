@@ -6,13 +6,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -67,7 +65,7 @@ def write(path: Path, count: int) -> Path:
 
 
 class Witness:
-    """Leaves its process's number in a folder, and takes its time. The first to see `killer` absent waits for it."""
+    """Leaves its process's number in a folder, and takes its time."""
 
     name = "witness"
     scale = Scale.PROBABILITY
@@ -120,9 +118,6 @@ def test_scores_are_those_of_one_process_and_either_goes_on_with_the_other(clust
     rows = [json.loads(line) for line in source.read_text().splitlines()]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=7)
     score_files(Job(source, tmp_path / "alone.jsonl", block_rows=10), threads=1)
-
-    class Interrupted(OverlapScorer):
-        calls = 0
 
     # The first half here, as if it had been cut short, the rest by Ray.
     def stop(done: int, _: int) -> None:

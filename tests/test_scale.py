@@ -333,7 +333,7 @@ def test_parquet_files_of_different_columns_cannot_become_one_file(tmp_path: Pat
     (tmp_path / "in").mkdir()
     for name in ("x", "y"):
         pq.write_table(pa.table({"query": ["a"], "document": ["a"], name: [1]}), tmp_path / "in" / f"{name}.parquet")
-    with pytest.raises(InputError, match="other columns than .*x.parquet.*give a folder as output"):
+    with pytest.raises(InputError, match=r"other columns than .*x.parquet.*give a folder as output"):
         score_files(Job(tmp_path / "in", tmp_path / "out.parquet"), OverlapScorer())
     score_files(Job(tmp_path / "in", tmp_path / "out"), OverlapScorer())
 

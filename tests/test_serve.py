@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
-from resift import InputError, Reranker, Request, Scale, ScorerError
+from resift import InputError, Request, Reranker, Scale, ScorerError
 from resift.scale.asgi import application
 from resift.scale.service import BusyError, Service
 from resift.testing import OverlapScorer, ScriptedScorer
@@ -45,6 +45,12 @@ class Gate:
         self.batches.append(list(requests))
         assert self.open.wait(20)
         return [self.score(query, documents) for query, documents in requests]
+
+
+async def until(done: Callable[[], object]) -> None:
+    """Waits for what another thread or task does."""
+    while not done():  # noqa: ASYNC110 - the scorer runs in a thread, where an asyncio.Event can't be set
+        await asyncio.sleep(0.01)
 
 
 async def test_every_shape_gives_the_rerankers_own_order(bundled: Reranker) -> None:
@@ -158,8 +164,7 @@ async def test_what_gathers_while_a_batch_runs_is_scored_together_within_the_bud
     service = Service(gate, batch_tokens=100, waiting_tokens=10_000)  # type: ignore[arg-type]  # a scorer by duck
     text = "x" * 4 * 28  # with its query 30 tokens by the estimate: three fit
     waiting = [asyncio.create_task(service.score("q", [f"{number}{text}"])) for number in range(8)]
-    while not gate.batches:
-        await asyncio.sleep(0.01)
+    await until(lambda: gate.batches)
     gate.open.set()
     answers = await asyncio.gather(*waiting)
     assert [len(answer) for answer in answers] == [1] * 8
@@ -197,11 +202,9 @@ async def test_too_much_waiting_is_429_with_retry_after_and_nothing_else_suffers
     async with client(service) as http:
         asked = {"query": "q", "documents": ["x" * 4 * 20]}
         running = [asyncio.create_task(http.post("/v2/rerank", json=asked))]
-        while not gate.batches:
-            await asyncio.sleep(0.01)
+        await until(lambda: gate.batches)
         running += [asyncio.create_task(http.post("/v2/rerank", json=asked)) for _ in range(2)]
-        while service.held < 44:
-            await asyncio.sleep(0.01)
+        await until(lambda: service.held == 44)
         cohere = await http.post("/v2/rerank", json=asked)
         tei = await http.post("/rerank", json={"query": "q", "texts": asked["documents"]})
         assert (cohere.status_code, tei.status_code) == (429, 429)
@@ -218,8 +221,7 @@ async def test_a_caller_who_leaves_while_waiting_costs_nothing() -> None:
     gate = Gate()
     service = Service(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
     running, leaving, staying = [asyncio.create_task(service.score("q", [text])) for text in "abc"]
-    while not gate.batches:
-        await asyncio.sleep(0.01)
+    await until(lambda: gate.batches)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving

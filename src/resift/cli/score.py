@@ -14,7 +14,7 @@ from resift.cli._progress import bar
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.scale import Columns, Report, Workers
+    from resift.scale import Columns, Report
 
 
 class Engine(StrEnum):

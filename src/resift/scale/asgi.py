@@ -64,7 +64,7 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _parse(shape: Shape, body: bytes, max_documents: int) -> HasTexts:
     try:
-        wanted = cast(HasTexts, shape.request.model_validate_json(body))
+        wanted = cast("HasTexts", shape.request.model_validate_json(body))
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}" if one["loc"] else one["msg"] for one in error.errors()

@@ -77,7 +77,7 @@ class Workers:
     def __post_init__(self) -> None:
         if self.threads < 1 or self.gpus < 0 or (self.count is not None and self.count < 1):
             raise InputError(
-                f"workers and threads must be at least 1, gpus at least 0; got {self.count}, {self.threads}, {self.gpus}"
+                f"workers and threads are at least 1, gpus at least 0; got {self.count}, {self.threads}, {self.gpus}"
             )
 
 

@@ -36,7 +36,7 @@ from resift.scale.parquet import TableRows, check_schema  # after Ray: both come
 
 
 class TableScorer:
-    """A step of a Ray Data pipeline of your own, which may read from and write to anything Ray knows:
+    """A step of a Ray Data pipeline of your own, which may read from and write to anything Ray knows.
 
         dataset.map_batches(
             TableScorer, batch_format="pyarrow", batch_size=1000,
