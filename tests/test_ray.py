@@ -23,7 +23,7 @@ os.environ |= {
     "RAY_AUTH_MODE": "disabled",  # or a token is written into the home folder
     "RAY_worker_niceness": "0",  # Ray's 15 starves on a busy machine
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",  # five seconds are too few there as well
 }
 
 import ray
@@ -44,7 +44,6 @@ QUERIES = ("what eats bamboo?", "where do foxes live?", "what fell on monday?")
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     enable_socket()
-    # Started by a process of its own, so that the workers don't get pytest's import path alone.
     ray.init(
         num_cpus=2,
         object_store_memory=78_643_200,

@@ -6,6 +6,7 @@ whole, so no row is lost or repeated. Needs `resift[scale]`.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from resift import errors
+from resift.concurrency import Lazy
 from resift.errors import InputError, MissingExtraError, ResiftError, ScorerError
 from resift.load import Model, ModelOptions, load_scorer
 from resift.scale.blocks import Block, Extent
@@ -90,24 +93,45 @@ def run_blocks(
         )
         try:
             for batch in tallies.iter_batches(batch_size=None, prefetch_batches=0):
-                yield Tally(*(int(batch[name].sum()) for name in Tally.__slots__))
-        except Exception as error:  # Ray wraps what a worker raises in types of its own
-            raise _own(error) from error
+                yield _tally(batch)
+        except ResiftError:
+            raise
+        except Exception as error:  # Ray has many types; callers catch one, and the cause is chained
+            first = str(error).splitlines()[:1]
+            raise ScorerError(f"the Ray run failed: {type(error).__name__}: {''.join(first)}") from error
 
 
 class _Blocks:
-    """A worker: a model, loaded once, and the blocks that are given to it."""
+    """A worker: a model, loaded once, and the blocks that are given to it.
+
+    An error of ours goes back as a row: raised, it would come out as Ray's, with the original as text alone.
+    """
 
     def __init__(self, job: Job, parts: Parts, model: Model, options: ModelOptions, threads: int) -> None:
-        self._scorer = BlockScorer(job, parts, open_scorer(model, options, threads))
+        # Loaded with the first block, where a failure is told like any other, and not tried again and again.
+        self._scorer = Lazy(lambda: BlockScorer(job, parts, open_scorer(model, options, threads)))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         blocks = [
             Block(int(number), Path(str(file)), Extent(int(start), int(stop), int(first)), int(rows))
             for number, file, start, stop, first, rows in zip(*(batch[name] for name in ITEM), strict=True)
         ]
-        tallies = list(self._scorer.score(blocks))
-        return {name: np.array([getattr(tally, name) for tally in tallies]) for name in Tally.__slots__}
+        tallies, told = [Tally()], ""
+        try:
+            tallies = list(self._scorer.get().score(blocks))
+        except ResiftError as error:
+            told = json.dumps([type(error).__name__, *error.args])
+        counts = {name: np.array([sum(getattr(tally, name) for tally in tallies)]) for name in Tally.__slots__}
+        return {**counts, "error": np.array([told])}
+
+
+def _tally(batch: dict[str, Any]) -> Tally:
+    """What a worker's answer says, or the error in it, raised."""
+    for told in filter(None, batch["error"]):
+        kind, *args = json.loads(str(told))
+        made = getattr(errors, kind, None)
+        raise made(*args) if made else ScorerError(f"{kind}: {' '.join(map(str, args))}")
+    return Tally(*(int(batch[name].sum()) for name in Tally.__slots__))
 
 
 ITEM = ("number", "file", "start", "stop", "first", "rows")
@@ -165,14 +189,3 @@ def _count(workers: Workers) -> int:
             f"{workers.count} workers of {workers.threads} threads don't fit: the cluster has CPUs for {places}"
         )
     return workers.count or places
-
-
-def _own(error: BaseException) -> ResiftError:
-    """The error of ours that a worker raised, or a ScorerError that tells Ray's."""
-    seen: BaseException | None = error
-    while seen is not None:
-        for found in (seen, getattr(seen, "cause", None)):
-            if isinstance(found, ResiftError):
-                return found
-        seen = seen.__cause__ or seen.__context__
-    return ScorerError(f"the Ray run failed: {type(error).__name__}: {str(error).splitlines()[0]}")
