@@ -40,7 +40,7 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation"}, (
+    assert not used & {*later, "cli", "chroma", "export", "documents", "demo", "evaluation", "scale"}, (
         f"{name} sees a room above its own"
     )
 
@@ -75,6 +75,9 @@ assert spent < 0.3, spent
 import resift.reranker
 heavy = [name for name in ("onnxruntime", "torch", "chromadb") if name in sys.modules]
 assert not heavy, heavy
+import resift.scale
+heavy = [name for name in ("ray", "pyarrow", "onnxruntime", "starlette") if name in sys.modules]
+assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
@@ -91,6 +94,10 @@ assert not heavy, heavy
         ("resift.export.int8", "onnx", "export"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),
+        ("resift.scale.parquet", "pyarrow", "scale"),
+        ("resift.scale.ray_data", "ray", "scale"),
+        ("resift.scale.serve", "ray", "scale"),
+        ("resift.scale.asgi", "starlette", "scale"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],
