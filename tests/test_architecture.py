@@ -48,9 +48,18 @@ def test_imports_run_one_way(name: str) -> None:
     file = SOURCE / f"{name}.py" if (SOURCE / f"{name}.py").exists() else SOURCE / name / "__init__.py"
     later = ORDER[ORDER.index(name) + 1 :]
     used = {module.split(".")[1] for module in imports(file) if module.startswith("resift.")}
-    assert not used & {*later, "cli", "chroma", "export", "remote", "llm", "documents", "demo", "evaluation"}, (
-        f"{name} sees a room above its own"
-    )
+    assert not used & {
+        *later,
+        "cli",
+        "chroma",
+        "export",
+        "remote",
+        "llm",
+        "documents",
+        "demo",
+        "evaluation",
+        "scale",
+    }, f"{name} sees a room above its own"
 
 
 def test_nothing_in_the_core_knows_a_framework() -> None:
@@ -82,6 +91,9 @@ assert not rooms, rooms
 import resift.reranker
 heavy = [name for name in ("onnxruntime", "torch", "chromadb") if name in sys.modules]
 assert not heavy, heavy
+import resift.scale
+heavy = [name for name in ("ray", "pyarrow", "onnxruntime", "starlette") if name in sys.modules]
+assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
@@ -101,6 +113,10 @@ assert not heavy, heavy
         ("resift.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),
+        ("resift.scale.parquet", "pyarrow", "scale"),
+        ("resift.scale.ray_data", "ray", "scale"),
+        ("resift.scale.serve", "ray", "scale"),
+        ("resift.scale.asgi", "starlette", "scale"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],
