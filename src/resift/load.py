@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from resift.errors import InputError, ModelFileError, UnknownModelError
+from resift.catalogue.detect import folder_engine, hub_engine
+from resift.catalogue.prompts import PROMPTS
+from resift.errors import InputError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
 from resift.scorer import Scorer
 
@@ -19,6 +21,7 @@ Model = str | os.PathLike[str] | Scorer | None
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
+    "lm": "resift.engines.generative:GenerativeScorer",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
 
@@ -32,29 +35,35 @@ class ModelOptions(TypedDict, total=False):
     """`truncate` (default) scores the beginning and warns; `max_window` scores overlapping windows and keeps
     the best; `first_window` scores the beginning, as something you know and want."""
     max_length: int
-    """Tokens the model may read of query and document together; default and limit are the model's own."""
+    """Tokens the model may read of query and document together. The limit is the model's own, and so is the default,
+    or less where its authors say so (`resift models`)."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
     """CPU threads of the engine (`onnx`); default: one per core."""
     device: str
-    """Where torch runs (`sentence-transformers`): "cpu", "cuda", "mps"..."""
+    """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
+    instruction: str
+    """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""
     revision: str
-    """Commit, tag or branch of a Hugging Face model (`sentence-transformers`)."""
+    """Commit, tag or branch of a Hugging Face model."""
     local_files_only: bool
-    """Never ask the hub (`sentence-transformers`)."""
+    """Never ask the hub."""
     trust_remote_code: bool
-    """Run code that comes with the model (`sentence-transformers`). Off unless you say so."""
+    """Run code that comes with the model (`st`, `lm`). Off unless you say so; a hub model's is pinned by `revision`,
+    a commit's 40 digits."""
 
 
 def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     """The scorer a name stands for; a `Scorer` comes back as it is.
 
     None is the bundled cross-encoder. A name is, in this order: `scheme:name`, a folder that exists, a
-    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is
-    read as what it holds: ONNX if there is a graph, else sentence-transformers.
+    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is read as what it
+    holds: a language model, else ONNX if there is a graph, else sentence-transformers; an id goes where the
+    catalogue says, else to sentence-transformers. A template's name is a scheme too: `monot5:folder`.
 
-    Raises UnknownModelError for anything else, and InputError for an option the engine doesn't have.
+    Raises UnknownModelError for anything else, InputError for an option the engine doesn't have, and
+    ModelFileError for a model that can't be loaded.
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"
@@ -62,7 +71,7 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return model
-    scheme, name = _resolve(os.fspath(model))
+    scheme, *name = _resolve(os.fspath(model), options.get("trust_remote_code", False))
     return _build(scheme, name, options)
 
 
@@ -72,39 +81,34 @@ def check_source(model: str) -> None:
         raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
 
 
-def _resolve(model: str) -> tuple[str, str]:
+def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
+    """The scheme, the name, and a template's name where that was the scheme."""
     scheme, colon, name = model.partition(":")
     if colon and scheme == "resift":
         return "onnx", str(bundled_folder(name))
     if colon and scheme in ENGINES:
         return scheme, name
+    if colon and scheme in PROMPTS:
+        return "lm", name, scheme
     if Path(model).is_dir():
-        return _folder_engine(Path(model)), model
+        return folder_engine(Path(model)), model
     if HUB_ID.fullmatch(model) and not Path(model).exists():
-        return "st", model
+        return hub_engine(model, remote_code=remote_code), model
     bundled = ", ".join(f"resift:{known}" for known in BUNDLED)
+    schemes = ", ".join(f"{known}:" for known in ("resift", *ENGINES, *PROMPTS))
     raise UnknownModelError(
         f"{model!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
-        f"bundled: {bundled}; schemes: resift:, {', '.join(f'{known}:' for known in ENGINES)}"
+        f"bundled: {bundled}; schemes: {schemes}"
     )
 
 
-def _folder_engine(folder: Path) -> str:
-    if (folder / "resift.json").exists() or any((folder / name).exists() for name in ("model.onnx", "onnx/model.onnx")):
-        return "onnx"
-    if (folder / "config.json").exists() or (folder / "modules.json").exists():
-        return "st"
-    raise ModelFileError(
-        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
-    )
-
-
-def _build(scheme: str, name: str, options: ModelOptions) -> Scorer:
+def _build(scheme: str, name: list[str], options: ModelOptions) -> Scorer:
     module, _, attribute = ENGINES[scheme].partition(":")
     engine: Any = getattr(import_module(module), attribute)
-    known = list(inspect.signature(engine).parameters)[1:]
+    parameters = inspect.signature(engine).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise InputError(f"{scheme}:{name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    scorer: Scorer = engine(name, **options)
+        raise InputError(f"{scheme}:{name[0]} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    scorer: Scorer = engine(*name, **options)
     return scorer

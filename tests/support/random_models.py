@@ -211,15 +211,15 @@ ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTr
 def build(architecture: str, folder: Path) -> Path:
     """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
     model, tokenizer = ARCHITECTURES[architecture]
-    return _save(model(), tokenizer(), folder)
+    return save(model(), tokenizer(), folder)
 
 
 def build_labels(labels: int, folder: Path) -> Path:
     """A two-layer BERT with so many labels."""
-    return _save(_bert(2, labels), _wordpiece(), folder)
+    return save(_bert(2, labels), _wordpiece(), folder)
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     torch.manual_seed(7)
     for parameter in model.parameters():
         if parameter.ndim > 1:

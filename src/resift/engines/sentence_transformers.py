@@ -6,12 +6,12 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.catalogue import find
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
@@ -23,6 +23,8 @@ try:
     import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
+
+    from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
@@ -56,14 +58,10 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
+        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        source.config()  # for its checks
         try:
-            self._model = CrossEncoder(
-                self.name,
-                device=device,
-                revision=revision,
-                local_files_only=local_files_only or Path(self.name).is_dir(),
-                trust_remote_code=trust_remote_code,
-            )
+            self._model = CrossEncoder(self.name, device=device, **source.options())
         except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
             raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
@@ -73,7 +71,8 @@ class SentenceTransformersScorer:
         # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
         self._turn = nullcontext() if self._model.device.type == "cpu" else threading.Lock()
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
-        self.max_length = shorter(limit, max_length, self.name)
+        entry = find(self.name)
+        self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
         default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
         self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
         if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
