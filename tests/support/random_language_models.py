@@ -126,4 +126,4 @@ def build(name: str, folder: Path) -> Path:
     """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
     model, tokenizer = MODELS[name]
     made = tokenizer()
-    return random_models.save(model(len(made)), made, folder)
+    return random_models.save(model(len(made)), made, folder, spread=0.2)

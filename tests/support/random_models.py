@@ -219,12 +219,12 @@ def build_labels(labels: int, folder: Path) -> Path:
     return save(_bert(2, labels), _wordpiece(), folder)
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, spread: float = 0.06) -> Path:
+    """Random weights, wider than the usual .02: scores spread, so that a wrong token shows."""
     torch.manual_seed(7)
     for parameter in model.parameters():
         if parameter.ndim > 1:
-            # Wider than the usual .02: scores spread, so that a wrong token shows.
-            torch.nn.init.normal_(parameter, std=0.06)
+            torch.nn.init.normal_(parameter, std=spread)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
