@@ -20,6 +20,7 @@ ORDER = [
     "_html",
     "ranking",
     "models",
+    "catalogue",
     "load",
     "concurrency",
     "reranker",
@@ -84,6 +85,7 @@ assert not heavy, heavy
     [
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.engines.generative", "transformers", "sentence-transformers"),
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),

@@ -106,9 +106,7 @@ def mxbai(folder: Path, instruction: str | None, length: int) -> list[float]:
     end = [*ids("\n"), *task, *ids("<|im_end|>\n<|im_start|>assistant\n")]
     query = ids(f"instruction: {instruction}\nquery: {QUERY}" if instruction else f"query: {QUERY}")
     room = length - len(prefix) - len(end) - len(query)
-    rows = [
-        [*prefix, *query, *[*ids("\n"), *ids(f"document: {document}")][:room], *end] for document in DOCUMENTS
-    ]
+    rows = [[*prefix, *query, *[*ids("\n"), *ids(f"document: {document}")][:room], *end] for document in DOCUMENTS]
     logits = last_token(folder, rows)
     return list((logits[:, ids("1")[0]] - logits[:, ids("0")[0]]).tolist())
 
@@ -132,7 +130,7 @@ def gemma(folder: Path, instruction: str | None, length: int) -> list[float]:
 
 
 def monot5(folder: Path, instruction: str | None, length: int) -> list[float]:
-    """pygaggle's `MonoT5`: log-softmax over two tokens at the first step. It cuts the whole text; here, the document."""
+    """pygaggle's `MonoT5`: log-softmax over two tokens at the first step. Cut is the document, not the whole text."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
     true, false = (tokenizer.get_vocab()[answer] for answer in ("▁true", "▁false"))

@@ -35,9 +35,7 @@ DECODER = {
     "max_position_embeddings": 2048,
 }
 CHAT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-QWEN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def _corpus() -> Iterator[str]:
@@ -103,7 +101,13 @@ def _qwen3(head: type[PreTrainedModel], **more: int) -> Callable[[int], PreTrain
 def _t5_model(size: int) -> PreTrainedModel:
     return T5ForConditionalGeneration(
         T5Config(
-            vocab_size=size, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, decoder_start_token_id=0,
+            vocab_size=size,
+            d_model=64,
+            d_kv=16,
+            d_ff=128,
+            num_layers=2,
+            num_heads=4,
+            decoder_start_token_id=0,
             feed_forward_proj="relu",
         )
     )

@@ -152,9 +152,7 @@ def _first_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
 
 def _last_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
     """Of a classifier over the last token."""
-    logits: Tensor = model(
-        input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False
-    ).logits
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False).logits
     return logits
 
 

@@ -74,7 +74,15 @@ class SentenceTransformersScorer:
         entry = find(self.name)
         self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
         default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
+        try:
+            self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
+        except ValueError as error:  # a language model without a template for pairs
+            if isinstance(error, InputError):
+                raise
+            raise ModelFileError(
+                f"{self.name} reads no pairs: {error} To ask it as the authors of its family do, name their template "
+                "as the scheme (`resift models` lists them)"
+            ) from error
         if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
             raise InputError(
                 f"{self.name} reads pairs in a form of its own: long_documents and max_length can't be chosen for it"
