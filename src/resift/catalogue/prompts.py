@@ -37,10 +37,10 @@ class Prompt:
     """The query's form where nobody gives an instruction; empty for `query`."""
 
     def around_query(self, instruction: str | None) -> tuple[str, str]:
-        """What stands before and after the query. Raises InputError for an instruction the model doesn't take.
+        r"""What stands before and after the query. Raises InputError for an instruction the model doesn't take.
 
         >>> PROMPTS["mxbai-rerank-v2"].around_query("prefer recent documents")
-        ('instruction: prefer recent documents\\nquery: ', '')
+        ('instruction: prefer recent documents\nquery: ', '')
         """
         if instruction is not None and "{instruction}" not in self.query:
             raise InputError(f"this model's template has no place for an instruction: {self.query!r}")

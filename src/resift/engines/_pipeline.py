@@ -45,6 +45,9 @@ class Wording(NamedTuple):
     before_document: str = ""
 
 
+AS_IT_IS = Wording()
+
+
 class Row(NamedTuple):
     """One thing to score: tokens start..stop of a document, for a query."""
 
@@ -62,7 +65,7 @@ class Pipeline:
     network: Network
     long_documents: LongDocuments
     batch_tokens: int
-    wording: Wording = Wording()
+    wording: Wording = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.long_documents not in MODES:

@@ -71,6 +71,6 @@ class Source:
         elsewhere = {place.partition("--")[0] for place in code if "--" in place} - {self.name}
         if elsewhere:
             raise ModelFileError(
-                f"the code of {self.name} lies in another repository ({', '.join(sorted(elsewhere))}), which no revision "
-                "pins: put its files into a folder with the model's, and name them in config.json's auto_map"
+                f"the code of {self.name} lies in another repository ({', '.join(sorted(elsewhere))}), which no "
+                "revision pins: put its files into a folder with the model's, and name them in config.json's auto_map"
             )

@@ -194,6 +194,8 @@ def _load(source: Source, config: dict[str, Any], on_cpu: bool) -> tuple[Any, An
 
 
 def _loader(name: str, config: dict[str, Any]) -> Any:
+    if not config:
+        raise ModelFileError(f"{name} can't be loaded: it has no config.json, or the hub could not be asked for it")
     architecture = (config.get("architectures") or ["none"])[0]
     if architecture.endswith("ForCausalLM"):
         return AutoModelForCausalLM
