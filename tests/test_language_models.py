@@ -293,5 +293,5 @@ def test_half_precision_weights_are_computed_in_float32_on_cpu(language_model: F
 def test_what_is_no_language_model_is_refused(saved: Folder) -> None:
     with pytest.raises(ModelFileError, match="nothing says how it was taught to answer"):
         load_scorer(f"lm:{saved('modernbert')}")
-    with pytest.raises(ModelFileError, match="no/such-model can't be loaded: it has no config.json"):
+    with pytest.raises(ModelFileError, match=r"no/such-model can't be loaded: it has no config\.json"):
         load_scorer("monot5:no/such-model", local_files_only=True)
