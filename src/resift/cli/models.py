@@ -61,6 +61,8 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""
+    from resift.catalogue import measures
+    from resift.catalogue.prompts import PROMPTS
     from resift.cli import _catalogue
 
     if name is not None:
@@ -92,13 +94,13 @@ def models(
     screen.print(table("", ("bundled", "kind", ">MB", ">tokens", "weights", "licence", "source"), rows, one_line=False))
     screen.print()
     screen.print(_catalogue.as_table())
-    what = _catalogue.measures()[_catalogue.SHOWN]
+    what = measures()[_catalogue.SHOWN]
     screen.print(f"MTEB: {what.what}. Published by {what.source}.")
     screen.print("tokens: read by default / at most. All of a row: resift models NAME")
     screen.print()
     ways = [(f"{name}:", one.takes, "yes" if one.installed else one.install) for name, one in SCHEMES.items()]
     screen.print(table("", ("--model", "takes", "installed"), ways, one_line=False))
-    screen.print(f"Templates of language models: {', '.join(f'{known}:' for known in _catalogue.PROMPTS)}")
+    screen.print(f"Templates of language models: {', '.join(f'{known}:' for known in PROMPTS)}")
     screen.print("Without a scheme: a folder that exists, or a Hugging Face id (organisation/model).")
 
 
