@@ -74,7 +74,8 @@ def test_code_beside_the_weights_is_not_run(saved: Folder, tmp_path: Path) -> No
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (folder / "config.json").write_text(json.dumps(config))
-    load_scorer(folder).score("panda", ["bamboo"])
+    with pytest.raises(ModelFileError, match=r"brings code of its own \(own.Config\), and none runs unless you say so"):
+        load_scorer(folder)
     assert not (tmp_path / "ran").exists()
 
 

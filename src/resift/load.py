@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from resift.errors import InputError, ModelFileError, UnknownModelError
+from resift.catalogue.detect import folder_engine, hub_engine
+from resift.catalogue.prompts import PROMPTS
+from resift.errors import InputError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
 from resift.scorer import Scale, Scorer
 from resift.secret import SecretLike
@@ -22,6 +23,7 @@ ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
     "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
+    "lm": "resift.engines.generative:GenerativeScorer",
     "openai": "resift.llm.endpoint:openai_scorer",
     "cohere": "resift.remote:cohere",
     "jina": "resift.remote:jina",
@@ -46,17 +48,20 @@ class ModelOptions(TypedDict, total=False):
     """`truncate` (default) scores the beginning and warns; `max_window` scores overlapping windows and keeps
     the best; `first_window` scores the beginning, as something you know and want."""
     max_length: int
-    """Tokens the model may read of query and document together; default and limit are the model's own."""
+    """Tokens the model may read of query and document together. The limit is the model's own, and so is the default,
+    or less where its authors say so (`resift models`)."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
     """CPU threads of the engine (`onnx`); default: one per core."""
     device: str
-    """Where torch runs (`sentence-transformers`): "cpu", "cuda", "mps"..."""
+    """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
+    instruction: str
+    """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""
     revision: str
-    """Commit, tag or branch of a Hugging Face model (`sentence-transformers`)."""
+    """Commit, tag or branch of a Hugging Face model."""
     local_files_only: bool
-    """Never ask the hub (`sentence-transformers`)."""
+    """Never ask the hub."""
     base_url: str
     """Where a service or server is (`remote`, `openai`): its root or endpoint. Default: the provider's own."""
     api_key: str | SecretLike
@@ -78,18 +83,21 @@ class ModelOptions(TypedDict, total=False):
     temperature: float | None
     """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     trust_remote_code: bool
-    """Run code that comes with the model (`sentence-transformers`). Off unless you say so."""
+    """Run code that comes with the model (`st`, `lm`). Off unless you say so; a hub model's is pinned by `revision`,
+    a commit's 40 digits."""
 
 
 def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     """The scorer a name stands for; a `Scorer` comes back as it is.
 
     None is the bundled cross-encoder. A name is, in this order: `scheme:name`, a folder that exists, a
-    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is
-    read as what it holds: ONNX if there is a graph, late interaction if it was saved as such, else a
-    sentence-transformers cross-encoder.
+    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is read as what it
+    holds: a language model, else ONNX if there is a graph, late interaction if it was saved as such, else
+    sentence-transformers; an id goes where the catalogue says, else to sentence-transformers. A template's name
+    is a scheme too: `monot5:folder`.
 
-    Raises UnknownModelError for anything else, and InputError for an option the engine doesn't have.
+    Raises UnknownModelError for anything else, InputError for an option the engine doesn't have, and
+    ModelFileError for a model that can't be loaded.
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"
@@ -97,7 +105,7 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return model
-    scheme, name = _resolve(os.fspath(model))
+    scheme, *name = _resolve(os.fspath(model), options.get("trust_remote_code", False))
     return _build(scheme, name, options)
 
 
@@ -107,57 +115,34 @@ def check_source(model: str) -> None:
         raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
 
 
-def _resolve(model: str) -> tuple[str, str]:
+def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
+    """The scheme, the name, and a template's name where that was the scheme."""
     scheme, colon, name = model.partition(":")
     if colon and scheme == "resift":
         return "onnx", str(bundled_folder(name))
     if colon and scheme in ENGINES:
         return scheme, name
+    if colon and scheme in PROMPTS:
+        return "lm", name, scheme
     if Path(model).is_dir():
-        return _folder_engine(Path(model)), model
+        return folder_engine(Path(model)), model
     if HUB_ID.fullmatch(model) and not Path(model).exists():
-        return "st", model
+        return hub_engine(model, remote_code=remote_code), model
     bundled = ", ".join(f"resift:{known}" for known in BUNDLED)
+    schemes = ", ".join(f"{known}:" for known in ("resift", *ENGINES, *PROMPTS))
     raise UnknownModelError(
         f"{model!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
-        f"bundled: {bundled}; schemes: resift:, {', '.join(f'{known}:' for known in ENGINES)}"
+        f"bundled: {bundled}; schemes: {schemes}"
     )
 
 
-def _folder_engine(folder: Path) -> str:
-    if (folder / "resift.json").exists() or any((folder / name).exists() for name in ("model.onnx", "onnx/model.onnx")):
-        return "onnx"
-    if _is_late_interaction(folder):
-        return "colbert"
-    if (folder / "config.json").exists() or (folder / "modules.json").exists():
-        return "st"
-    raise ModelFileError(
-        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
-    )
-
-
-def _is_late_interaction(folder: Path) -> bool:
-    """Whether sentence-transformers, pylate or Stanford's ColBERT wrote the folder as a multi-vector model."""
-    saved = _json(folder / "config_sentence_transformers.json")
-    kinds = {saved.get("model_type"), *(_json(folder / "config.json").get("architectures") or [])}
-    return bool(kinds & {"MultiVectorEncoder", "ColBERT", "HF_ColBERT"}) or "query_prefix" in saved
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """A settings file, empty where it is missing; a damaged one is its engine's to complain about."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _build(scheme: str, name: str, options: ModelOptions) -> Scorer:
+def _build(scheme: str, name: list[str], options: ModelOptions) -> Scorer:
     module, _, attribute = ENGINES[scheme].partition(":")
     engine: Any = getattr(import_module(module), attribute)
-    known = list(inspect.signature(engine).parameters)[1:]
+    parameters = inspect.signature(engine).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise InputError(f"{scheme}:{name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    scorer: Scorer = engine(name, **options)
+        raise InputError(f"{scheme}:{name[0]} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    scorer: Scorer = engine(*name, **options)
     return scorer

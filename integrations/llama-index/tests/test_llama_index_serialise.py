@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "batch_tokens": 4096,
     "threads": 1,
     "device": "cpu",
+    "instruction": "find animals",
     "revision": "main",
     "local_files_only": True,
     "trust_remote_code": False,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from resift.cli._options import Json
 from resift.cli._output import console, json_document, table
@@ -51,6 +53,11 @@ SCHEMES = {
         "sentence_transformers",
         "pip install 'resift[sentence-transformers]'",
     ),
+    "lm": Scheme(
+        "the same of a language model; its template's name is a scheme too",
+        "sentence_transformers",
+        "pip install 'resift[sentence-transformers]'",
+    ),
     **{
         scheme: Scheme(takes, "httpx", "pip install 'resift[remote]'")
         for scheme, takes in {
@@ -72,12 +79,27 @@ SCHEMES = {
 KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 
 
-def models(as_json: Json = False) -> None:
-    """List the bundled models, and the schemes that --model takes."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="A published model, to see all of its row.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""
+    from resift.catalogue import measures
+    from resift.catalogue.prompts import PROMPTS
+    from resift.cli import _catalogue
+
+    if name is not None:
+        entry = _catalogue.one(name)
+        if as_json:
+            json_document({"model": entry.to_dict()})
+        else:
+            console().print(_catalogue.details(entry))
+        return
     bundled = _bundled()
     if as_json:
         schemes = [{"scheme": name, **one._asdict(), "installed": one.installed} for name, one in SCHEMES.items()]
-        json_document({"models": [model._asdict() for model in bundled], "schemes": schemes})
+        listed = [model._asdict() for model in bundled]
+        json_document({"models": listed, "schemes": schemes, **_catalogue.as_json()})
         return
     screen = console()
     rows = [
@@ -94,8 +116,14 @@ def models(as_json: Json = False) -> None:
     ]
     screen.print(table("", ("bundled", "kind", ">MB", ">tokens", "weights", "licence", "source"), rows, one_line=False))
     screen.print()
+    screen.print(_catalogue.as_table())
+    what = measures()[_catalogue.SHOWN]
+    screen.print(f"MTEB: {what.what}. Published by {what.source}.")
+    screen.print("tokens: read by default / at most. All of a row: resift models NAME")
+    screen.print()
     ways = [(f"{name}:", one.takes, "yes" if one.installed else one.install) for name, one in SCHEMES.items()]
     screen.print(table("", ("--model", "takes", "installed"), ways, one_line=False))
+    screen.print(f"Templates of language models: {', '.join(f'{known}:' for known in PROMPTS)}")
     screen.print("Without a scheme: a folder that exists, or a Hugging Face id (organisation/model).")
 
 

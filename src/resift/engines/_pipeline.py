@@ -37,6 +37,17 @@ class Network(Protocol):
         """Makes the queries ready, once, and returns what scores batches of documents for them."""
 
 
+class Wording(NamedTuple):
+    """What stands around texts and is tokenised with them."""
+
+    before_query: str = ""
+    after_query: str = ""
+    before_document: str = ""
+
+
+AS_IT_IS = Wording()
+
+
 class Row(NamedTuple):
     """One thing to score: tokens start..stop of a document, for a query."""
 
@@ -54,6 +65,7 @@ class Pipeline:
     network: Network
     long_documents: LongDocuments
     batch_tokens: int
+    wording: Wording = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.long_documents not in MODES:
@@ -66,7 +78,9 @@ class Pipeline:
         if not requests:
             return []
         started = time.perf_counter()
-        queries = [tokens.ids for tokens in self.tokenizer.encode([request.query for request in requests])]
+        before, after, _ = self.wording
+        asked = [f"{before}{request.query}{after}" for request in requests]
+        queries = [tokens.ids for tokens in self.tokenizer.encode(asked)]
         rooms = [self._room(query, request.query) for query, request in zip(queries, requests, strict=True)]
         documents = self._tokenize(requests, max(rooms))
         groups = [
@@ -102,7 +116,7 @@ class Pipeline:
             for text in request.documents:
                 places.setdefault(text, len(places))
         enough = None if self.long_documents == "max_window" else room
-        tokens = self.tokenizer.encode(list(places), enough)
+        tokens = self.tokenizer.encode([f"{self.wording.before_document}{text}" for text in places], enough)
         return [[tokens[places[text]] for text in request.documents] for request in requests]
 
     def _parts(self, tokens: int, room: int) -> list[tuple[int, int]]:
@@ -139,7 +153,9 @@ class Pipeline:
             offsets = documents[place].offsets
             if stop - start < len(offsets):
                 whole = self.long_documents == "max_window"
-                spans[place] = Span(int(offsets[start, 0]), int(offsets[stop - 1, 1]), truncated=not whole)
+                first, last = int(offsets[start, 0]), int(offsets[stop - 1, 1])
+                lead = len(self.wording.before_document)
+                spans[place] = Span(max(first - lead, 0), last - lead, truncated=not whole)
         own = slice(mine.start, mine.stop)
         padded = int(work.padded[own].sum())
         share = padded / max(1, int(work.padded.sum()))

@@ -86,7 +86,7 @@ class LateInteractionScorer:
         self._prompt = next((self._model.prompts[name] for name in PROMPTS if name in self._model.prompts), None) or ""
         self._tokenizer = TextTokenizer(Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str()))
         self._extra = self._special_tokens()
-        self._options = {
+        self._options: dict[str, Any] = {
             "long_documents": long_documents,
             "max_length": max_length,
             "batch_tokens": batch_tokens,
@@ -260,8 +260,9 @@ def _load(name: str, device: str | None, hub: dict[str, Any]) -> MultiVectorEnco
 
 def _set_lengths(model: MultiVectorEncoder, wanted: int | None, name: str) -> tuple[int, int]:
     """Tokens read of a query (all that the network can) and of a document (what it was tuned for, or `wanted`)."""
-    reader = model[0]
-    limit = capacity(model.config.to_dict())
+    reader: Any = model[0]  # _load has seen that it is a Transformer
+    config: Any = model.config
+    limit = capacity(config.to_dict())
     own = min(reader.document_length or model.max_seq_length or limit, limit)
     reader.document_length = own if wanted is None else shorter(limit, wanted, name)
     # "min" fills a query up to the same length as "fixed", but does not cut it there.

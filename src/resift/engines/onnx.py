@@ -9,23 +9,24 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from resift.catalogue import find, hub_name
+from resift.catalogue.detect import GRAPHS
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import ModelFileError
-from resift.load import LongDocuments
+from resift.load import HUB_ID, LongDocuments
 from resift.manifest import FILE, Manifest, digest
 from resift.scorer import Request, Scale, Scores
 
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
-GRAPHS = ("model.onnx", "onnx/model.onnx")
 
 
 class OnnxScorer:
     """Scores with a cross-encoder exported to ONNX: the bundled one, a folder `resift export` wrote (its
-    checksums are verified), or any Hugging Face folder with `model.onnx` and `tokenizer.json`.
+    checksums are verified), or any Hugging Face folder or id with `model.onnx` and `tokenizer.json`.
 
     Scores are logits, in float32, and don't depend on the batch they were computed in. Safe to use from any
     number of threads. Raises ModelFileError when the folder is incomplete or damaged.
@@ -41,15 +42,19 @@ class OnnxScorer:
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = _local(os.fspath(folder), revision, local_files_only)
         self.long_documents = long_documents
         self.batch_tokens = batch_tokens
         self.threads = threads
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
         self._manifest = manifest
-        self.max_length = shorter(manifest.document_length, max_length, self.name)
+        entry = find(str(self.folder))
+        usual = None if entry is None else entry.tuned_length
+        self.max_length = shorter(manifest.document_length, max_length, self.name, usual)
         tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
 
@@ -99,6 +104,15 @@ def _reopen(
     )
 
 
+def _local(name: str, revision: str | None, local_files_only: bool) -> Path:
+    """The folder of that name, or of that Hugging Face id."""
+    if Path(name).exists() or not HUB_ID.fullmatch(name):
+        return Path(name)
+    from resift.engines._hub import onnx_folder  # only now: a folder needs no hub
+
+    return onnx_folder(name, revision, local_files_only)
+
+
 def _graph(folder: Path) -> Path:
     for name in GRAPHS:
         if (folder / name).exists():
@@ -122,4 +136,5 @@ def _foreign(folder: Path) -> Manifest:
     settings = folder / "tokenizer_config.json"
     if settings.exists():
         limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)
-    return Manifest(name=str(config.get("_name_or_path") or folder.name), kind="pair", document_length=int(limit))
+    name = hub_name(str(folder)) if hub_name(str(folder)) != str(folder) else folder.name
+    return Manifest(name=str(config.get("_name_or_path") or name), kind="pair", document_length=int(limit))

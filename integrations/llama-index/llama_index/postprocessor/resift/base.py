@@ -84,6 +84,9 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     )
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
+    instruction: str | None = Field(
+        default=None, frozen=True, description="What makes a node relevant, for a language model that takes it."
+    )
     revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
     local_files_only: bool | None = Field(default=None, frozen=True, description="Never ask the hub.")
     trust_remote_code: bool | None = Field(
