@@ -51,7 +51,9 @@ def _alike(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
     for rows, tokens in TRIALS:
         inputs = {one.name: _sample(one, rows, tokens, generator) for one in sessions[0].get_inputs()}
         expected, found = (session.run(None, inputs)[0] for session in sessions)
-        if found.shape != expected.shape or not np.allclose(found, expected, atol=SAME * max(1, np.abs(expected).max())):
+        if found.shape != expected.shape or not np.allclose(
+            found, expected, atol=SAME * max(1, np.abs(expected).max())
+        ):
             return False
     return True
 
@@ -68,5 +70,6 @@ def _sample(one: NodeArg, rows: int, tokens: int, generator: np.random.Generator
 
 def _session(model: onnx.ModelProto) -> InferenceSession:
     options = SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -62,7 +62,9 @@ class Graph:
         graph.initializer.extend(
             numpy_helper.from_array(values, name) for name, values in self.constants.items() if name in needed
         )
-        if any(node.domain == CONTRIB for node in kept) and CONTRIB not in {one.domain for one in self.model.opset_import}:
+        if any(node.domain == CONTRIB for node in kept) and CONTRIB not in {
+            one.domain for one in self.model.opset_import
+        }:
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
         return self.model
 

@@ -164,7 +164,7 @@ def _each(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | N
     return edges
 
 
-def _along(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | None:
+def _along(_: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | None:
     """Along one axis, or along all from it on: positions must not be among them."""
     chosen = int(attribute(node, "axis", -1)) % rank
     clear = axis < chosen if node.op_type == "LayerNormalization" else axis != chosen
@@ -178,7 +178,7 @@ def _product(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges 
     return {0: axis} if axis == rank - 2 and graph.rank(node.input[0]) == rank else None
 
 
-def _transposed(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | None:
+def _transposed(_: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | None:
     return {0: int(attribute(node, "perm", range(rank)[::-1])[axis])}
 
 

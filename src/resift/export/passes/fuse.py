@@ -55,9 +55,7 @@ def _fused(graph: Graph, one: _Attention) -> list[onnx.NodeProto]:
             make("Expand", [one.bias, whole], bias),
         ]
     inputs = [one.query, one.key, one.value, "", "", bias]
-    nodes.append(
-        make("MultiHeadAttention", inputs, one.output, CONTRIB, num_heads=one.heads, scale=one.scale)
-    )
+    nodes.append(make("MultiHeadAttention", inputs, one.output, CONTRIB, num_heads=one.heads, scale=one.scale))
     return nodes
 
 
@@ -101,9 +99,7 @@ def _scaled(graph: Graph, name: str, makers: Mapping[str, onnx.NodeProto]) -> tu
     return product, factor if node.op_type == "Mul" else 1 / factor
 
 
-def _heads(
-    graph: Graph, name: str, makers: Mapping[str, onnx.NodeProto], order: list[int]
-) -> tuple[str, int] | None:
+def _heads(graph: Graph, name: str, makers: Mapping[str, onnx.NodeProto], order: list[int]) -> tuple[str, int] | None:
     """What was split into heads, and how many there are. `order` may come as two transpositions."""
     moved = _made(makers, name, "Transpose")
     if moved is None:
