@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 
 from resift.export import passes
 from resift.export._graph import write_graph
-from resift.export.pair import _inputs, _Scores
+from resift.export.pair import input_names, trace
 from resift.export.passes._graph import Graph
 
 FUSED = {"bert-6": 6, "bert-12": 12, "electra-base": 12, "xlm-roberta": 4, "deberta-v2": 0, "modernbert": 0}
@@ -30,11 +30,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory, saved: Callable[[str], Path
     def graph(architecture: str) -> onnx.ModelProto:
         folder = str(saved(architecture))
         network = CrossEncoder(folder, device="cpu", model_kwargs={"attn_implementation": "eager"})
-        names = _inputs(network.eval(), folder)
-        example = {name: torch.ones((2, 24), dtype=torch.long) for name in names}
+        names = input_names(network.eval(), folder)
         path = tmp_path_factory.mktemp("traced") / "model.onnx"
-        axes = {name: {0: "rows", 1: "tokens"} for name in names}
-        write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, output="logits")
+        trace(network, names, path)
         return onnx.load(path)
 
     return graph

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resift.engines._pairs import capacity, check_labels
 from resift.engines._tokenize import TextTokenizer
-from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
+from resift.engines.sentence_transformers import fast_tokenizer
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.passes import tighten
@@ -66,12 +66,10 @@ def export_model(
     )
     network.eval().float()
     check_labels(network.num_labels, model)
-    names = _inputs(network, model)
+    names = input_names(network, model)
     folder.mkdir(parents=True, exist_ok=True)
-    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
     graph = folder / "model.onnx"
-    axes = {name: {0: "rows", 1: "tokens"} for name in names}
-    write_graph(_Scores(network, names), example, graph, {**axes, "logits": {0: "rows"}}, output="logits")
+    trace(network, names, graph)
     tighten(graph)
     quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
@@ -86,6 +84,13 @@ def export_model(
     return manifest.write(folder, ["model.onnx", "tokenizer.json"])
 
 
+def trace(network: CrossEncoder, names: list[str], path: Path) -> None:
+    """The network as torch's exporter writes it, taking the inputs of these names and giving `logits`."""
+    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
+    axes = {name: {0: "rows", 1: "tokens"} for name in names}
+    write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, output="logits")
+
+
 def _tokenizer(network: CrossEncoder) -> Tokenizer:
     copy = fast_tokenizer(network)
     if copy is None:
@@ -95,10 +100,10 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
     return copy
 
 
-def _inputs(network: CrossEncoder, model: str) -> list[str]:
+def input_names(network: CrossEncoder, model: str) -> list[str]:
     """The inputs the graph needs, once it is sure that our pairs are the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
-    names = shared_inputs(network, tokenizer, tokenizer.template())
+    names = sharedinput_names(network, tokenizer, tokenizer.template())
     if names is None:
         raise ModelFileError(
             f"{model} reads its pairs in a form of its own (a chat template): it can't be exported as a pair model; "
