@@ -146,9 +146,9 @@ def plot(results: dict[str, Any], stem: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    figure, axes = plt.subplots(figsize=(8, 5))
     cells = [cell for cell in results["cells"] if cell["length"] == "mixed" and cell["callers"] == 1]
     for name in dict.fromkeys(cell["system"] for cell in cells):
         own = sorted((cell["candidates"], cell["median"]) for cell in cells if cell["system"] == name)
@@ -160,4 +160,4 @@ def plot(results: dict[str, Any], stem: Path) -> None:
     figure.tight_layout()
     for kind in ("svg", "png"):
         figure.savefig(stem.with_suffix(f".{kind}"), dpi=150)
-    pyplot.close(figure)
+    plt.close(figure)
