@@ -143,9 +143,9 @@ def _print_peak(results: dict[str, Any]) -> None:
 
 def plot(results: dict[str, Any], stem: Path) -> None:
     """Median milliseconds against candidates, mixed passages, one caller, both axes logarithmic."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5))
