@@ -99,7 +99,7 @@ def interleaved(
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Milliseconds of each query, and scores, over the same 100 documents for each of 20 queries."""
     chance = random.Random(3)
-    documents = list(collection.corpus.values())
+    documents = list(collection.documents.values())
     asked = list(collection.queries.values())[:20]
     lists = [chance.sample(documents, min(100, len(documents))) for _ in asked]
     times: dict[str, list[float]] = {name: [] for name in rerankers}

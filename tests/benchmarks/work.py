@@ -28,9 +28,8 @@ def main(
     batch_tokens: Annotated[list[int] | None, typer.Option("--batch-tokens", help="Token budgets.")] = None,
 ) -> None:
     """Count."""
-    typer.echo(
-        "| model | passages | candidates | budget | batches | tokens | computed / needed |\n|---|---|---|---|---|---|---|"
-    )
+    typer.echo("| model | passages | candidates | budget | batches | tokens | computed / needed |")
+    typer.echo("|---|---|---|---|---|---|---|")
     for name in model:
         for budget in batch_tokens or [2048]:
             reranker = Reranker(name, batch_tokens=budget, long_documents="first_window")

@@ -103,7 +103,7 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
 def input_names(network: CrossEncoder, model: str) -> list[str]:
     """The inputs the graph needs, once it is sure that our pairs are the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
-    names = sharedinput_names(network, tokenizer, tokenizer.template())
+    names = shared_inputs(network, tokenizer, tokenizer.template())
     if names is None:
         raise ModelFileError(
             f"{model} reads its pairs in a form of its own (a chat template): it can't be exported as a pair model; "
