@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -32,7 +32,7 @@ def show(line: str) -> None:
 def environment() -> dict[str, Any]:
     """Date, machine and versions: no figure without them."""
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "vector_extensions": sorted(_flags() & {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"}),

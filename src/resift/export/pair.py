@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resift.engines._pairs import capacity, check_labels
 from resift.engines._tokenize import TextTokenizer
-from resift.engines.sentence_transformers import fast_tokenizer
+from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.passes import tighten
