@@ -10,6 +10,7 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import json_document, note
+from resift.errors import InputError
 from resift.load import check_source
 
 
@@ -23,6 +24,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a cross-encoder to ONNX, for use as --model FOLDER. Needs the extra `export` and torch."""
+    if int8 and precision not in ("float32", "int8"):
+        raise InputError(f"--int8 and --precision {precision} say different things: give one of them")
     check_source(model)  # before torch is loaded, which takes a while
     from resift.export.pair import export_model  # only now: it brings torch
 
