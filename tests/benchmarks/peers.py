@@ -1,7 +1,7 @@
 """resift and its peers on the same weights and the same passages, interleaved so that noise hits all alike.
 
     pip install -e ".[export,openvino,eval]" "torch<2.14" llama-index-postprocessor-sbert-rerank langchain-community \
-        langchain-classic rerankers flashrank fastembed psutil
+        langchain-classic rerankers flashrank fastembed
     python tests/benchmarks/peers.py --json peers.json --plot docs/performance
 
 A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
