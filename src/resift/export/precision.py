@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from resift.errors import InputError
 from resift.export.int8 import quantize_weights
@@ -40,13 +41,15 @@ def quantize(path: Path, precision: str) -> None:
 
 def quantize_activations(path: Path) -> None:
     """8-bit matrix products: weights per output channel, activations with one scale each time they are computed."""
+    model = onnx.load(path)
+    add_pre_process_metadata(model)  # or it asks, in the log, for passes that ours have made needless
     quantize_dynamic(
-        path,
+        model,
         path,
         op_types_to_quantize=["MatMul"],
         per_channel=True,
         weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True},
+        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
     )
     quantize_tables(path)
 
