@@ -9,6 +9,7 @@ int8-blocks   weights in blocks of 128, activations row by row: scores free of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,14 +44,20 @@ def quantize_activations(path: Path) -> None:
     """8-bit matrix products: weights per output channel, activations with one scale each time they are computed."""
     model = onnx.load(path)
     add_pre_process_metadata(model)  # or it asks, in the log, for passes that ours have made needless
-    quantize_dynamic(
-        model,
-        path,
-        op_types_to_quantize=["MatMul"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it warns of operators whose types it doesn't know; all are float32
+    try:
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    finally:
+        root.setLevel(level)
     quantize_tables(path)
 
 
