@@ -79,7 +79,8 @@ def _attention(node: Any) -> Sequence[Any]:
     bias = node.get_input(5)
     mixed = ops.scaled_dot_product_attention(*parts, bias, ops.constant(np.float32(scale)))
     merged = ops.constant(np.array([0, 0, -1], np.int64))
-    return ops.reshape(ops.transpose(mixed, order), merged, True).outputs()
+    outputs: Sequence[Any] = ops.reshape(ops.transpose(mixed, order), merged, True).outputs()
+    return outputs
 
 
 CONVERSIONS = {"MultiHeadAttention": _attention}
