@@ -132,6 +132,8 @@ def fuse_norms(graph: Graph) -> None:
             continue
         projection, skip, bias = parts
         inputs = [projection, skip, node.input[1], node.input[2] if len(node.input) > 2 else "", bias]
+        while not inputs[-1]:
+            inputs.pop()  # what is left out at the end is not written as empty: OpenVINO stumbles over it
         epsilon = float(attribute(node, "epsilon", 1e-5))
         fused = make("SkipLayerNormalization", inputs, node.output[0], CONTRIB, epsilon=epsilon)
         if len(readers[added.output[0]]) > 1:
