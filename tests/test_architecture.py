@@ -104,6 +104,7 @@ assert not heavy, heavy
     [
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.engines.openvino", "openvino", "openvino"),
         ("resift.remote", "httpx", "remote"),
         ("resift.engines.late_interaction", "sentence_transformers", "late-interaction"),
         ("resift.engines.generative", "transformers", "sentence-transformers"),

@@ -21,6 +21,7 @@ Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
+    "openvino": "resift.engines.openvino:OpenVINOScorer",
     "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
     "lm": "resift.engines.generative:GenerativeScorer",
@@ -53,7 +54,7 @@ class ModelOptions(TypedDict, total=False):
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
-    """CPU threads of the engine (`onnx`); default: one per core."""
+    """CPU threads of the engine (`onnx`, `openvino`); default: one per core."""
     device: str
     """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
     instruction: str

@@ -33,6 +33,7 @@ class OnnxScorer:
     """
 
     scale = Scale.LOGIT
+    engine = "onnx"
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class OnnxScorer:
     def identity(self) -> str:
         """What decides the scores: the files, their precision, and how much of a text is read."""
         files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
-        return f"onnx {files} {self._manifest.precision} {self.max_length} {self.long_documents}"
+        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""
@@ -90,16 +91,29 @@ class OnnxScorer:
         return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
 
     def _session(self, graph: Path) -> Session:
-        return Session(partial(open_session, graph, self.threads), self.threads)
+        return Session(partial(self._open, graph, self.threads), self.threads)
+
+    @staticmethod
+    def _open(graph: Path, threads: int | None) -> Any:
+        """A session; what else runs ONNX graphs overrides this."""
+        return open_session(graph, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
+        return (
+            _reopen,
+            (type(self), self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads),
+        )
 
 
 def _reopen(
-    folder: Path, long_documents: LongDocuments, max_length: int, batch_tokens: int, threads: int | None
+    kind: type[OnnxScorer],
+    folder: Path,
+    long_documents: LongDocuments,
+    max_length: int,
+    batch_tokens: int,
+    threads: int | None,
 ) -> OnnxScorer:
-    return OnnxScorer(
+    return kind(
         folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
     )
 

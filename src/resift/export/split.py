@@ -17,7 +17,8 @@ import typer
 from torch import Tensor, nn
 
 from resift.export._graph import write_graph
-from resift.export.int8 import quantize_weights
+from resift.export.passes import tighten
+from resift.export.precision import check_precision, quantize
 from resift.export.split_network import SplitNetwork
 from resift.manifest import Manifest
 
@@ -43,7 +44,8 @@ class _Joint(nn.Module):
 
 
 def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Writes the network's two graphs (8-bit weights if the manifest says int8) and returns the manifest written."""
+    """Writes the network's two graphs, in the manifest's precision, and returns the manifest written."""
+    check_precision(manifest.precision)
     folder.mkdir(parents=True, exist_ok=True)
     ids, mask = torch.ones((2, 4), dtype=torch.long), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     with torch.inference_mode():
@@ -64,10 +66,10 @@ def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest:
         {**axes, "logit": rows},
         output="logit",
     )
+    for name in ("encoder.onnx", "joint.onnx"):
+        tighten(folder / name)
+        quantize(folder / name, manifest.precision)
     _note_heads(folder / "encoder.onnx", network.heads)
-    if manifest.precision == "int8":
-        quantize_weights(folder / "encoder.onnx")
-        quantize_weights(folder / "joint.onnx")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     return manifest.write(folder, ["encoder.onnx", "joint.onnx", "tokenizer.json"])
 
