@@ -61,7 +61,7 @@ class OnnxScorer:
         if manifest.kind == "split" and manifest.query_length is not None:
             return SplitNetwork(
                 open_session(self.folder / "encoder.onnx", self.threads),
-                open_session(self.folder / "joint.onnx", self.threads),
+                open_session(self.folder / "reader.onnx", self.threads),
                 tokenizer.frame(),
                 manifest.query_length,
                 self.max_length,

@@ -63,7 +63,7 @@ def export_model(
     example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
     graph = folder / "model.onnx"
     axes = {name: {0: "rows", 1: "tokens"} for name in names}
-    write_graph(_Scores(network, names), example, graph, {**axes, "logits": {0: "rows"}}, output="logits")
+    write_graph(_Scores(network, names), example, graph, {**axes, "logits": {0: "rows"}}, outputs=("logits",))
     if int8:
         quantize_weights(graph)
     _tokenizer(network).save(str(folder / "tokenizer.json"))

@@ -43,8 +43,8 @@ def calibrate(model: CrossEncoder, lists: Sequence[CandidateList]) -> tuple[floa
         first: Any = model[0]
         if isinstance(first, SplitPairs):
             first.network.slope.mul_(slope)
-            if first.network.match is not None:
-                first.network.match.scale.mul_(slope)
+            first.network.reader.scale.mul_(slope)
+            first.network.reader.vote.mul_(slope)
             first.network.bias.mul_(slope).add_(shift)
         else:
             last = first.model.classifier
