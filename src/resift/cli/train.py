@@ -40,6 +40,10 @@ def train(
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its highest.")] = 5e-5,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")] = 128,
     held_out: Annotated[int, typer.Option("--held-out", min=2, help="Queries kept back to measure on.")] = 200,
+    judged: Annotated[
+        list[str] | None,
+        typer.Option("--calibrate", help="Judged collection to fit relevance on, or FOLDER=FIRST_STAGE; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same model.")] = 7,
     float32: Annotated[bool, typer.Option("--float32", help="Export full-size weights.")] = False,
     name: Annotated[str, typer.Option("--name", help="The model's name [default: the folder's].")] = "",
@@ -48,7 +52,7 @@ def train(
 ) -> None:
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
     from resift.static import StaticEmbedder
-    from resift.training.calibrate import calibrate
+    from resift.training.calibrate import calibrate, judged_lists
     from resift.training.finish import card, export
     from resift.training.lesson import prepare_once
     from resift.training.networks import build, own_embed
@@ -68,6 +72,7 @@ def train(
         held_out=held_out,
         seed=seed,
     )
+    known = [one for spec in judged or [] for one in judged_lists(spec)]  # now: a wrong folder is told before training
     teachers = [Teacher.parse(text) for text in teacher or []]
     files = [file_and_rows(spec)[0] for spec in pairs]
     chosen = chosen_pairs(pairs, seed)
@@ -77,7 +82,7 @@ def train(
     figures = run(model, lesson, recipe, folder, note)
     calibration = (1.0, 0.0)
     try:
-        calibration = calibrate(model, lesson.held_out)
+        calibration = calibrate(model, known or lesson.held_out)
     except InputError as error:  # an hour of training is worth more than its last step
         note(f"relevance is not calibrated: {error}")
     manifest = export(model, folder, recipe, int8=not float32, licence=licence, name=name)
@@ -89,6 +94,7 @@ def train(
         pairs=len(chosen),
         figures=figures,
         calibration=calibration,
+        judged=judged or (),
     )
     size = sum((folder / name).stat().st_size for name in manifest.files)
     if as_json:

@@ -28,6 +28,7 @@ from resift.training.teachers import half_is_faster
 
 SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
 ROWS = 32  # texts or pairs at once: sorted by length, so small batches pad little
+READ = 256  # tokens of a text in use: what the bi-encoder below was trained to read
 KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
 
 
@@ -100,6 +101,11 @@ class SplitPairs(InputModule):
             found.append(self.network.join(query, _padded([documents[read[row]] for row in rows])))
         back = torch.tensor(order, device=found[0].device).argsort()
         return {**features, "scores": torch.cat(found)[back].unsqueeze(1)}
+
+    def reads(self, tokens: int) -> None:
+        """Reads so many tokens of a text from now on, or what the trunk has positions for."""
+        self.max_length = min(tokens, self.network.embeddings.position_embeddings.num_embeddings)
+        self._kept, self._bytes = {}, 0
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The bi-encoder's unit vectors, (texts, width): the network finds its own hard negatives."""
