@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import InputModule
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from resift.training.recipe import Recipe
 from resift.training.teachers import half_is_faster
 
 SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
+TRAINED = "reader.safetensors"
 ROWS = 32  # texts or pairs at once: sorted by length, so small batches pad little
 READ = 256  # tokens of a text in use: what the bi-encoder below was trained to read
 KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
@@ -63,10 +65,15 @@ class SplitPairs(InputModule):
 
     @classmethod
     def start(cls, base: str, separate: int, max_length: int, *, frozen: bool) -> SplitPairs:
-        """From an exported split network, or a Hugging Face bi-encoder with an untrained reader on top."""
+        """From an exported split network, or a Hugging Face bi-encoder with an untrained reader on top.
+
+        `reader.safetensors` in the bi-encoder's folder holds weights of the network that were trained before.
+        """
         if (folder := exported_folder(base)) is not None:
             return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen)
         network = SplitNetwork.load(base, separate, SLOPE)
+        if (trained := Path(base) / TRAINED).is_file():
+            network.load_state_dict(load_file(trained), strict=False)
         return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen)
 
     def train(self, mode: bool = True) -> SplitPairs:

@@ -20,7 +20,7 @@ from resift.load import load_scorer
 from resift.scorer import Request, score_many
 from resift.training.mining import CandidateList, Embed, Vectors, documents
 
-READ = 192  # tokens of a text that a bi-encoder reads when it teaches or mines
+READ = 128  # tokens of a text that a bi-encoder reads when it teaches or mines
 CHUNK = 1024  # texts encoded before their vectors are packed away
 MINER = "miner"
 ACTIVE = 256  # dimensions kept of a sparse vector: the others are close to nothing
