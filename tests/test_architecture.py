@@ -84,6 +84,7 @@ assert not heavy, heavy
     [
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+        ("resift.engines.openvino", "openvino", "openvino"),
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),

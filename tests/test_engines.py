@@ -64,7 +64,7 @@ def test_scores_do_not_depend_on_batch_size_or_order(model: str | None, exported
 
 
 def test_int8_weights_move_scores_little_and_keep_them_independent_of_the_batch(saved: Folder, tmp_path: Path) -> None:
-    export_model(str(saved("bert-6")), tmp_path / "int8", int8=True)
+    export_model(str(saved("bert-6")), tmp_path / "int8", precision="int8")
     assert (tmp_path / "int8" / "model.onnx").stat().st_size < 0.3 * (
         saved("bert-6") / "model.safetensors"
     ).stat().st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import onnx
 import pytest
 import random_models
 import torch
@@ -123,3 +124,10 @@ def test_the_untrained_reader_is_late_interaction_alone(trunk: BertModel) -> Non
         best = network.reader._best(query, query)
         mean = (best * query.mask).sum(1) / query.mask.sum(1)
         assert torch.allclose(network.reader(query, query), network.reader.scale * mean, atol=1e-5)
+
+
+def test_the_exported_graphs_are_fused(network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    kinds = [node.op_type for name in ("encoder", "reader") for node in onnx.load(folder / f"{name}.onnx").graph.node]
+    assert kinds.count("MultiHeadAttention") == len(network.separate) + len(network.upper) + 1
+    assert "Softmax" not in kinds

@@ -18,6 +18,7 @@ Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
+    "openvino": "resift.engines.openvino:OpenVINOScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
@@ -36,7 +37,7 @@ class ModelOptions(TypedDict, total=False):
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
-    """CPU threads of the engine (`onnx`); default: one per core."""
+    """CPU threads of the engine (`onnx`, `openvino`); default: one per core."""
     device: str
     """Where torch runs (`sentence-transformers`): "cpu", "cuda", "mps"..."""
     revision: str

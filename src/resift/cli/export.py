@@ -10,22 +10,28 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import json_document, note
+from resift.errors import InputError
 from resift.load import check_source
 
 
 def export(
     model: Annotated[str, typer.Argument(help="A folder or a Hugging Face id.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where the exported model goes.", show_default=False)],
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: a quarter of the size.")] = False,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, int8 (weights alone), int8-dynamic or int8-blocks.")
+    ] = "float32",
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: short for --precision int8.")] = False,
     as_json: Json = False,
 ) -> None:
     """Export a cross-encoder to ONNX, for use as --model FOLDER. Needs the extra `export` and torch."""
+    if int8 and precision not in ("float32", "int8"):
+        raise InputError(f"--int8 and --precision {precision} say different things: give one of them")
     check_source(model)  # before torch is loaded, which takes a while
     from resift.export.pair import export_model  # only now: it brings torch
 
     if not as_json:
         note(f"exporting {model} takes a minute or so")
-    manifest = export_model(model, folder, int8=int8)
+    manifest = export_model(model, folder, precision="int8" if int8 else precision)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if as_json:
         json_document({"folder": str(folder), "bytes": size, "manifest": asdict(manifest)})

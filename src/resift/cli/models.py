@@ -38,6 +38,7 @@ class Scheme(NamedTuple):
 SCHEMES = {
     "resift": Scheme("a bundled model: resift:small", "onnxruntime", "pip install resift"),
     "onnx": Scheme("a folder made by `resift export`, or with a model.onnx", "onnxruntime", "pip install resift"),
+    "openvino": Scheme("the same folder, run by OpenVINO", "openvino", "pip install 'resift[openvino]'"),
     "st": Scheme(
         "a Hugging Face id or folder of a cross-encoder",
         "sentence_transformers",

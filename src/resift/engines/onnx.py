@@ -60,8 +60,8 @@ class OnnxScorer:
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
             return SplitNetwork(
-                open_session(self.folder / "encoder.onnx", self.threads),
-                open_session(self.folder / "reader.onnx", self.threads),
+                self._open(self.folder / "encoder.onnx"),
+                self._open(self.folder / "reader.onnx"),
                 tokenizer.frame(),
                 manifest.query_length,
                 self.max_length,
@@ -69,19 +69,31 @@ class OnnxScorer:
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         graph = _graph(self.folder)
-        session = open_session(graph, self.threads)
+        session = self._open(graph)
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
         return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
 
+    def _open(self, path: Path) -> Any:
+        """A session; what else runs ONNX graphs overrides this."""
+        return open_session(path, self.threads)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
+        return (
+            _reopen,
+            (type(self), self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads),
+        )
 
 
 def _reopen(
-    folder: Path, long_documents: LongDocuments, max_length: int, batch_tokens: int, threads: int | None
+    kind: type[OnnxScorer],
+    folder: Path,
+    long_documents: LongDocuments,
+    max_length: int,
+    batch_tokens: int,
+    threads: int | None,
 ) -> OnnxScorer:
-    return OnnxScorer(
+    return kind(
         folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
     )
 

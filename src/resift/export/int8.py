@@ -17,22 +17,22 @@ from onnx import helper, numpy_helper
 LEAST = 4096  # elements; smaller tensors are not worth a node
 
 
-def quantize_weights(path: Path) -> None:
-    """Rewrites the graph at `path` with 8-bit weights of its matrix products and embedding tables."""
+def quantize_weights(path: Path, *, matrices: bool = True) -> None:
+    """Rewrites the graph at `path` with 8-bit embedding tables and, unless told otherwise, matrices of its products."""
     model = onnx.load(path)
     graph = model.graph
     tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
-    matrices = {name: axis for node in graph.node for name, axis in _weights(node).items()}
+    multiplied = {name: axis for node in graph.node for name, axis in _weights(node).items()}
     kept, nodes = [], []
     for initializer in graph.initializer:
         values = numpy_helper.to_array(initializer)
         name = initializer.name
         wanted = values.dtype == np.float32 and values.ndim == 2 and values.size >= LEAST
-        if wanted and name in tables and name not in matrices:
+        if wanted and name in tables and name not in multiplied:
             rounded, scales = _round(values, keep=0)
             kept += [_named(rounded, f"{name}_int8"), _named(scales, f"{name}_scale")]
-        elif wanted and name in matrices and name not in tables:
-            rounded, scales = _round(values, keep=matrices[name])
+        elif wanted and matrices and name in multiplied and name not in tables:
+            rounded, scales = _round(values, keep=multiplied[name])
             kept += [_named(rounded, f"{name}_int8"), _named(scales, f"{name}_scale")]
             nodes += _restored(f"{name}_int8", f"{name}_scale", name)
         else:

@@ -15,7 +15,8 @@ from resift.engines._tokenize import TextTokenizer
 from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
-from resift.export.int8 import quantize_weights
+from resift.export.passes import tighten
+from resift.export.precision import check_precision, quantize
 from resift.load import check_source
 from resift.manifest import Manifest
 
@@ -38,16 +39,23 @@ class _Scores(nn.Module):
 
 
 def export_model(
-    model: str, folder: Path, *, int8: bool = False, max_length: int | None = None, trust_remote_code: bool = False
+    model: str,
+    folder: Path,
+    *,
+    precision: str = "float32",
+    max_length: int | None = None,
+    trust_remote_code: bool = False,
 ) -> Manifest:
     """Writes `model.onnx`, `tokenizer.json` and the manifest, and returns the manifest.
 
-    `model` is a folder or a Hugging Face id. `int8` rounds the weights (a quarter of the bytes; the scores
-    move by about a hundredth and still don't depend on the batch). The graph gives raw logits.
+    `model` is a folder or a Hugging Face id. `precision` is one of `resift.export.precision.PRECISIONS`: `int8`
+    rounds the weights (a quarter of the bytes; the scores move by about a hundredth and still don't depend on the
+    batch). The graph gives raw logits, and computes no more than they need (`resift.export.passes`).
 
-    Raises UnknownModelError for a name that is neither, and ModelFileError for a model whose pairs the exported
-    tokenizer would not join as the model does.
+    Raises UnknownModelError for a name that is neither, InputError for an unknown precision, and ModelFileError for a
+    model whose pairs the exported tokenizer would not join as the model does.
     """
+    check_precision(precision)
     check_source(model)
     network = CrossEncoder(
         model,
@@ -58,24 +66,29 @@ def export_model(
     )
     network.eval().float()
     check_labels(network.num_labels, model)
-    names = _inputs(network, model)
+    names = input_names(network, model)
     folder.mkdir(parents=True, exist_ok=True)
-    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
     graph = folder / "model.onnx"
-    axes = {name: {0: "rows", 1: "tokens"} for name in names}
-    write_graph(_Scores(network, names), example, graph, {**axes, "logits": {0: "rows"}}, outputs=("logits",))
-    if int8:
-        quantize_weights(graph)
+    trace(network, names, graph)
+    tighten(graph)
+    quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
     limit = min(network.max_seq_length or ROOM, capacity(network.config.to_dict()))
     manifest = Manifest(
         name=Path(model).name if Path(model).is_dir() else model,
         kind="pair",
         document_length=min(limit, max_length or limit),
-        precision="int8" if int8 else "float32",
+        precision=precision,
         source=model if not Path(model).is_dir() else "",
     )
     return manifest.write(folder, ["model.onnx", "tokenizer.json"])
+
+
+def trace(network: CrossEncoder, names: list[str], path: Path) -> None:
+    """The network as torch's exporter writes it, taking the inputs of these names and giving `logits`."""
+    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
+    axes = {name: {0: "rows", 1: "tokens"} for name in names}
+    write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, outputs=("logits",))
 
 
 def _tokenizer(network: CrossEncoder) -> Tokenizer:
@@ -87,7 +100,7 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
     return copy
 
 
-def _inputs(network: CrossEncoder, model: str) -> list[str]:
+def input_names(network: CrossEncoder, model: str) -> list[str]:
     """The inputs the graph needs, once it is sure that our pairs are the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
     names = shared_inputs(network, tokenizer, tokenizer.template())

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from resift.export._graph import write_graph
-from resift.export.int8 import quantize_weights
+from resift.export.passes import tighten
+from resift.export.precision import check_precision, quantize
 from resift.export.split_network import Side, SplitNetwork
 from resift.manifest import Manifest
 
@@ -40,7 +41,8 @@ class _Reader(nn.Module):
 
 
 def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Writes the network's two graphs (8-bit weights if the manifest says int8) and returns the manifest written."""
+    """Writes the network's two graphs, in the manifest's precision, and returns the manifest written."""
+    check_precision(manifest.precision)
     folder.mkdir(parents=True, exist_ok=True)
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 0]])
     with torch.inference_mode():
@@ -64,10 +66,10 @@ def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest:
         {**axes, "logit": {0: "rows"}},
         outputs=("logit",),
     )
+    for name in (ENCODER, READER):
+        tighten(folder / name)
+        quantize(folder / name, manifest.precision)
     _note_heads(folder / ENCODER, network.heads)
-    if manifest.precision == "int8":
-        quantize_weights(folder / ENCODER)
-        quantize_weights(folder / READER)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     return manifest.write(folder, [ENCODER, READER, "tokenizer.json"])
 

@@ -69,9 +69,12 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     made = {output: node for node in model.graph.node for output in node.output}
     found = {name.removeprefix(PREFIX): values for name, values in stored.items() if name.startswith(PREFIX)}
     for node in model.graph.node:
-        bias = next((name for name in node.input if name.startswith(PREFIX) and name.endswith(".bias")), None)
-        product = next((made[name] for name in node.input if name in made and made[name].op_type == "MatMul"), None)
-        if node.op_type == "Add" and bias is not None and product is not None:
+        if node.op_type not in ("Add", "SkipLayerNormalization"):
+            continue
+        added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])  # between: the norm's own
+        bias = next((name for name in added if name.startswith(PREFIX) and name.endswith(".bias")), None)
+        product = next((made[name] for name in added if name in made and made[name].op_type == "MatMul"), None)
+        if bias is not None and product is not None:
             found[bias.removeprefix(PREFIX).removesuffix("bias") + "weight"] = stored[product.input[1]].T
     return {name: np.array(values, np.float32) for name, values in found.items()}
 

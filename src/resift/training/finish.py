@@ -26,7 +26,8 @@ def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, lic
     first = model[0]
     if not isinstance(first, SplitPairs):
         model.save_pretrained(str(folder / TORCH))
-        return export_model(str(folder / TORCH), folder, int8=int8, max_length=recipe.max_length)
+        precision = "int8" if int8 else "float32"
+        return export_model(str(folder / TORCH), folder, precision=precision, max_length=recipe.max_length)
     first.save(str(_made(folder / TORCH)))
     length = min(READ, first.network.embeddings.position_embeddings.num_embeddings)
     manifest = Manifest(

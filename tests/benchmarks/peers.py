@@ -1,0 +1,191 @@
+"""resift and its peers on the same weights and the same passages, interleaved so that noise hits all alike.
+
+    pip install -e ".[export,openvino,eval]" "torch<2.14" llama-index-postprocessor-sbert-rerank langchain-community \
+        langchain-classic rerankers flashrank fastembed
+    python tests/benchmarks/peers.py --json peers.json --plot docs/performance
+
+A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
+nothing; `--quick` measures little; `--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
+Every ONNX peer gets the graph as torch's exporter leaves it, and the int8 that onnxruntime makes of it, per channel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+import typer
+from report import environment, installed_bytes, matrix_product_peak, plot, print_rows, show
+from systems import BASELINE, SYSTEMS, Loaded, make_folders
+from workload import LENGTHS, QUERY, build_model, passages
+
+CLOSE = 1e-3  # of a score between 0 and 1
+COUNTS = (10, 30, 100, 300, 1000)
+CALLERS = 16
+MOST_TOKENS = 60_000  # of one timed list: longer ones take minutes a round, and say nothing that shorter ones don't
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: medians over rounds, in milliseconds."""
+
+    system: str
+    length: str
+    candidates: int
+    callers: int
+    median: float
+    fastest: float
+    ratio: float
+    """How many times faster than the baseline."""
+
+
+def main(
+    model: Annotated[Path | None, typer.Option(help="Folder of a BERT cross-encoder.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="These systems.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of every measurement.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="10 and 30 candidates, 2 rounds.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare scores, time nothing.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="All figures.")] = None,
+    plot_stem: Annotated[Path | None, typer.Option("--plot", help="Write STEM.svg and STEM.png.")] = None,
+    probe: Annotated[str | None, typer.Option("--probe", hidden=True)] = None,
+    work: Annotated[Path | None, typer.Option("--work", help="Keep the model's exported forms here.")] = None,
+) -> None:
+    """Compare."""
+    if probe is not None and work is not None:
+        run_probe(probe, work, 100 if quick else 1000)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = model or folder / "weights"
+        if model is None and not weights.exists():
+            build_model(weights)
+        make_folders(weights, folder)
+        loaded, absent = load_all(folder, only or list(SYSTEMS))
+        problems = compare(loaded)
+        if check:
+            raise typer.Exit(1 if problems else 0)
+        counts = (10, 30) if quick else COUNTS
+        cells = list(measure(loaded, counts, 2 if quick else rounds))
+        starts = {name: start(name, folder, quick=quick) for name in loaded}
+        sizes = {name: installed_bytes(SYSTEMS[name].installs) for name in loaded}
+        peak = matrix_product_peak()
+        results = {
+            "environment": environment(),
+            "matrix_product_gflops": peak,
+            "cells": [asdict(cell) for cell in cells],
+            "start": starts,
+            "installed_bytes": sizes,
+            "absent": absent,
+        }
+        print_rows(results)
+    if json_file is not None:
+        json_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if plot_stem is not None:
+        plot(results, plot_stem)
+
+
+def load_all(folder: Path, names: list[str]) -> tuple[dict[str, Loaded], dict[str, str]]:
+    """Systems that load, and why the others don't."""
+    loaded, absent = {}, {}
+    for name in names:
+        try:
+            loaded[name] = SYSTEMS[name].load(folder)
+        except Exception as error:  # a peer may fail in any way; the table says how
+            absent[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
+            show(f"{name}: not measured, {absent[name]}")
+    return loaded, absent
+
+
+def compare(loaded: dict[str, Loaded]) -> list[str]:
+    """Systems whose float32 scores differ from the baseline's, after printing every system's largest difference."""
+    texts = passages(24, "mixed")
+    scores = {name: list(one.read(one.rank(QUERY, one.prepare(texts)), len(texts))) for name, one in loaded.items()}
+    expected = scores.get(BASELINE) or next(iter(scores.values()))
+    problems = []
+    for name, found in scores.items():
+        apart = max(abs(one - other) for one, other in zip(found, expected, strict=True))
+        wrong = SYSTEMS[name].exact and apart > CLOSE
+        problems += [name] if wrong else []
+        kind = "DIFFERS" if wrong else "same" if SYSTEMS[name].exact else "other weights or precision"
+        show(f"{name}: largest difference of a score (0 to 1) {apart:.1e}, {kind}")
+    return problems
+
+
+def measure(loaded: dict[str, Loaded], counts: tuple[int, ...], rounds: int) -> Iterator[Cell]:
+    """Every system on every list, one after the other in an order of its own each round."""
+    chance = random.Random(5)
+    for length in LENGTHS:
+        for count in counts:
+            texts = passages(count, length)
+            if sum(map(len, texts)) / 4 > MOST_TOKENS and count > 300:
+                continue
+            for callers in (1, CALLERS) if count in (10, 100) else (1,):
+                times: dict[str, list[float]] = {name: [] for name in loaded}
+                for _ in range(rounds):
+                    for name in chance.sample(list(loaded), len(loaded)):
+                        times[name].append(timed(loaded[name], texts, callers))
+                middle = {name: statistics.median(spent) for name, spent in times.items()}
+                reference = middle.get(BASELINE, float("nan"))
+                for name, spent in times.items():
+                    yield Cell(name, length, count, callers, middle[name], min(spent), reference / middle[name])
+                show(f"{length}, {count} candidates, {callers} callers: done")
+
+
+def timed(one: Loaded, texts: list[str], callers: int) -> float:
+    """Milliseconds until all callers have their ranking."""
+    prepared = [one.prepare(texts) for _ in range(callers)]
+    started = time.perf_counter()
+    if callers == 1:
+        one.rank(QUERY, prepared[0])
+    else:
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(lambda items: one.rank(QUERY, items), prepared))
+    return 1000 * (time.perf_counter() - started)
+
+
+def start(name: str, folder: Path, *, quick: bool) -> dict[str, float]:
+    """Seconds from process start to the first ranking of 10, and peak memory (MB) of a long list, in a process."""
+    command = [sys.executable, __file__, "--probe", name, "--work", str(folder), *(["--quick"] if quick else [])]
+    found = []
+    for _ in range(1 if quick else 3):
+        started = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            first = next((line for line in process.stdout if line.startswith("ranked")), None)
+            seconds = time.perf_counter() - started
+            memory = next((line for line in process.stdout if line.startswith("memory")), "memory nan")
+        if first is None:
+            return {"first_result_seconds": float("nan"), "peak_megabytes": float("nan")}
+        found.append((seconds, float(memory.split()[1])))
+    return {
+        "first_result_seconds": statistics.median(seconds for seconds, _ in found),
+        "peak_megabytes": max(memory for _, memory in found),
+    }
+
+
+def run_probe(name: str, folder: Path, count: int) -> None:
+    """In a process of its own: rank 10, say so; rank many long ones, say what memory that took."""
+    loaded = SYSTEMS[name].load(folder)
+    loaded.rank(QUERY, loaded.prepare([f"a wolf, a shepherd and sheep number {n}" for n in range(10)]))
+    show("ranked")
+    loaded.rank(QUERY, loaded.prepare(passages(count, "long")))
+    show(f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

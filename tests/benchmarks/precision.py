@@ -1,0 +1,119 @@
+"""Every precision of one model side by side, interleaved: time, nDCG@10, and how far its scores move.
+
+    python tests/benchmarks/precision.py MODEL DATA --queries 50
+
+MODEL is a Hugging Face folder of a cross-encoder; DATA holds judged collections, a folder each (docs/evaluation.md).
+With `--budget 512 --budget 1024 ...` each precision is measured at each token budget of a batch.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from report import environment
+
+from resift import Reranker
+from resift.evaluation import Collection, evaluate, read_collection
+from resift.export.pair import export_model
+from resift.export.precision import PRECISIONS
+
+FULL = "qrels.full.tsv"
+
+
+def main(
+    model: Annotated[str, typer.Argument(help="Hugging Face folder.")],
+    data: Annotated[Path, typer.Argument(help="Folder of collections.")],
+    queries: Annotated[int, typer.Option(help="Queries of each collection.")] = 50,
+    budget: Annotated[list[int] | None, typer.Option("--budget", help="Tokens in a batch.")] = None,
+    openvino: Annotated[bool, typer.Option("--openvino", help="Also float32 and int8 through OpenVINO.")] = False,
+    rounds: Annotated[int, typer.Option(help="Timed rounds over 20 queries.")] = 3,
+    json_file: Annotated[Path | None, typer.Option("--json")] = None,
+) -> None:
+    """Measure."""
+    with tempfile.TemporaryDirectory() as temporary:
+        names: dict[str, str] = {}
+        for precision in PRECISIONS:
+            folder = Path(temporary) / precision
+            export_model(model, folder, precision=precision)
+            names[precision] = str(folder)
+            if openvino and precision in ("float32", "int8"):
+                names[f"openvino {precision}"] = f"openvino:{folder}"
+        rerankers = {
+            f"{name}, {tokens} tokens": Reranker(path, batch_tokens=tokens, long_documents="first_window")
+            for name, path in names.items()
+            for tokens in budget or [2048]
+        }
+        typer.echo("| collection | precision | nDCG@10 | against float32 | ms a query | largest score difference |")
+        typer.echo("|---|---|---|---|---|---|")
+        found = [
+            row
+            for folder in sorted(data.glob("*/corpus.jsonl"))
+            for row in measure(folder.parent, rerankers, queries, rounds)
+        ]
+    if json_file is not None:
+        json_file.write_text(
+            json.dumps({"environment": environment(), "rows": found}, indent=2) + "\n", encoding="utf-8"
+        )
+
+
+def measure(folder: Path, rerankers: dict[str, Reranker], queries: int, rounds: int) -> list[dict[str, Any]]:
+    """The rows of one collection."""
+    qrels = folder / FULL
+    collection = read_collection(folder, qrels if qrels.is_file() else None)
+    given = folder / "candidates.jsonl"
+    report = evaluate(collection, rerankers, stage=str(given) if given.is_file() else "bm25", limit=queries)
+    quality = {one.name: one.metrics["nDCG@10"] for one in report.evaluations[1:]}
+    times, scores = interleaved(collection, rerankers, rounds)
+    first = next(iter(rerankers))
+    rows = []
+    for name in rerankers:
+        apart = float(np.abs(np.subtract(scores[name], scores[first])).max())
+        rows.append(
+            {
+                "collection": folder.name,
+                "precision": name,
+                "nDCG@10": quality[name],
+                "milliseconds": statistics.median(times[name]),
+                "largest_difference": apart,
+            }
+        )
+        cells = (
+            f"{quality[name]:.4f}",
+            f"{100 * (quality[name] - quality[first]):+.2f}",
+            f"{rows[-1]['milliseconds']:.0f}",
+        )
+        typer.echo(f"| {folder.name} | {name} | " + " | ".join(cells) + f" | {apart:.4f} |")
+    return rows
+
+
+def interleaved(
+    collection: Collection, rerankers: dict[str, Reranker], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Milliseconds of each query, and scores, over the same 100 documents for each of 20 queries."""
+    chance = random.Random(3)
+    documents = list(collection.documents.values())
+    asked = list(collection.queries.values())[:20]
+    lists = [chance.sample(documents, min(100, len(documents))) for _ in asked]
+    times: dict[str, list[float]] = {name: [] for name in rerankers}
+    scores: dict[str, list[float]] = {name: [] for name in rerankers}
+    for number in range(rounds):
+        for query, texts in zip(asked, lists, strict=True):
+            for name in chance.sample(list(rerankers), len(rerankers)):
+                started = time.perf_counter()
+                ranking = rerankers[name].rank(query, texts)
+                times[name].append(1000 * (time.perf_counter() - started))
+                if number == 0:
+                    scores[name] += [hit.score for hit in sorted(ranking, key=lambda hit: hit.index)]
+    return times, scores
+
+
+if __name__ == "__main__":
+    typer.run(main)

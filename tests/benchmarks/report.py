@@ -1,0 +1,163 @@
+"""What the benchmarks print and draw: machine and versions, tables, plots, sizes, the matrix product's peak."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from packaging.requirements import Requirement
+from systems import BASELINE, SYSTEMS
+from workload import QUERY, passages, products
+
+PACKAGES = (
+    "resift", "onnxruntime", "openvino", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy",
+    "llama-index-postprocessor-sbert-rerank", "langchain-community", "rerankers", "flashrank", "fastembed",
+)  # fmt: skip
+
+
+def show(line: str) -> None:
+    """A line, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def environment() -> dict[str, Any]:
+    """Date, machine and versions: no figure without them."""
+    return {
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "vector_extensions": sorted(_flags() & {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"}),
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpuinfo(key: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor()
+
+
+def _flags() -> set[str]:
+    return set(_cpuinfo("flags").split())
+
+
+def matrix_product_peak(size: int = 1536, rounds: int = 7) -> float:
+    """Float32 GFLOP/s of a square matrix product on all cores, the best of some rounds."""
+    matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e9
+
+
+def installed_bytes(names: Sequence[str]) -> int:
+    """Bytes of these distributions and of everything they require, files as installed."""
+    seen: set[str] = set()
+    waiting = list(names)
+    total = 0
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        total += sum(path.stat().st_size for file in found.files or () if (path := Path(str(file.locate()))).is_file())
+        wanted = [Requirement(line) for line in found.requires or ()]
+        waiting += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return total
+
+
+def print_rows(results: dict[str, Any]) -> None:
+    """Markdown tables, as docs/performance.md wants them."""
+    cells = results["cells"]
+    machine = results["environment"]
+    show(f"\n{machine['date']}, {machine['processor']}, {machine['cores']} cores, {machine['vector_extensions']}")
+    show(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
+    for length, callers in dict.fromkeys((cell["length"], cell["callers"]) for cell in cells):
+        own = [cell for cell in cells if (cell["length"], cell["callers"]) == (length, callers)]
+        counts = sorted({cell["candidates"] for cell in own})
+        who = "one caller" if callers == 1 else f"{callers} callers at once"
+        show(f"\n{length} passages, {who}: median ms (times faster than {BASELINE})\n")
+        show("| | " + " | ".join(map(str, counts)) + " |\n|---" + "|---" * len(counts) + "|")
+        for name in dict.fromkeys(cell["system"] for cell in own):
+            row = {cell["candidates"]: cell for cell in own if cell["system"] == name}
+            shown = [f"{row[one]['median']:.0f} ({row[one]['ratio']:.1f})" if one in row else "" for one in counts]
+            show(f"| {name} | " + " | ".join(shown) + " |")
+    _print_starts(results)
+    _print_peak(results)
+    for name, reason in results["absent"].items():
+        show(f"not measured: {name}: {reason}")
+
+
+def _print_starts(results: dict[str, Any]) -> None:
+    show("\n| | first result, s | peak memory, MB | installed, MB |\n|---|---|---|---|")
+    for name, one in results["start"].items():
+        size = results["installed_bytes"][name] / 1e6
+        show(f"| {name} | {one['first_result_seconds']:.2f} | {one['peak_megabytes']:.0f} | {size:.0f} |")
+
+
+def _print_peak(results: dict[str, Any]) -> None:
+    """How near the arithmetic's limit a float32 ranking comes: multiply-adds needed over the peak, over the time."""
+    from tokenizers import Tokenizer
+
+    from resift.models import bundled_folder
+
+    tokenizer = Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
+    peak = results["matrix_product_gflops"]
+    show(f"\nfloat32 matrix product on all cores: {peak:.0f} GFLOP/s (every layer counted for every position)")
+    for cell in results["cells"]:
+        if cell["callers"] == 1 and SYSTEMS[cell["system"]].exact and cell["candidates"] >= 100:
+            texts = passages(cell["candidates"], cell["length"])
+            lengths = [len(one) for one in tokenizer.encode_batch([(QUERY, text) for text in texts])]
+            share = 2 * products(lengths) / (peak * 1e9) / (cell["median"] / 1000)
+            show(f"{cell['system']}, {cell['length']}, {cell['candidates']}: {share:.0%} of the peak")
+
+
+def plot(results: dict[str, Any], stem: Path) -> None:
+    """Median milliseconds against candidates, mixed passages, one caller, both axes logarithmic."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5))
+    cells = [cell for cell in results["cells"] if cell["length"] == "mixed" and cell["callers"] == 1]
+    for name in dict.fromkeys(cell["system"] for cell in cells):
+        own = sorted((cell["candidates"], cell["median"]) for cell in cells if cell["system"] == name)
+        style = {"linewidth": 2.2} if name.startswith("resift") else {"linewidth": 1, "linestyle": "--"}
+        axes.plot(*zip(*own, strict=True), marker="o", markersize=3, label=name, **style)
+    axes.set(xscale="log", yscale="log", xlabel="candidates (mixed lengths)", ylabel="median ms")
+    axes.grid(visible=True, which="both", alpha=0.2)
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    for kind in ("svg", "png"):
+        figure.savefig(stem.with_suffix(f".{kind}"), dpi=150)
+    plt.close(figure)

@@ -1,0 +1,69 @@
+"""What the benchmarks run on: a cross-encoder of MiniLM-L6's shape, and real English passages of known lengths."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from resift.demo import fables
+from resift.models import bundled_folder
+
+QUERY = "why should you not cry for help when nothing is wrong?"
+LENGTHS = ("short", "mixed", "long")
+SHORT, LONG = 30, 400  # tokens
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+
+
+def passages(count: int, length: str) -> list[str]:
+    """Different passages cut from Aesop's fables: short (30 tokens), long (400), or mixed (20 to 400, mean 100)."""
+    text = "\n".join(passage.text for passage in fables())
+    offsets = (
+        Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
+        .encode(text, add_special_tokens=False)
+        .offsets
+    )
+    chance = random.Random(11)
+    found = []
+    for _ in range(count):
+        tokens = {"short": SHORT, "long": LONG}.get(length) or _mixed(chance)
+        start = chance.randrange(len(offsets) - tokens)
+        found.append(text[offsets[start][0] : offsets[start + tokens - 1][1]])
+    return found
+
+
+def _mixed(chance: random.Random) -> int:
+    return min(LONG, max(20, int(chance.lognormvariate(4.4, 0.65))))
+
+
+def build_model(folder: Path, layers: int = 6) -> Path:
+    """MiniLM-L6's architecture with random weights and a real WordPiece tokenizer, as `save_pretrained` writes it."""
+    torch.manual_seed(7)
+    config = BertConfig(
+        hidden_size=384, num_attention_heads=12, intermediate_size=1536, num_hidden_layers=layers, num_labels=1
+    )
+    model = BertForSequenceClassification(config).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.05)  # scores spread, so that a difference shows
+    model.save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(bundled_folder("small") / "tokenizer.json"),
+        model_max_length=512,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **SPECIAL,
+    )
+    tokenizer.save_pretrained(folder)
+    (folder / "special_tokens_map.json").write_text(json.dumps(SPECIAL), encoding="utf-8")
+    return folder
+
+
+def products(lengths: Sequence[int], *, layers: int = 6, width: int = 384, wider: int = 1536) -> int:
+    """Multiply-adds of a BERT over pairs of so many tokens, every position of every layer computed, no padding."""
+    per_token = layers * (4 * width * width + 2 * width * wider)
+    return sum(tokens * per_token + layers * 2 * tokens * tokens * width for tokens in lengths)

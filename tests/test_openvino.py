@@ -1,0 +1,49 @@
+"""OpenVINO runs the same folders and gives the same scores."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import random_models
+
+from resift import ModelFileError, Reranker, load_scorer
+from resift.testing import check_scorer
+
+QUERY, DOCUMENTS = "what eats bamboo", random_models.documents((1, 5, 9, 40, 90))
+
+
+@pytest.mark.parametrize("architecture", ["bert-6", "xlm-roberta", "deberta-v2", "modernbert"])
+def test_scores_equal_onnx_runtimes(architecture: str, exported: Callable[[str], Path]) -> None:
+    expected = load_scorer(exported(architecture)).score(QUERY, DOCUMENTS)
+    found = load_scorer(f"openvino:{exported(architecture)}", threads=1).score(QUERY, DOCUMENTS)
+    assert list(found) == pytest.approx(list(expected), abs=1e-4)
+
+
+def test_the_bundled_split_network_runs_as_well() -> None:
+    from resift.models import bundled_folder
+
+    expected = load_scorer().score(QUERY, DOCUMENTS)
+    found = load_scorer(f"openvino:{bundled_folder('small')}").score(QUERY, DOCUMENTS)
+    assert list(found) == pytest.approx(list(expected), abs=1e-3)
+
+
+def test_the_contract_threads_and_pickling(exported: Callable[[str], Path]) -> None:
+    scorer = load_scorer(f"openvino:{exported('xlm-roberta')}", threads=1)
+    check_scorer(scorer)
+    expected = list(scorer.score(QUERY, DOCUMENTS))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: list(scorer.score(QUERY, DOCUMENTS)), range(8)):
+            assert found == pytest.approx(expected, abs=1e-5)
+    assert type(pickle.loads(pickle.dumps(scorer))) is type(scorer)
+
+
+def test_a_damaged_graph_is_a_model_file_error(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 64}')
+    (tmp_path / "tokenizer.json").write_bytes((exported("bert-6") / "tokenizer.json").read_bytes())
+    with pytest.raises(ModelFileError, match="can't be loaded by OpenVINO"):
+        Reranker(f"openvino:{tmp_path}").rank("a", ["b"])

@@ -1,0 +1,30 @@
+"""Work is counted, not timed: what padding and batching cost on a fixed input."""
+
+from __future__ import annotations
+
+import pytest
+import random_models
+
+from resift import Reranker
+
+LENGTHS = tuple(20 + (7 * place * place) % 180 for place in range(100))
+"""100 passages of 20 to 199 words, in no order."""
+
+
+@pytest.mark.parametrize(("batch_tokens", "padding", "most"), [(512, 0.03, 42), (2048, 0.09, 9), (8192, 0.2, 3)])
+def test_padding_stays_small_and_batches_few(batch_tokens: int, padding: float, most: int) -> None:
+    stats = (
+        Reranker(batch_tokens=batch_tokens, long_documents="first_window")
+        .rank("what eats bamboo", random_models.documents(LENGTHS))
+        .stats
+    )
+    assert stats.pairs == len(LENGTHS)
+    assert 0 < stats.padding_ratio < padding
+    assert stats.batches <= most
+    # As many tokens in a batch as the budget allows, no more.
+    assert stats.batches >= stats.padded_tokens / batch_tokens
+
+
+def test_equal_lengths_cost_no_padding() -> None:
+    stats = Reranker().rank("panda", [f"bamboo {number}" for number in range(10, 60)]).stats
+    assert stats.padding_ratio == 0
