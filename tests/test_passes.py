@@ -116,7 +116,7 @@ def narrowed_states(module: torch.nn.Module) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         axes = {"states": {0: "rows", 1: "tokens"}, "logits": {0: "rows"}}
-        write_graph(module, {"states": torch.ones(2, 5, 8)}, path, axes, output="logits")
+        write_graph(module, {"states": torch.ones(2, 5, 8)}, path, axes, outputs=("logits",))
         before = onnx.load(path)
     graph = Graph.read(before)
     passes.first_position_only(graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import onnx
 import pytest
 import random_models
 import torch
@@ -12,7 +13,7 @@ from transformers import BertConfig, BertModel
 
 from resift import load_scorer
 from resift.export.split import export_split
-from resift.export.split_network import Match, SplitNetwork
+from resift.export.split_network import Reader, SplitNetwork
 from resift.manifest import Manifest
 from resift.testing import check_scorer
 
@@ -32,52 +33,65 @@ def trunk() -> BertModel:
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["cosine alone", "with match"])
-def match(request: pytest.FixtureRequest) -> Match | None:
-    if not request.param:
-        return None
+@pytest.fixture(scope="module")
+def network(trunk: BertModel) -> SplitNetwork:
     torch.manual_seed(4)
-    made = Match(96, dimensions=32, scale=5.0)
-    for parameter in (made.query, made.document, made.weight):
-        torch.nn.init.normal_(parameter, std=0.3)
-    return made
+    made = SplitNetwork(trunk, SEPARATE, SLOPE, BIAS)
+    for parameter in (*made.reader.parameters(), made.gate):
+        torch.nn.init.normal_(parameter, std=0.15)
+    return made.eval()
 
 
-def export(trunk: BertModel, folder: Path, precision: str = "float32", match: Match | None = None) -> Path:
+def export(network: SplitNetwork, folder: Path, precision: str = "float32") -> Path:
     tokenizer = random_models._wordpiece()
     tokenizer.save_pretrained(folder)
     manifest = Manifest("split", "split", document_length=128, query_length=64, precision=precision)
-    network = SplitNetwork(trunk, SEPARATE, SLOPE, BIAS, match).eval()
     export_split(network, folder / "tokenizer.json", folder / "model", manifest)
     return folder / "model"
 
 
-def reference(trunk: BertModel, folder: Path, query: str, document: str, match: Match | None) -> float:
+def reference(trunk: BertModel, network: SplitNetwork, folder: Path, query: str, document: str) -> float:
     """With transformers' own layers, one pair at a time, no padding."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     with torch.inference_mode():
-        parts = [trunk.embeddings(torch.tensor([tokenizer.encode(text).ids])) for text in (query, document)]
-        for layer in trunk.encoder.layer[:SEPARATE]:
-            parts = [_states(layer(part)) for part in parts]
-        joint = torch.cat(parts, 1)
-        for layer in trunk.encoder.layer[SEPARATE:]:
-            joint = _states(layer(joint))
-        cut = parts[0].shape[1]
-        one, two = joint[0, :cut].mean(0), joint[0, cut:].mean(0)
-        logit = SLOPE * float(torch.cosine_similarity(one, two, dim=0)) + BIAS
-        return logit if match is None else logit + _late_interaction(match, parts[0][0], parts[1][0])
+        asked, read = (tokenizer.encode(text).ids for text in (query, document))
+        parts, vectors = [], []
+        for ids in (asked, read):
+            states = trunk.embeddings(torch.tensor([ids]))
+            for number, layer in enumerate(trunk.encoder.layer):
+                if number == SEPARATE:
+                    parts.append(states[0])
+                states = _states(layer(states))
+            vectors.append(states[0].mean(0))
+        cosine = float(torch.cosine_similarity(*vectors, dim=0))
+        gate = math.exp(float(vectors[0] / vectors[0].norm() @ network.gate))
+        return SLOPE * gate * cosine + _votes(network.reader, asked, read, *parts) + BIAS
 
 
-def _late_interaction(match: Match, query: torch.Tensor, document: torch.Tensor) -> float:
-    """Token by token, as the papers write it."""
+def _votes(reader: Reader, asked: list[int], read: list[int], query: torch.Tensor, document: torch.Tensor) -> float:
+    """Token by token, head by head."""
     total = weights = 0.0
-    for token in query:
-        best = max(float(torch.cosine_similarity(token @ match.query, one @ match.document, dim=0)) for one in document)
-        weight = math.log1p(math.exp(float(token @ match.weight)))
-        total, weights = total + weight * best, weights + weight
-    return float(match.scale) * total / weights
+    heads = reader.heads
+    keys, values = reader.key(document).chunk(heads, -1), reader.value(document).chunk(heads, -1)
+    for place, token in enumerate(query):
+        best = max(float(torch.cosine_similarity(token @ reader.asked, one @ reader.read, dim=0)) for one in document)
+        count = read.count(asked[place])
+        phrase = asked[place : place + 2] in [read[start : start + 2] for start in range(len(read) - 1)]
+        followed = float(phrase and place + 1 < len(asked))
+        clues = torch.tensor([best, count / (count + 1), followed, math.log(len(read)) / 6])
+        state = token + clues @ reader.clues
+        heard = [
+            torch.softmax(key @ part / math.sqrt(len(part)), 0) @ value
+            for part, key, value in zip(reader.query(state).chunk(heads), keys, values, strict=True)
+        ]
+        state = reader.first(state + reader.mixed(torch.cat(heard)))
+        state = reader.second(state + reader.down(torch.nn.functional.gelu(reader.up(state))))
+        vote = float(reader.scale) * best + float(state @ reader.vote)
+        weight = math.log1p(math.exp(float(token @ reader.weight)))
+        total, weights = total + weight * vote, weights + weight
+    return total / weights
 
 
 def _states(output: object) -> torch.Tensor:
@@ -85,19 +99,35 @@ def _states(output: object) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
 
 
-def test_the_exported_graphs_equal_the_definition(trunk: BertModel, match: Match | None, tmp_path: Path) -> None:
-    folder = export(trunk, tmp_path, match=match)
-    query, documents = "what eats bamboo", random_models.documents((1, 4, 9, 40, 90))
-    expected = [reference(trunk, folder, query, document, match) for document in documents]
+def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    query, documents = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 90)), "panda eats bamboo panda"]
+    expected = [reference(trunk, network, folder, query, document) for document in documents]
     assert max(expected) - min(expected) > 0.01, "a model that scores everything alike proves nothing"
     scorer = load_scorer(folder, batch_tokens=200)
     assert list(scorer.score(query, documents)) == pytest.approx(expected, abs=1e-4)
     check_scorer(scorer)
 
 
-def test_int8_stays_close_and_independent_of_the_batch(trunk: BertModel, match: Match | None, tmp_path: Path) -> None:
-    exact = load_scorer(export(trunk, tmp_path / "a", match=match))
-    rounded = load_scorer(export(trunk, tmp_path / "b", "int8", match))
+def test_int8_stays_close_and_independent_of_the_batch(network: SplitNetwork, tmp_path: Path) -> None:
+    exact, rounded = (load_scorer(export(network, tmp_path / name, name)) for name in ("float32", "int8"))
     documents = random_models.documents((1, 4, 9, 40))
     assert list(rounded.score("panda", documents)) == pytest.approx(list(exact.score("panda", documents)), abs=0.2)
     check_scorer(rounded)
+
+
+def test_the_untrained_reader_is_late_interaction_alone(trunk: BertModel) -> None:
+    network = SplitNetwork(trunk, SEPARATE, SLOPE, BIAS).eval()
+    ids = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]])
+    with torch.inference_mode():
+        query = network.encode(ids)
+        best = network.reader._best(query, query)
+        mean = (best * query.mask).sum(1) / query.mask.sum(1)
+        assert torch.allclose(network.reader(query, query), network.reader.scale * mean, atol=1e-5)
+
+
+def test_the_exported_graphs_are_fused(network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    kinds = [node.op_type for name in ("encoder", "reader") for node in onnx.load(folder / f"{name}.onnx").graph.node]
+    assert kinds.count("MultiHeadAttention") == len(network.separate) + len(network.upper) + 1
+    assert "Softmax" not in kinds

@@ -236,10 +236,10 @@ def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: 
     )
     lesson = prepare(pairs, recipe, by_letters, [], silent)
     assert not {one.query for one in lesson.lists} & {one.query for one in lesson.held_out}
-    untrained = build(base, network, separate=1, max_length=128, frozen=False)
-    seen = HeldOut(lesson.lists)
-    model, figures = train(lesson, recipe, tmp_path, silent)
-    assert seen(model)["nDCG@10"] > seen(untrained)["nDCG@10"] + 0.05
+    seen, model = HeldOut(lesson.lists), build(recipe)
+    untrained = seen(model)["nDCG@10"]
+    figures = train(model, lesson, recipe, tmp_path, silent)
+    assert seen(model)["nDCG@10"] > untrained + 0.05
     assert HeldOut(lesson.held_out)(model)["nDCG@10"] == pytest.approx(figures["after"], abs=1e-6)
     if network == "split":  # finds what both texts share also where it has not seen them
         assert figures["after"] > figures["before"]
@@ -250,8 +250,9 @@ def test_a_run_cut_short_comes_to_the_same_end(
 ) -> None:
     recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
     lesson = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", silent)
-    whole, _ = train(lesson, recipe, tmp_path / "whole", silent)
-    again, _ = train(lesson, recipe, tmp_path / "again", silent)
+    whole, again = build(recipe), build(recipe)
+    train(whole, lesson, recipe, tmp_path / "whole", silent)
+    train(again, lesson, recipe, tmp_path / "again", silent)
     assert _same(whole, again)
 
     from resift.training import train as module
@@ -264,13 +265,14 @@ def test_a_run_cut_short_comes_to_the_same_end(
     original = module._Trainer.training_step
     monkeypatch.setattr(module._Trainer, "training_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        train(lesson, recipe, tmp_path / "cut", silent)
+        train(build(recipe), lesson, recipe, tmp_path / "cut", silent)
     monkeypatch.undo()
     assert list((tmp_path / "cut" / CHECKPOINTS).iterdir())
     notes: list[str] = []
     kept = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", notes.append)
     assert kept == lesson
-    went_on, _ = train(kept, recipe, tmp_path / "cut", notes.append)
+    went_on = build(recipe)
+    train(went_on, kept, recipe, tmp_path / "cut", notes.append)
     assert any("going on from" in note and "checkpoint" in note for note in notes)
     assert _same(whole, went_on)
     with pytest.raises(InputError, match="other data, teachers or settings"):
@@ -329,13 +331,15 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
     from resift.training.finish import export
     from resift.training.networks import SplitPairs
 
-    model = build(base, "split", separate=3, max_length=64, frozen=True)
+    model = build(Recipe(base, separate=3, max_length=64))
     first = model[0]
     assert isinstance(first, SplitPairs)
     with torch.no_grad():
         first.network.slope.fill_(11.5)
         first.network.bias.fill_(-7.25)
-        first.network.match.document.mul_(1.1)  # untrained, it equals the query's projection
+        first.network.reader.read.mul_(1.1)  # untrained, it equals the query's projection
+        first.network.reader.vote.fill_(0.3)  # and these are zeros
+        first.network.reader.down.weight.normal_()
     for int8 in (False, True):
         export(model, tmp_path / "out", Recipe(base), int8=int8, licence="")
         back = read_network(tmp_path / "out")
@@ -344,7 +348,9 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
             assert torch.allclose(back.get_parameter(name), weights, atol=tolerance), name
         assert (back.heads, len(back.separate)) == (first.network.heads, 3)
     recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
-    trained, _ = train(prepare(pairs, recipe, by_letters, [], silent), recipe, tmp_path / "more", silent)
-    assert not torch.equal(trained[0].network.joint[0].output.dense.weight, back.joint[0].output.dense.weight)
+    trained = build(recipe)
+    train(trained, prepare(pairs, recipe, by_letters, [], silent), recipe, tmp_path / "more", silent)
+    assert not torch.equal(trained[0].network.reader.key.weight, back.reader.key.weight)
+    assert torch.equal(trained[0].network.upper[0].output.dense.weight, back.upper[0].output.dense.weight)
     with pytest.raises(InputError, match="a cls one starts from"):
-        build(str(tmp_path / "out"), "cls", separate=3, max_length=64, frozen=True)
+        build(Recipe(str(tmp_path / "out"), "cls"))

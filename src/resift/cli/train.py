@@ -25,14 +25,13 @@ def train(
         Literal["split", "cls"],
         typer.Option("--network", help="cls: a plain cross-encoder. split: see docs/models.md."),
     ] = "split",
-    learn: Annotated[
-        Literal["joint", "match"], typer.Option("--learn", help="joint: upper layers and match; match: that alone.")
-    ] = "joint",
     teacher: Annotated[
-        list[str] | None, typer.Option("--teacher", help="MODEL or MODEL=SCALE: its scores are learned too.")
+        list[str] | None,
+        typer.Option("--teacher", help="MODEL or MODEL=SCALE: its scores are learned too. miner=SCALE: the miner's."),
     ] = None,
     miner: Annotated[
-        str | None, typer.Option("--miner", help="Bi-encoder folder that finds negatives [default: resift:static].")
+        str | None,
+        typer.Option("--miner", help="Bi-encoder folder that finds negatives [default: its own, or resift:static]."),
     ] = None,
     negatives: Annotated[int, typer.Option("--negatives", min=1, help="Mined for each pair.")] = 7,
     hard: Annotated[float, typer.Option("--hard", min=0, max=1, help="Weight of the labels beside teachers.")] = 0.5,
@@ -40,10 +39,11 @@ def train(
     queries: Annotated[int, typer.Option("--queries", min=1, help="Lists per step.")] = 16,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its highest.")] = 5e-5,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")] = 128,
-    slope: Annotated[
-        float | None, typer.Option("--slope", help="Weigh the cosine so beside the match [default: as trained].")
-    ] = None,
     held_out: Annotated[int, typer.Option("--held-out", min=2, help="Queries kept back to measure on.")] = 200,
+    judged: Annotated[
+        list[str] | None,
+        typer.Option("--calibrate", help="Judged collection to fit relevance on, or FOLDER=FIRST_STAGE; repeatable."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same model.")] = 7,
     float32: Annotated[bool, typer.Option("--float32", help="Export full-size weights.")] = False,
     name: Annotated[str, typer.Option("--name", help="The model's name [default: the folder's].")] = "",
@@ -52,10 +52,10 @@ def train(
 ) -> None:
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
     from resift.static import StaticEmbedder
-    from resift.training.calibrate import calibrate
+    from resift.training.calibrate import calibrate, judged_lists
     from resift.training.finish import card, export
     from resift.training.lesson import prepare_once
-    from resift.training.networks import weigh
+    from resift.training.networks import build, own_embed
     from resift.training.recipe import Recipe
     from resift.training.teachers import Teacher, dense_embed
     from resift.training.train import train as run
@@ -63,7 +63,6 @@ def train(
     recipe = Recipe(
         base=base,
         network=network,
-        learn=learn,
         max_length=max_length,
         negatives=negatives,
         hard=hard,
@@ -73,17 +72,17 @@ def train(
         held_out=held_out,
         seed=seed,
     )
+    known = [one for spec in judged or [] for one in judged_lists(spec)]  # now: a wrong folder is told before training
     teachers = [Teacher.parse(text) for text in teacher or []]
     files = [file_and_rows(spec)[0] for spec in pairs]
     chosen = chosen_pairs(pairs, seed)
-    embed = StaticEmbedder().embed if miner is None else dense_embed(miner)
+    model = build(recipe)
+    embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
     lesson = prepare_once(chosen, recipe, embed, teachers, folder, note)
-    model, figures = run(lesson, recipe, folder, note)
-    if slope is not None:
-        weigh(model, slope)
+    figures = run(model, lesson, recipe, folder, note)
     calibration = (1.0, 0.0)
     try:
-        calibration = calibrate(model, lesson.held_out)
+        calibration = calibrate(model, known or lesson.held_out)
     except InputError as error:  # an hour of training is worth more than its last step
         note(f"relevance is not calibrated: {error}")
     manifest = export(model, folder, recipe, int8=not float32, licence=licence, name=name)
@@ -95,6 +94,7 @@ def train(
         pairs=len(chosen),
         figures=figures,
         calibration=calibration,
+        judged=judged or (),
     )
     size = sum((folder / name).stat().st_size for name in manifest.files)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,10 @@ def pair_forward(session: InferenceSession) -> Forward:
 
 @dataclass(frozen=True, slots=True)
 class SplitNetwork:
-    """Query and document encoded apart, then joined: the query's part is computed once for a whole list."""
+    """Query and document encoded apart, then the query reads: its own part is computed once for a whole list."""
 
     encoder: InferenceSession
-    joint: InferenceSession
+    reader: InferenceSession
     frame: Frame
     query_length: int
     document_length: int
@@ -56,30 +57,44 @@ class SplitNetwork:
         """The document has an input of its own; what the query takes only decides whether there is one at all."""
         return self.document_length - self.frame.extra if query + self.frame.extra <= self.query_length else 0
 
-    def length(self, query: int, document: int) -> int:
-        """What the joint layers see."""
-        return query + document + 2 * self.frame.extra
+    def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
+        """What is encoded for a pair: the document."""
+        return document + self.frame.extra
 
     def open(self, queries: Sequence[Ids]) -> Run:
         """Encodes every query once."""
-        ids, query_mask = self.frame.assemble(queries)
-        query_states = self._encode(ids, query_mask)
+        asked = self._encode(queries)
+        lengths = (asked.ids != 0).sum(1)
 
         def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
             owners = [number for number, _ in rows]
-            longest = int(query_mask[owners].sum(1).max())
-            ids, mask = self.frame.assemble([document for _, document in rows])
+            longest = int(lengths[owners].max())
+            read = self._encode([document for _, document in rows])
             inputs = {
-                "query": query_states[owners, :longest],
-                "query_mask": query_mask[owners, :longest],
-                "document": self._encode(ids, mask),
-                "document_mask": mask,
+                "query_ids": asked.ids[owners, :longest],
+                "query_states": asked.states[owners, :longest],
+                "query_vector": asked.vector[owners],
+                "document_ids": read.ids,
+                "document_states": read.states,
+                "document_vector": read.vector,
             }
-            output: NDArray[np.float32] = self.joint.run(None, inputs)[0]
+            output: NDArray[np.float32] = self.reader.run(None, inputs)[0]
             return output
 
         return run
 
-    def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        states: NDArray[np.float32] = self.encoder.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-        return states
+    def _encode(self, texts: Sequence[Ids]) -> Encoded:
+        ids = self.frame.assemble(texts)
+        states, vector = self.encoder.run(None, {"input_ids": ids})
+        return Encoded(ids, states, vector)
+
+
+class Encoded(NamedTuple):
+    """Texts as the encoder's graph gives them."""
+
+    ids: NDArray[np.int64]
+    """(texts, tokens), padded with 0."""
+    states: NDArray[np.float32]
+    """(texts, tokens, width)."""
+    vector: NDArray[np.float32]
+    """(texts, width), of unit length."""

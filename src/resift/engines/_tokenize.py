@@ -74,15 +74,13 @@ class Frame:
         """How many special tokens a text costs."""
         return len(self.before) + len(self.after)
 
-    def assemble(self, texts: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Padded ids and mask, (texts, longest). Padding is token 0: the mask keeps it out of every sum."""
-        shape = (len(texts), max(map(len, texts)) + self.extra)
-        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    def assemble(self, texts: Sequence[Ids]) -> NDArray[np.int64]:
+        """Ids, (texts, longest), padded with 0: BERT's [PAD], which is kept out of every sum."""
+        ids = np.zeros((len(texts), max(map(len, texts)) + self.extra), np.int64)
         for row, text in enumerate(texts):
             framed = np.concatenate([self.before, text, self.after])
             ids[row, : len(framed)] = framed
-            mask[row, : len(framed)] = 1
-        return ids, mask
+        return ids
 
 
 class TextTokenizer:

@@ -77,7 +77,7 @@ class OnnxScorer:
         if manifest.kind == "split" and manifest.query_length is not None:
             return SplitNetwork(
                 self._session(self.folder / "encoder.onnx"),
-                self._session(self.folder / "joint.onnx"),
+                self._session(self.folder / "reader.onnx"),
                 tokenizer.frame(),
                 manifest.query_length,
                 self.max_length,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ def write_graph(
     path: Path,
     axes: Mapping[str, Mapping[int, str]],
     *,
-    output: str,
+    outputs: Sequence[str],
 ) -> None:
     """Traces the module on these inputs into an ONNX file whose named axes may have any length."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -29,7 +29,7 @@ def write_graph(
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=list(outputs),
             dynamic_axes={name: dict(named) for name, named in axes.items()},
             opset_version=OPSET,
             dynamo=False,

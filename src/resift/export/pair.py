@@ -108,7 +108,7 @@ def trace(network: CrossEncoder, names: list[str], path: Path) -> None:
     """The network as torch's exporter writes it, taking the inputs of these names and giving `logits`."""
     example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
     axes = {name: {0: "rows", 1: "tokens"} for name in names}
-    write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, output="logits")
+    write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, outputs=("logits",))
 
 
 def _tokenizer(network: CrossEncoder) -> Tokenizer:

@@ -1,131 +1,181 @@
-"""The split network: one transformer that is a bi-encoder below and a cross-encoder above.
+"""One network for both stages: query and document are encoded apart, then the query reads the document.
 
-The lower layers encode query and document apart; the upper ones let every token attend to every other.
-Score = slope x cosine(mean-pooled query part, mean-pooled document part) + match + bias, a logit. What the lower
-layers say of a document depends on the document alone (precomputed term representations: MacAvaney et
-al. 2020, https://arxiv.org/abs/2004.14255), and the query's lower states are computed once for a whole list.
-
-`match` is late interaction between those lower states (MaxSim: Khattab and Zaharia 2020,
-https://arxiv.org/abs/2004.12832): each query token looks for its like in the document. The upper layers judge what
-both texts are about; this term sees whether the very words are there.
+All layers of the trunk see one text at a time, exactly as the bi-encoder it came from: their pooled end is the first
+stage's vector, and the token states after `separate` of them are what the query reads. Nothing of a document depends
+on a query before that, so it can be computed once and kept (PreTTR: MacAvaney et al. 2020, arXiv 2004.14255).
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, gelu, normalize, softplus
+from torch.nn.functional import gelu, normalize, pad, softplus
 from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
 MASKED = -1e4  # added to an attention score to switch a position off; small enough for float16
+PAD = 0  # BERT's [PAD]: ids alone tell what is text
+CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
+LONG = 6.0  # logarithm of the tokens of a long document
 
 
-class Match(nn.Module):
-    """Late interaction: the mean, weighted token by token, of each query token's best cosine in the document."""
+class Side(NamedTuple):
+    """One text of each row, as the reader sees it."""
 
-    def __init__(self, width: int, dimensions: int = 128, scale: float = 11.0) -> None:
+    ids: Tensor
+    """(rows, tokens), padded with 0."""
+    states: Tensor
+    """(rows, tokens, width), after the separate layers."""
+    vector: Tensor
+    """(rows, width), of unit length."""
+
+    @property
+    def mask(self) -> Tensor:
+        """1 where there is text."""
+        return (self.ids != PAD).float()
+
+
+class Reader(nn.Module):
+    """Every token of the query reads the document and votes; the votes' weighted mean is a logit.
+
+    A vote is the token's best cosine in the document (late interaction: ColBERT, Khattab and Zaharia 2020), plus what
+    one layer of attention over the document's tokens makes of it. Votes are weighted by the query alone.
+    """
+
+    def __init__(self, width: int, heads: int, dimensions: int = 128, inner: int = 768, scale: float = 11.0) -> None:
         super().__init__()
-        # Both projections start as the same one, which keeps angles about as they are.
+        self.heads = heads
+        # Both projections start as the same one, which keeps angles about as they are. Parameters, not Linear: so that
+        # they keep their names in an exported graph.
         start = torch.linalg.qr(torch.randn(width, dimensions))[0]
-        # Parameters, not Linear: so that they keep their names in an exported graph.
-        self.query = nn.Parameter(start.clone())
-        self.document = nn.Parameter(start.clone())
+        self.asked = nn.Parameter(start.clone())
+        self.read = nn.Parameter(start.clone())
         self.weight = nn.Parameter(torch.zeros(width, 1))
         self.scale = nn.Parameter(torch.tensor(scale))
+        self.clues = nn.Parameter(torch.zeros(CLUES, width))
+        self.query, self.key, self.value, self.mixed = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        # Starts as late interaction alone: the attention's voice is silent until it has learned something.
+        self.vote = nn.Parameter(torch.zeros(width, 1))
+        nn.init.zeros_(self.down.weight)
 
-    def forward(self, query: Tensor, query_mask: Tensor, document: Tensor, document_mask: Tensor) -> Tensor:
-        """A logit per row, from lower states, (rows, tokens, width)."""
-        asked, read = normalize(query @ self.query, dim=-1), normalize(document @ self.document, dim=-1)
-        similar = asked @ read.transpose(1, 2) + (1.0 - document_mask[:, None, :].float()) * MASKED
-        weights = softplus(query @ self.weight).squeeze(-1) * query_mask.float()
-        return self.scale * (similar.amax(-1) * weights).sum(-1) / weights.sum(-1)
+    def take(self, layer: Any) -> None:
+        """Starts attention from a BERT layer's: one that has learned to read these states."""
+        for mine, theirs in (
+            (self.query, layer.attention.self.query),
+            (self.key, layer.attention.self.key),
+            (self.value, layer.attention.self.value),
+            (self.mixed, layer.attention.output.dense),
+            (self.first, layer.attention.output.LayerNorm),
+            (self.second, layer.output.LayerNorm),
+        ):
+            mine.load_state_dict(theirs.state_dict())
+
+    def forward(self, query: Side, document: Side) -> Tensor:
+        """A logit per row."""
+        best = self._best(query, document)
+        heard = self._attend(query.states + self.clues_of(query, document, best) @ self.clues, document)
+        votes = self.scale * best + (heard @ self.vote).squeeze(-1)
+        weights = softplus(query.states @ self.weight).squeeze(-1) * query.mask
+        return (votes * weights).sum(-1) / weights.sum(-1)
+
+    def clues_of(self, query: Side, document: Side, best: Tensor) -> Tensor:
+        """(rows, query tokens, CLUES): the best cosine; how often the very token is there (n / (n + 1)); whether it is
+        there followed by the same next token; how long the document is.
+        """
+        same = (query.ids[:, :, None] == document.ids[:, None, :]).float() * document.mask[:, None, :]
+        count = same.sum(-1)
+        pairs = pad((same[:, :-1, :-1] * same[:, 1:, 1:]).amax(-1), (0, 1))
+        length = (document.mask.sum(-1).log() / LONG)[:, None].expand_as(best)
+        return torch.stack([best, count / (count + 1.0), pairs, length], -1)
+
+    def _best(self, query: Side, document: Side) -> Tensor:
+        asked, read = normalize(query.states @ self.asked, dim=-1), normalize(document.states @ self.read, dim=-1)
+        return (asked @ read.transpose(1, 2) + (1.0 - document.mask[:, None, :]) * MASKED).amax(-1)
+
+    def _attend(self, states: Tensor, document: Side) -> Tensor:
+        mixed = self.mixed(
+            attention(
+                self.query(states),
+                self.key(document.states),
+                self.value(document.states),
+                document.mask,
+                self.heads,
+            )
+        )
+        states = self.first(states + mixed)
+        heard: Tensor = self.second(states + self.down(gelu(self.up(states))))
+        return heard
 
 
 class SplitNetwork(nn.Module):
-    """Plain-torch forward pass over the layers of a BERT trunk.
+    """Plain-torch forward pass over the layers of a BERT trunk, with a reader on top.
 
-    `trunk` gives embeddings and layers; the first `separate` layers see one text each, the rest see both. `match` is
-    the late-interaction term; networks without one (version 0) have None.
+    `separate` of the layers give the token states that are read, all of them the vector.
+    logit = slope(query) x cosine of the vectors + the reader's votes + bias.
     """
 
-    def __init__(
-        self, trunk: BertModel, separate: int, slope: float = 1.0, bias: float = 0.0, match: Match | None = None
-    ) -> None:
+    def __init__(self, trunk: BertModel, separate: int, slope: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
         self.embeddings = trunk.embeddings
         self.separate = nn.ModuleList(list(trunk.encoder.layer)[:separate])
-        self.joint = nn.ModuleList(list(trunk.encoder.layer)[separate:])
+        self.upper = nn.ModuleList(list(trunk.encoder.layer)[separate:])
         self.heads: int = trunk.config.num_attention_heads
         self.width: int = trunk.config.hidden_size
         self.slope = nn.Parameter(torch.tensor(slope))
+        self.gate = nn.Parameter(torch.zeros(self.width, 1))
         self.bias = nn.Parameter(torch.tensor(bias))
-        self.match = match
+        self.reader = Reader(self.width, self.heads)
+        if len(self.upper):
+            self.reader.take(self.upper[0])
 
     @classmethod
-    def load(cls, trunk: Path | str, joint: Path | None, separate: int, slope: float, bias: float) -> SplitNetwork:
-        """The network of a backbone folder and, where given, trained joint layers (a safetensors file).
-
-        The file names its tensors as a list of Hugging Face `BertLayer` does: `0.attention.self.query.weight`...
-        """
+    def load(cls, trunk: Path | str, separate: int, slope: float = 1.0, bias: float = 0.0) -> SplitNetwork:
+        """The untrained network of a Hugging Face bi-encoder's folder: its cosine, and late interaction beside it."""
         config = AutoConfig.from_pretrained(str(trunk), local_files_only=True)
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)
-        network = cls(model, separate, slope, bias)
-        if joint is not None:
-            network.joint.load_state_dict({name: tensor.float() for name, tensor in load_file(joint).items()})
-        return network.eval()
+        return cls(model, separate, slope, bias).eval()
 
-    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Token states after the separate layers, (texts, tokens, width); ids hold [CLS] text [SEP], token types 0."""
+    def encode(self, ids: Tensor) -> Side:
+        """Both parts of texts, (texts, tokens) of [CLS] text [SEP], padded with 0."""
         states: Tensor = self.embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
-        bias = _attention_bias(mask)
+        mask = (ids != PAD).to(states.dtype)
         for layer in self.separate:
-            states = self._layer(layer, states, bias)
-        return states
+            states = self._layer(layer, states, mask)
+        last = states
+        for layer in self.upper:
+            last = self._layer(layer, last, mask)
+        weights = mask.unsqueeze(-1)
+        return Side(ids, states, normalize((last * weights).sum(1) / weights.sum(1), dim=-1))
 
-    def join(self, query: Tensor, query_mask: Tensor, document: Tensor, document_mask: Tensor) -> Tensor:
-        """One logit per row, from the separate states of a query and a document per row."""
-        logit = self.slope * self.cosine(query, query_mask, document, document_mask) + self.bias
-        if self.match is not None:
-            logit = logit + self.match(query, query_mask, document, document_mask)
-        return logit
+    def join(self, query: Side, document: Side) -> Tensor:
+        """One logit per row."""
+        cosine = (query.vector * document.vector).sum(-1)
+        slope = self.slope * (query.vector @ self.gate).squeeze(-1).exp()
+        return slope * cosine + self.reader(query, document) + self.bias
 
-    def cosine(self, query: Tensor, query_mask: Tensor, document: Tensor, document_mask: Tensor) -> Tensor:
-        """How alike query part and document part are once they have read each other, (rows)."""
-        states = torch.cat([query, document], 1)
-        bias = _attention_bias(torch.cat([query_mask, document_mask], 1))
-        for layer in self.joint:
-            states = self._layer(layer, states, bias)
-        cut = query.shape[1]
-        return cosine_similarity(_mean(states[:, :cut], query_mask), _mean(states[:, cut:], document_mask), dim=-1)
-
-    def _layer(self, layer: Any, states: Tensor, bias: Tensor) -> Tensor:
+    def _layer(self, layer: Any, states: Tensor, mask: Tensor) -> Tensor:
         """One post-norm BERT layer, written out: the same under every version of transformers, and easy to export."""
-        rows, tokens, width = states.shape
-
-        def heads(linear: Any) -> Tensor:
-            split: Tensor = linear(states).view(rows, tokens, self.heads, width // self.heads)
-            return split.transpose(1, 2)
-
-        attention = layer.attention.self
-        scores = heads(attention.query) @ heads(attention.key).transpose(2, 3) / math.sqrt(width // self.heads)
-        mixed = (scores + bias.to(scores.dtype)).softmax(-1) @ heads(attention.value)
-        mixed = mixed.transpose(1, 2).reshape(rows, tokens, width)
+        own = layer.attention.self
+        mixed = attention(own.query(states), own.key(states), own.value(states), mask, self.heads)
         states = layer.attention.output.LayerNorm(layer.attention.output.dense(mixed) + states)
         inner = gelu(layer.intermediate.dense(states))
         after: Tensor = layer.output.LayerNorm(layer.output.dense(inner) + states)
         return after
 
 
-def _attention_bias(mask: Tensor) -> Tensor:
-    return (1.0 - mask[:, None, None, :].float()) * MASKED
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention; `mask` (rows, keys) says which keys are text."""
+    rows, _, width = query.shape
 
+    def split(states: Tensor) -> Tensor:
+        return states.view(rows, -1, heads, width // heads).transpose(1, 2)
 
-def _mean(states: Tensor, mask: Tensor) -> Tensor:
-    weights = mask.unsqueeze(-1).float()
-    return (states * weights).sum(1) / weights.sum(1)
+    scores = split(query) @ split(key).transpose(2, 3) / math.sqrt(width // heads)
+    shares = (scores + (1.0 - mask[:, None, None, :]) * MASKED).softmax(-1)
+    return (shares @ split(value)).transpose(1, 2).reshape(rows, -1, width)

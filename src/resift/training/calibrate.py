@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,31 @@ from sentence_transformers import CrossEncoder
 from sklearn.linear_model import LogisticRegression
 
 from resift.errors import InputError
+from resift.evaluation import read_collection
+from resift.evaluation.first_stage import candidates
 from resift.training.held_out import logits
 from resift.training.mining import CandidateList
-from resift.training.networks import SplitPairs
+from resift.training.networks import READ, SplitPairs
+
+QUERIES, DEPTH = 60, 20  # of a judged collection: what a user of the first results meets
+
+
+def judged_lists(spec: str) -> list[CandidateList]:
+    """Candidates of a judged collection, relevant ones first: what `relevance` is to mean.
+
+    `spec` is FOLDER or FOLDER=STAGE, a first stage as `resift eval` names it (BM25 without one); the first 20
+    candidates of up to 60 queries. Those without a judgement count as not relevant. Raises InputError.
+    """
+    folder, equals, stage = spec.partition("=")
+    collection = read_collection(Path(folder))
+    lists = []
+    for query, listed in candidates(stage if equals else "bm25", collection, DEPTH, QUERIES).items():
+        grades = collection.qrels[query]
+        relevant = [id for id in listed if grades.get(id, 0) > 0]
+        others = [id for id in listed if grades.get(id, 0) <= 0]
+        texts = tuple(collection.documents[id] for id in (*relevant, *others))
+        lists.append(CandidateList(collection.queries[query], texts, len(relevant)))
+    return lists
 
 
 def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:
@@ -32,19 +55,22 @@ def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float
 
 
 def calibrate(model: CrossEncoder, lists: Sequence[CandidateList]) -> tuple[float, float]:
-    """Fits on the lists and changes the network's last layer so that it answers calibrated logits. The order of
-    documents stays what it was. Returns slope and shift.
+    """Fits on the lists and changes the last layer so that it answers calibrated logits; the order stays what it was.
+
+    A split network reads as much of a text as it will in use. Returns slope and shift.
     """
+    first: Any = model[0]
+    if isinstance(first, SplitPairs):
+        first.reads(READ)
     found = logits(model, lists)
     flat = [score for scores in found for score in scores]
     relevant = [place < one.positives for one in lists for place in range(len(one.documents))]
     slope, shift = fit(flat, relevant)
     with torch.no_grad():
-        first: Any = model[0]
         if isinstance(first, SplitPairs):
             first.network.slope.mul_(slope)
-            if first.network.match is not None:
-                first.network.match.scale.mul_(slope)
+            first.network.reader.scale.mul_(slope)
+            first.network.reader.vote.mul_(slope)
             first.network.bias.mul_(slope).add_(shift)
         else:
             last = first.model.classifier

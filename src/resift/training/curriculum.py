@@ -90,7 +90,7 @@ def _lists(
         raise InputError(f"too few passages for lists of {labels.negatives} wrong answers; ask for fewer negatives")
 
     def ask() -> Scores:
-        return teach(labels.teachers, lists, note)
+        return teach(labels.teachers, lists, embed, note)
 
     file = folder / LISTS
     if not file.exists():

@@ -16,8 +16,8 @@ from onnx import numpy_helper
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from resift.errors import ModelFileError
-from resift.export.split import HEADS
-from resift.export.split_network import Match, SplitNetwork
+from resift.export.split import ENCODER, HEADS, READER
+from resift.export.split_network import SplitNetwork
 from resift.manifest import Manifest
 
 PREFIX = "network."
@@ -40,13 +40,12 @@ def read_network(folder: Path) -> SplitNetwork:
         raise ModelFileError(
             f"{folder} holds a {kind} model; training starts from a split one or a Hugging Face folder"
         )
-    encoder, joint = onnx.load(folder / "encoder.onnx"), onnx.load(folder / "joint.onnx")
+    encoder, reader = onnx.load(folder / ENCODER), onnx.load(folder / READER)
     heads = {entry.key: entry.value for entry in encoder.metadata_props}.get(HEADS)
     if heads is None:
-        raise ModelFileError(f"{folder}: encoder.onnx does not say {HEADS}: export it again with this version")
-    weights = {name: torch.tensor(values) for graph in (encoder, joint) for name, values in _weights(graph).items()}
-    match = Match(*weights["match.query"].shape) if "match.query" in weights else None
-    network = SplitNetwork(BertModel(_config(weights, int(heads))), _layers(weights, "separate"), match=match)
+        raise ModelFileError(f"{folder}: {ENCODER} does not say {HEADS}: export it again with this version")
+    weights = {name: torch.tensor(values) for graph in (encoder, reader) for name, values in _weights(graph).items()}
+    network = SplitNetwork(BertModel(_config(weights, int(heads))), _layers(weights, "separate"))
     network.load_state_dict(weights, strict=False)  # position ids and such are no weights
     missing = {name for name, _ in network.named_parameters()} - weights.keys()
     if missing:
@@ -85,9 +84,9 @@ def _config(weights: dict[str, torch.Tensor], heads: int) -> BertConfig:
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=_layers(weights, "separate") + _layers(weights, "joint"),
+        num_hidden_layers=_layers(weights, "separate") + _layers(weights, "upper"),
         num_attention_heads=heads,
-        intermediate_size=len(weights["joint.0.intermediate.dense.bias"]),
+        intermediate_size=len(weights["separate.0.intermediate.dense.bias"]),
         max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
         type_vocab_size=len(weights["embeddings.token_type_embeddings.weight"]),
     )

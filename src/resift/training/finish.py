@@ -14,12 +14,11 @@ from sentence_transformers import CrossEncoder
 from resift.export.pair import export_model
 from resift.export.split import export_split
 from resift.manifest import Manifest, sha256
-from resift.training.networks import SplitPairs, exported_folder
+from resift.training.networks import READ, SplitPairs, exported_folder
 from resift.training.recipe import Recipe
 from resift.training.teachers import Teacher
 
 TORCH = "torch"
-READ = 256  # tokens of a document in use: the layers that read one text are the bi-encoder's, which reads so many
 
 
 def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, licence: str, name: str = "") -> Manifest:
@@ -55,6 +54,7 @@ def card(
     pairs: int,
     figures: Mapping[str, float],
     calibration: tuple[float, float],
+    judged: Sequence[str] = (),
 ) -> str:
     """Writes the folder's README.md: base, data with checksums, recipe, versions, what was measured."""
     settings = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items() if name != "base")
@@ -63,6 +63,7 @@ def card(
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("resift", "sentence-transformers", "torch")
     )
+    named = ", ".join(Path(spec.partition("=")[0]).name for spec in judged) or "the same lists"
     text = f"""# {folder.name}
 
 A reranker trained with `resift train` on {datetime.now(UTC):%Y-%m-%d}, from {Path(recipe.base).name}.
@@ -74,7 +75,7 @@ Held-out lists ({recipe.held_out} queries, each positive among its {recipe.negat
 {figures["before"]:.3f} before training, {figures["after"]:.3f} after. That tells whether it learned, not how
 good it is: measure on questions of your own with `resift eval`.
 
-`relevance` is calibrated on the same lists (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f}).
+`relevance` is calibrated on {named} (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f}).
 
 | data | SHA-256 |
 |---|---|

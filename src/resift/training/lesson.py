@@ -41,7 +41,7 @@ def prepare(pairs: Sequence[Pair], recipe: Recipe, embed: Embed, teachers: Seque
     kept = set(random.Random(recipe.seed).sample(queries, recipe.held_out))  # noqa: S311 - a choice, nothing secret
     learned = [one for one in lists if one.query not in kept]
     held_out = list({one.query: one for one in lists if one.query in kept}.values())
-    return Lesson(learned, teach(teachers, learned, note) if teachers else None, held_out)
+    return Lesson(learned, teach(teachers, learned, embed, note) if teachers else None, held_out)
 
 
 def prepare_once(

@@ -5,69 +5,76 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import InputModule
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
+from transformers.trainer_utils import set_seed
 
 from resift.errors import InputError
-from resift.export.split_network import Match, SplitNetwork
+from resift.export.split_network import Side, SplitNetwork
 from resift.manifest import FILE
 from resift.models import bundled_folder
 from resift.training.exported import read_network, read_tokenizer
+from resift.training.mining import Embed
+from resift.training.recipe import Recipe
 from resift.training.teachers import half_is_faster
 
-Network = Literal["split", "cls"]
-Learn = Literal["joint", "match"]
-
-SLOPE = 8.0  # logit per cosine at the start: as much as the match beside it then says
+SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
+TRAINED = "reader.safetensors"
 ROWS = 32  # texts or pairs at once: sorted by length, so small batches pad little
-JOINT = "joint.safetensors"
-KEEP = 5 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
+READ = 256  # tokens of a text in use: what the bi-encoder below was trained to read
+KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
+
+
+class Kept(NamedTuple):
+    """One text as the frozen layers give it, without padding, in half precision."""
+
+    ids: Tensor
+    states: Tensor
+    vector: Tensor
 
 
 class SplitPairs(InputModule):
     """The split network as the one module of a `CrossEncoder`. `_` and `__` take what other modules are told.
 
-    A text that comes in several pairs of a batch is read once. With `frozen` lower layers only the joint layers
-    learn; the bi-encoder below stays what it was.
+    A text that comes in several pairs of a batch is read once. With a `frozen` trunk only the reader learns: the
+    bi-encoder below stays what it was, and what it says of a text is computed once.
     """
 
-    def __init__(
-        self, network: SplitNetwork, tokenizer: Any, max_length: int, *, frozen: bool, learn: Learn = "joint"
-    ) -> None:
+    def __init__(self, network: SplitNetwork, tokenizer: Any, max_length: int, *, frozen: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in sentence-transformers
         self.network = network
         self.tokenizer: Any = tokenizer
         self.max_length = max_length
         self.frozen = frozen
         self._half: list[SplitNetwork] = []  # in a list: a copy that is no part of the model
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[str, Kept] = {}
         self._bytes = 0
         if frozen:
-            for part in (network.embeddings, network.separate):
+            for part in (network.embeddings, network.separate, network.upper):
                 part.requires_grad_(False)
-        self.learn = learn
-        if learn == "match":
-            network.joint.requires_grad_(False)
         network.bias.requires_grad_(False)  # the same for every document of a list: it teaches nothing
 
     @classmethod
-    def start(cls, base: str, separate: int, max_length: int, *, frozen: bool, learn: Learn = "joint") -> SplitPairs:
-        """From an exported split network, or a Hugging Face bi-encoder: its own layers below, its last ones above.
+    def start(cls, base: str, separate: int, max_length: int, *, frozen: bool) -> SplitPairs:
+        """From an exported split network, or a Hugging Face bi-encoder with an untrained reader on top.
 
-        `joint.safetensors` in the bi-encoder's folder holds upper layers that were trained before.
+        `reader.safetensors` in the bi-encoder's folder holds weights of the network that were trained before.
         """
         if (folder := exported_folder(base)) is not None:
-            return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen, learn=learn)
-        joint = Path(base) / JOINT
-        network = SplitNetwork.load(base, joint if joint.is_file() else None, separate, SLOPE, 0.0)
-        network.match = Match(network.width)
-        return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen, learn=learn)
+            return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen)
+        network = SplitNetwork.load(base, separate, SLOPE)
+        if (trained := Path(base) / TRAINED).is_file():
+            network.load_state_dict(load_file(trained), strict=False)
+        return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen)
 
     def train(self, mode: bool = True) -> SplitPairs:
         """Learning or not, without dropout: its noise costs half the time on a CPU and gained nothing."""
@@ -92,53 +99,56 @@ class SplitPairs(InputModule):
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Adds `scores`, (pairs, 1): logits."""
         asked, read = features["query_rows"].tolist(), features["document_rows"].tolist()
-        queries, documents = self._states(features["queries"]), self._states(features["documents"])
-        order = sorted(range(len(read)), key=lambda row: len(documents[read[row]]))
+        queries, documents = self._sides(features["queries"]), self._sides(features["documents"])
+        order = sorted(range(len(read)), key=lambda row: len(documents[read[row]].ids))
         found = []
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
-            query, query_mask = _padded([queries[asked[row]].float() for row in rows])
-            document, document_mask = _padded([documents[read[row]].float() for row in rows])
-            found.append(self._join(query, query_mask, document, document_mask).float())
+            query = _padded([queries[asked[row]] for row in rows])
+            found.append(self.network.join(query, _padded([documents[read[row]] for row in rows])))
         back = torch.tensor(order, device=found[0].device).argsort()
         return {**features, "scores": torch.cat(found)[back].unsqueeze(1)}
 
-    def _join(self, query: Tensor, query_mask: Tensor, document: Tensor, document_mask: Tensor) -> Tensor:
-        network = self.network
-        if self.learn == "joint" or network.match is None:
-            return network.join(query, query_mask, document, document_mask)
-        with torch.no_grad():  # nothing below the cosine learns: no need to remember how it came about
-            cosine = network.cosine(query, query_mask, document, document_mask)
-        match: Tensor = network.match(query, query_mask, document, document_mask)
-        return network.slope * cosine + match + network.bias
+    def reads(self, tokens: int) -> None:
+        """Reads so many tokens of a text from now on, or what the trunk has positions for."""
+        self.max_length = min(tokens, self.network.embeddings.position_embeddings.num_embeddings)
+        self._kept, self._bytes = {}, 0
 
-    def _states(self, texts: Sequence[str]) -> list[Tensor]:
-        """Token states of the lower layers, (tokens, width) for each text. Frozen layers are asked once a text."""
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The bi-encoder's unit vectors, (texts, width): the network finds its own hard negatives."""
+        found: NDArray[np.float32] = torch.stack([side.vector.float() for side in self._sides(texts)]).cpu().numpy()
+        return found
+
+    def _sides(self, texts: Sequence[str]) -> list[Kept]:
+        """What the trunk says of each text. A frozen one is asked once a text."""
         if not self.frozen:
             return self._encode(self.network, texts)
-        new = [text for text in texts if text not in self._kept]
+        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
         with torch.no_grad():
             fresh = dict(zip(new, self._encode(self._lower(), new), strict=True))
         found = [fresh[text] if text in fresh else self._kept[text] for text in texts]
-        for text, states in fresh.items():
+        for text, side in fresh.items():
             if self._bytes < KEEP:
-                self._kept[text] = states
-                self._bytes += states.nbytes
+                self._kept[text] = side
+                self._bytes += side.states.nbytes
         return found
 
-    def _encode(self, network: SplitNetwork, texts: Sequence[str]) -> list[Tensor]:
+    def _encode(self, network: SplitNetwork, texts: Sequence[str]) -> list[Kept]:
         if not texts:
             return []
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-        found: dict[int, Tensor] = {}
+        found: dict[int, Kept] = {}
         device = network.slope.device
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
-            batch, mask = _padded([torch.tensor(ids[row], device=device) for row in rows])
-            states = network.encode(batch, mask)
-            found.update((row, states[place, : len(ids[row])]) for place, row in enumerate(rows))
-        return [found[row] if self.frozen is False else found[row].clone() for row in range(len(ids))]
+            side = network.encode(pad_sequence([torch.tensor(ids[row], device=device) for row in rows], True))
+            for place, row in enumerate(rows):
+                found[row] = Kept(*(part[place, : len(ids[row])] for part in side[:2]), side.vector[place])
+        if not self.frozen:
+            return [found[row] for row in range(len(ids))]
+        # Copies: a view would keep the whole batch, padding included.
+        return [Kept(one.ids.clone(), one.states.half(), one.vector.clone()) for _, one in sorted(found.items())]
 
     def _lower(self) -> SplitNetwork:
         """The frozen layers, in half precision where that is faster."""
@@ -159,12 +169,10 @@ class SplitPairs(InputModule):
         self.tokenizer.save_pretrained(output_path)
 
 
-def _padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Rows of unequal length as one tensor and its mask."""
-    lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
-    padded = pad_sequence(list(rows), batch_first=True)
-    mask = torch.arange(padded.shape[1], device=padded.device)[None, :] < lengths[:, None]
-    return padded, mask.long()
+def _padded(rows: Sequence[Kept]) -> Side:
+    """Texts of unequal length as one batch, in float32."""
+    ids, states = (pad_sequence([row[part] for row in rows], batch_first=True) for part in (0, 1))
+    return Side(ids, states.float(), torch.stack([row.vector for row in rows]).float())
 
 
 def exported_folder(base: str) -> Path | None:
@@ -173,27 +181,24 @@ def exported_folder(base: str) -> Path | None:
     return folder if (folder / FILE).is_file() else None
 
 
-def build(
-    base: str, network: Network, *, separate: int, max_length: int, frozen: bool, learn: Learn = "joint"
-) -> CrossEncoder:
-    """The untrained cross-encoder."""
-    if network == "split":
-        module = SplitPairs.start(base, separate, max_length, frozen=frozen, learn=learn)
-        split: CrossEncoder = CrossEncoder(modules=[module])
+def build(recipe: Recipe) -> CrossEncoder:
+    """The untrained cross-encoder. What is random in it comes from the recipe's seed."""
+    set_seed(recipe.seed)
+    base, length = recipe.base, recipe.max_length
+    if recipe.network == "split":
+        pairs = SplitPairs.start(base, recipe.separate, length, frozen=recipe.frozen)
+        split: CrossEncoder = CrossEncoder(modules=[pairs])
         return split
     if exported_folder(base) is not None:
         raise InputError(f"{base} is a split network; a cls one starts from a Hugging Face folder")
     quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     plain: CrossEncoder = CrossEncoder(
-        base, num_labels=1, max_length=max_length, config_kwargs=quiet, local_files_only=Path(base).is_dir()
+        base, num_labels=1, max_length=length, config_kwargs=quiet, local_files_only=Path(base).is_dir()
     )
     return plain
 
 
-def weigh(model: CrossEncoder, slope: float) -> None:
-    """Sets what the cosine counts beside the match of a split network. Raises InputError for another network."""
+def own_embed(model: CrossEncoder) -> Embed | None:
+    """The bi-encoder inside a split network; None for another one."""
     first: Any = model[0]
-    if not isinstance(first, SplitPairs) or slope <= 0:
-        raise InputError(f"a slope is above 0 and of a split network; got {slope} for a {type(first).__name__}")
-    with torch.no_grad():
-        first.network.slope.fill_(slope)
+    return first.vectors if isinstance(first, SplitPairs) else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from resift.errors import InputError
 from resift.training.mining import CandidateList
-from resift.training.networks import Learn, Network
 from resift.training.teachers import Scores
 
+Network = Literal["split", "cls"]
 LEAST = 1e-4  # share of the target that even the worst document gets: its logarithm must be finite
 
 
@@ -23,11 +24,9 @@ class Recipe:
     """What to start from: an exported split network, or a Hugging Face folder or id (a bi-encoder for `split`)."""
     network: Network = "split"
     separate: int = 4
-    """Layers that read one text each (`split`)."""
+    """Layers whose token states the reader reads (`split`)."""
     frozen: bool = True
-    """Whether those layers stay as they are (`split`): faster, and the bi-encoder in them stays one."""
-    learn: Learn = "joint"
-    """`joint`: the upper layers and the match between tokens; `match`: that alone, several times as fast (`split`)."""
+    """Whether the bi-encoder stays as it is (`split`): only the reader on top learns, which is many times as fast."""
     max_length: int = 128
     """Tokens of a text (`split`) or of a pair (`cls`) in training. In use the model may read more."""
     negatives: int = 7

@@ -18,10 +18,11 @@ from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
 from resift.load import load_scorer
 from resift.scorer import Request, score_many
-from resift.training.mining import CandidateList, Vectors, documents
+from resift.training.mining import CandidateList, Embed, Vectors, documents
 
-READ = 192  # tokens of a text that a bi-encoder reads when it teaches or mines
+READ = 128  # tokens of a text that a bi-encoder reads when it teaches or mines
 CHUNK = 1024  # texts encoded before their vectors are packed away
+MINER = "miner"
 ACTIVE = 256  # dimensions kept of a sparse vector: the others are close to nothing
 
 Scores = list[tuple[float, ...]]
@@ -34,7 +35,9 @@ class Teacher:
     """A model and how its scores count: logit = scale x score. Logits of several teachers are averaged."""
 
     model: str
-    """A folder of a sentence-transformers bi-encoder or sparse encoder, or any name `Reranker` takes."""
+    """A folder of a sentence-transformers bi-encoder or sparse encoder, any name `Reranker` takes, or `miner`: the
+    bi-encoder that found the negatives, whose vectors are known already.
+    """
     scale: float = 1.0
 
     @classmethod
@@ -52,22 +55,25 @@ class Teacher:
         except ValueError:
             raise InputError(f"a teacher is MODEL or MODEL=SCALE with a number, got {text!r}") from None
 
-    def score(self, lists: Sequence[CandidateList]) -> Scores:
+    def score(self, lists: Sequence[CandidateList], miner: Embed) -> Scores:
         """Logits of every document of every list."""
+        if self.model == MINER:
+            return _cosines(miner, lists, self.scale)
         kind = encoder_kind(Path(self.model))
         if kind is None:
             found = score_many(load_scorer(self.model), [Request(one.query, one.documents) for one in lists])
             return [tuple(self.scale * score for score in scores) for scores in found]
-        vectors = _sparse if kind == "SparseEncoder" else _dense
-        return vectors(self.model, lists, self.scale)
+        if kind == "SparseEncoder":
+            return _sparse(self.model, lists, self.scale)
+        return _cosines(dense_embed(self.model), lists, self.scale)
 
 
-def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], note: Note) -> Scores:
+def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], miner: Embed, note: Note) -> Scores:
     """The mean of the teachers' logits, list by list."""
     answers = []
     for teacher in teachers:
         note(f"{teacher.model} scores {sum(len(one.documents) for one in lists):,} pairs")
-        answers.append(teacher.score(lists))
+        answers.append(teacher.score(lists, miner))
     return [tuple(np.mean(scores, axis=0).tolist()) for scores in zip(*answers, strict=True)]
 
 
@@ -91,8 +97,7 @@ def dense_embed(folder: str) -> Callable[[Sequence[str]], Vectors]:
     return embed
 
 
-def _dense(folder: str, lists: Sequence[CandidateList], scale: float) -> Scores:
-    embed = dense_embed(folder)
+def _cosines(embed: Embed, lists: Sequence[CandidateList], scale: float) -> Scores:
     texts = documents(lists)
     rows = {text: row for row, text in enumerate(texts)}
     vectors, asked = embed(texts), embed([one.query for one in lists])

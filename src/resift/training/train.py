@@ -11,11 +11,11 @@ from safetensors.torch import load_model
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import ListNetLoss
-from transformers.trainer_utils import get_last_checkpoint, set_seed
+from transformers.trainer_utils import get_last_checkpoint
 
 from resift.training.held_out import METRIC, HeldOut
 from resift.training.lesson import Lesson
-from resift.training.networks import SplitPairs, build
+from resift.training.networks import SplitPairs
 from resift.training.progress import tell
 from resift.training.recipe import Recipe, targets
 from resift.training.teachers import Note, half_is_faster
@@ -24,20 +24,11 @@ CHECKPOINTS = "checkpoints"
 CHECKS = 10  # checkpoints and evaluations in a run
 
 
-def train(lesson: Lesson, recipe: Recipe, folder: Path, note: Note) -> tuple[CrossEncoder, dict[str, float]]:
-    """Trains, going on from the folder's last checkpoint if there is one.
+def train(model: CrossEncoder, lesson: Lesson, recipe: Recipe, folder: Path, note: Note) -> dict[str, float]:
+    """Trains the network in place, going on from the folder's last checkpoint if there is one.
 
-    Returns the network, and nDCG@10 on the held-out lists `before` and `after`.
+    Returns nDCG@10 on the held-out lists `before` and `after`.
     """
-    set_seed(recipe.seed)
-    model = build(
-        recipe.base,
-        recipe.network,
-        separate=recipe.separate,
-        max_length=recipe.max_length,
-        frozen=recipe.frozen,
-        learn=recipe.learn,
-    )
     held_out = HeldOut(lesson.held_out)
     before = held_out(model)[METRIC] if lesson.held_out else float("nan")
     note(f"held-out {METRIC} before training: {before:.3f}")
@@ -64,7 +55,7 @@ def train(lesson: Lesson, recipe: Recipe, folder: Path, note: Note) -> tuple[Cro
     trainer.train(resume_from_checkpoint=last)
     after = held_out(model)[METRIC] if lesson.held_out else float("nan")
     note(f"held-out {METRIC} after training: {after:.3f}")
-    return model, {"before": before, "after": after}
+    return {"before": before, "after": after}
 
 
 class _Trainer(CrossEncoderTrainer):

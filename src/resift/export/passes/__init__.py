@@ -50,22 +50,23 @@ def _alike(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
     generator = np.random.default_rng(0)
     for rows, tokens in TRIALS:
         inputs = {one.name: _sample(one, rows, tokens, generator) for one in sessions[0].get_inputs()}
-        expected, found = (session.run(None, inputs)[0] for session in sessions)
-        if found.shape != expected.shape or not np.allclose(
-            found, expected, atol=SAME * max(1, np.abs(expected).max())
-        ):
-            return False
+        for expected, found in zip(*(session.run(None, inputs) for session in sessions), strict=True):
+            if found.shape != expected.shape or not np.allclose(
+                found, expected, atol=SAME * max(1, np.abs(expected).max())
+            ):
+                return False
     return True
 
 
 def _sample(one: NodeArg, rows: int, tokens: int, generator: np.random.Generator) -> NDArray[Any]:
-    """A mask whose rows have different lengths, states, or ids of tokens that every vocabulary has."""
+    """A mask whose rows have different lengths, states, vectors, or as many ids of tokens that every vocabulary has."""
+    mask: NDArray[np.int64] = (np.arange(tokens) < tokens - np.arange(rows)[:, None]).astype(np.int64)
     if "mask" in one.name:
-        mask: NDArray[np.int64] = (np.arange(tokens) < tokens - np.arange(rows)[:, None]).astype(np.int64)
         return mask
     if "float" in one.type:
-        return generator.standard_normal((rows, tokens, one.shape[2]), np.float32)
-    return generator.integers(0, 2 if "type" in one.name else FEW, (rows, tokens), np.int64)
+        shape = (rows, tokens, one.shape[2]) if len(one.shape) == 3 else (rows, one.shape[1])
+        return generator.standard_normal(shape, np.float32)
+    return mask * generator.integers(0, 2 if "type" in one.name else FEW, (rows, tokens), np.int64)
 
 
 def _session(model: onnx.ModelProto) -> InferenceSession:
