@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "_jsonl",
     "scorer",
+    "states",
     "manifest",
     "_html",
     "ranking",
@@ -24,6 +25,8 @@ ORDER = [
     "concurrency",
     "reranker",
     "static",
+    "dense",
+    "embedding",
     "search",
 ]
 FRAMEWORKS = ("langchain", "langchain_core", "llama_index")

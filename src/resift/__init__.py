@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resift.concurrency import Lazy, Worker
+    from resift.dense import DenseEmbedder
+    from resift.embedding import Embedder, load_embedder
     from resift.errors import (
         InputError,
         MissingExtraError,
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
         OverloadedError,
         ResiftError,
         ScorerError,
+        StatesWarning,
         TruncationWarning,
         UnknownModelError,
     )
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncScorer": "scorer",
+    "DenseEmbedder": "dense",
+    "Embedder": "embedding",
     "FirstStage": "search",
     "Hit": "ranking",
     "InputError": "errors",
@@ -46,6 +51,7 @@ _HOMES = {
     "ScorerError": "errors",
     "Scores": "scorer",
     "Span": "scorer",
+    "StatesWarning": "errors",
     "StaticEmbedder": "static",
     "Stats": "ranking",
     "TruncationWarning": "errors",
@@ -53,11 +59,14 @@ _HOMES = {
     "UnknownModelError": "errors",
     "Usage": "scorer",
     "Worker": "concurrency",
+    "load_embedder": "embedding",
     "load_scorer": "load",
 }
 
 __all__ = [
     "AsyncScorer",
+    "DenseEmbedder",
+    "Embedder",
     "FirstStage",
     "Hit",
     "InputError",
@@ -78,6 +87,7 @@ __all__ = [
     "ScorerError",
     "Scores",
     "Span",
+    "StatesWarning",
     "StaticEmbedder",
     "Stats",
     "TruncationWarning",
@@ -85,6 +95,7 @@ __all__ = [
     "UnknownModelError",
     "Usage",
     "Worker",
+    "load_embedder",
     "load_scorer",
 ]
 

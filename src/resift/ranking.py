@@ -72,6 +72,8 @@ class Stats:
     truncated: int = 0
     """Documents of which part went unread."""
     cache_hits: int = 0
+    states_kept: int = 0
+    """Pairs whose document was encoded before and kept: they cost the reading alone, and no tokens."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage; `total` covers the whole call."""
 
@@ -94,6 +96,7 @@ class Stats:
             "batches": self.batches,
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
+            "states_kept": self.states_kept,
             "seconds": dict(self.seconds),
         }
 

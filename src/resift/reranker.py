@@ -215,6 +215,7 @@ class Reranker:
             batches=usage.batches,
             truncated=sum(span.truncated for span in scores.spans.values()),
             cache_hits=usage.cache_hits,
+            states_kept=usage.states_kept,
             seconds={**usage.seconds, "total": time.perf_counter() - job.started},
         )
         return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)

@@ -54,7 +54,8 @@ class Usage:
     """What scoring cost: counts, and seconds by stage. Usages of one pass add up with `+`.
 
     `pairs` counts what the network read (a long document may be several windows), `tokens` what it had to
-    read, `padded_tokens` what it did read, padding included.
+    read, `padded_tokens` what it did read, padding included. `states_kept` counts the pairs whose document was
+    encoded before and kept: they are among `pairs`, and their tokens in neither count.
     """
 
     pairs: int = 0
@@ -62,6 +63,7 @@ class Usage:
     padded_tokens: int = 0
     batches: int = 0
     cache_hits: int = 0
+    states_kept: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
@@ -72,6 +74,7 @@ class Usage:
             self.padded_tokens + other.padded_tokens,
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
+            self.states_kept + other.states_kept,
             {stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in stages},
         )
 

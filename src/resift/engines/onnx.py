@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from resift.engines._encoder import Encoder
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._tokenize import TextTokenizer
-from resift.errors import ModelFileError
+from resift.errors import InputError, ModelFileError
 from resift.load import LongDocuments
-from resift.manifest import FILE, Manifest
+from resift.manifest import ENCODER, FILE, READER, Manifest
 from resift.scorer import Request, Scale, Scores
+from resift.states import open_store
 
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 GRAPHS = ("model.onnx", "onnx/model.onnx")
@@ -39,10 +42,13 @@ class OnnxScorer:
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
+        keep_states: int = 0,
+        states_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.long_documents = long_documents
         self.threads = threads
+        self._keeping = (keep_states, states_file)
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
         self.max_length = shorter(manifest.document_length, max_length, self.name)
@@ -59,12 +65,15 @@ class OnnxScorer:
 
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
-            return SplitNetwork(
-                open_session(self.folder / "encoder.onnx", self.threads),
-                open_session(self.folder / "reader.onnx", self.threads),
-                tokenizer.frame(),
-                manifest.query_length,
-                self.max_length,
+            session = open_session(self.folder / ENCODER, self.threads)
+            store = open_store(*self._keeping)
+            encoder = Encoder(session, tokenizer.frame(), manifest.sum_of(ENCODER), store)
+            reader = open_session(self.folder / READER, self.threads)
+            return SplitNetwork(encoder, reader, manifest.query_length, self.max_length)
+        if self._keeping != (0, None):
+            raise InputError(
+                f"{self.name} reads query and document together: there are no document states to keep; "
+                "leave out keep_states and states_file"
             )
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
@@ -75,15 +84,16 @@ class OnnxScorer:
         return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads))
-
-
-def _reopen(
-    folder: Path, long_documents: LongDocuments, max_length: int, batch_tokens: int, threads: int | None
-) -> OnnxScorer:
-    return OnnxScorer(
-        folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
-    )
+        keep, file = self._keeping
+        options = {
+            "long_documents": self.long_documents,
+            "max_length": self.max_length,
+            "batch_tokens": self._pipeline.batch_tokens,
+            "threads": self.threads,
+            "keep_states": keep,
+            "states_file": file,
+        }
+        return (partial(OnnxScorer, **options), (self.folder,))
 
 
 def _graph(folder: Path) -> Path:

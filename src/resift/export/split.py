@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from resift.export._graph import write_graph
 from resift.export.int8 import quantize_weights
 from resift.export.split_network import Side, SplitNetwork
-from resift.manifest import Manifest
+from resift.manifest import ENCODER, READER, Manifest
 
 HEADS = "attention_heads"  # in the encoder's metadata
-ENCODER, READER = "encoder.onnx", "reader.onnx"
 OUTPUTS = ("states", "vector")
 SIDES = ("query", "document")
 
