@@ -17,13 +17,12 @@ from resift.engines._networks import open_session
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.manifest import ENCODER, Manifest
-from resift.models import BUNDLED, bundled_folder
+from resift.models import BUNDLED, DENSE, bundled_folder
 from resift.states import open_store
 
 BATCH_TOKENS = 2048  # as the reranker's
 CHUNK = 512  # texts at once: bounds the tokens held in memory, and leaves enough to sort by length
 FILES = (ENCODER, "tokenizer.json")
-NAME = "resift:dense"
 
 
 def encoder_folder(folder: str | os.PathLike[str] | None) -> Path:
@@ -66,7 +65,7 @@ class DenseEmbedder:
         if (kind := Manifest.peek(self.folder).kind) != "split":
             raise ModelFileError(f"{self.folder} holds a {kind} model, which has no encoder for a text alone")
         manifest = Manifest.read(self.folder, FILES)
-        self.name = NAME if folder is None else manifest.name
+        self.name = f"resift:{DENSE}" if folder is None else manifest.name
         self.fingerprint = manifest.fingerprint_of(FILES)
         self.max_length = manifest.document_length
         self._given = folder

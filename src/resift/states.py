@@ -25,9 +25,6 @@ from resift.errors import InputError, StatesWarning
 
 R = TypeVar("R")
 
-FILE = "states.sqlite3"
-"""What the file is called beside a Chroma collection."""
-
 LEVELS = 127
 ENTRY = 500  # bytes of an entry in memory besides its numbers: key, arrays' heads, its place in the order
 PATIENCE = 30.0  # seconds to wait for another process that writes
@@ -138,7 +135,7 @@ class FileStates:
         if not self.path.resolve().parent.is_dir():
             raise InputError(f"{self.path} can't hold states: there is no folder {self.path.parent}")
         if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder; states are kept in a file, such as {self.path / FILE}")
+            raise InputError(f"{self.path} is a folder; states are kept in a file, such as {self.path / 'states.sqlite3'}")
         self._use(lambda _: None, None)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:

@@ -57,3 +57,5 @@ def drawable(path: Path | None) -> Path | None:
 
 COLLECTION = "documents"
 DB = Path(".resift")
+STATES = "states.sqlite3"
+"""Beside the database: what `--keep-states` keeps."""
