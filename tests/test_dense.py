@@ -99,7 +99,7 @@ def test_only_the_encoder_is_opened_and_a_new_reader_keeps_the_fingerprint(folde
     alone = DenseEmbedder(copy, threads=1)
     assert alone.fingerprint == DenseEmbedder(folder, threads=1).fingerprint
     (copy / "encoder.onnx").write_bytes(b"damaged")
-    with pytest.raises(ModelFileError, match="encoder.onnx is damaged or was changed"):
+    with pytest.raises(ModelFileError, match=r"encoder\.onnx is damaged or was changed"):
         DenseEmbedder(copy)
 
 

@@ -69,7 +69,7 @@ class DenseEmbedder:
         self.fingerprint = manifest.fingerprint_of(FILES)
         self.max_length = manifest.document_length
         self._given = folder
-        self._options = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
+        self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         session = open_session(self.folder / ENCODER, threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +14,6 @@ from resift.dense import DenseEmbedder
 from resift.errors import UnknownModelError
 from resift.manifest import Manifest
 from resift.static import StaticEmbedder
-
-BUNDLED = {"static": StaticEmbedder, "dense": DenseEmbedder}
-"""name → bi-encoder that comes with resift, the default first. `resift:` may stand before the name."""
 
 
 class Embedder(Protocol):
@@ -36,6 +33,10 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit vector per text, (texts, dimensions), in their order."""
+
+
+BUNDLED: dict[str, Callable[[], Embedder]] = {"static": StaticEmbedder, "dense": DenseEmbedder}
+"""name → bi-encoder that comes with resift, the default first. `resift:` may stand before the name."""
 
 
 def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:

@@ -59,8 +59,7 @@ class Kept(NamedTuple):
     @property
     def states(self) -> NDArray[np.float32]:
         """The states again, (tokens, width)."""
-        restored: NDArray[np.float32] = self.numbers * self.scales[:, None].astype(np.float32)
-        return restored
+        return self.numbers.astype(np.float32) * self.scales[:, None].astype(np.float32)
 
     @property
     def bytes(self) -> int:
@@ -135,7 +134,9 @@ class FileStates:
         if not self.path.resolve().parent.is_dir():
             raise InputError(f"{self.path} can't hold states: there is no folder {self.path.parent}")
         if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder; states are kept in a file, such as {self.path / 'states.sqlite3'}")
+            raise InputError(
+                f"{self.path} is a folder; states are kept in a file, such as {self.path / 'states.sqlite3'}"
+            )
         self._use(lambda _: None, None)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:

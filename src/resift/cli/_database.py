@@ -48,7 +48,7 @@ def create(db: Path, collection: str, embedder: str | None = None, states: Path 
 
 
 def _stored(client: ClientAPI, collection: str) -> str | None:
-    """The embedding function that Chroma keeps with the collection, looked up without making one; None: no collection."""
+    """The name of the embedding function that Chroma keeps with the collection; None: no such collection."""
     return next((stored_embedding(one) for one in client.list_collections() if one.name == collection), None)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reranker(model: str | None, long_documents: LongDocuments | None, states: Path | None = None) -> Reranker:
-    """The reranker for `--model` and `--long-documents`; the bundled one takes the states kept in a file that is there."""
+    """The reranker for `--model` and `--long-documents`; the bundled one uses kept states where their file is there."""
     from resift.load import ModelOptions
     from resift.reranker import Reranker
 

@@ -39,7 +39,9 @@ def index(
     ] = False,
     embedder: Annotated[
         Embedder | None,
-        typer.Option("--embedder", help="The bi-encoder of the first stage [default: the collection's own, or static]."),
+        typer.Option(
+            "--embedder", help="The bi-encoder of the first stage [default: the collection's own, or static]."
+        ),
     ] = None,
     keep_states: Annotated[
         bool, typer.Option("--keep-states", help="Encode for the reranker too, so that a search pays for its reading.")
@@ -77,7 +79,7 @@ def index(
 
 
 def _keep(collection: Chroma, states: Path) -> int:
-    """Encodes what the collection holds and the file doesn't: whatever was indexed without. Returns the file's bytes."""
+    """Encodes what the collection holds and the file doesn't. Returns the file's bytes."""
     from resift.dense import DenseEmbedder
 
     encoder = DenseEmbedder(states_file=states)

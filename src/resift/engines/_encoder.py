@@ -88,5 +88,5 @@ class Encoder:
         """Graph and ids, special tokens included: all that states depend on."""
         digest = hashlib.blake2b(self.model.encode(), digest_size=16)
         for part in (self.frame.before, text, self.frame.after):
-            digest.update(np.ascontiguousarray(part, np.int32))
+            digest.update(part.astype(np.int32).tobytes())
         return digest.digest()

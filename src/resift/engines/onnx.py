@@ -85,7 +85,7 @@ class OnnxScorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         keep, file = self._keeping
-        options = {
+        options: dict[str, Any] = {
             "long_documents": self.long_documents,
             "max_length": self.max_length,
             "batch_tokens": self._pipeline.batch_tokens,

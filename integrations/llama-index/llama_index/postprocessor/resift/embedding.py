@@ -50,7 +50,9 @@ class ResiftEmbedding(Component, BaseEmbedding):
             return data
         given = [data[name] for name in ("model", "folder") if data.get(name) is not None]
         if len(given) > 1:
-            raise ValueError(f"model={given[0]!r} and folder={given[1]!r} are two names for one thing: give model alone")
+            raise ValueError(
+                f"model={given[0]!r} and folder={given[1]!r} are two names for one thing: give model alone"
+            )
         return {"model_name": given[0], **data} if given else data
 
     def _options(self) -> dict[str, Any]:
