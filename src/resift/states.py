@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 LEVELS = 127
 ENTRY = 500  # bytes of an entry in memory besides its numbers: key, arrays' heads, its place in the order
-PATIENCE = 30.0  # seconds to wait for another process that writes
+PATIENCE = 5.0  # seconds to wait for another process that writes: computing anew takes no longer
 ASKED = 500  # keys in one statement
 SEAL = 4  # bytes of checksum at the end of every blob
 APPLICATION = 0x52534654  # "RSFT": says whose file it is

@@ -29,6 +29,8 @@ OPTIONS: dict[str, Any] = {
     "max_length": 128,
     "batch_tokens": 4096,
     "threads": 1,
+    "keep_states": 1000,
+    "states_file": "states.sqlite3",
     "device": "cpu",
     "revision": "main",
     "local_files_only": True,

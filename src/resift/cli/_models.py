@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 def reranker(model: str | None, long_documents: LongDocuments | None, states: Path | None = None) -> Reranker:
-    """The reranker for `--model` and `--long-documents`; the bundled one uses kept states where their file is there."""
+    """The reranker for `--model` and `--long-documents`.
+
+    The default one, for which `index --keep-states` encodes, takes the states from their file where it is there.
+    """
     from resift.load import ModelOptions
+    from resift.models import BUNDLED
     from resift.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
-    if states is not None and states.is_file() and (model is None or model.startswith("resift:")):
+    if states is not None and states.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
         options["states_file"] = states
     return Reranker(model, **options)
 

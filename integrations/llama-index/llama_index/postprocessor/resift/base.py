@@ -69,6 +69,10 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
     )
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
+    keep_states: int | None = Field(
+        default=None, ge=0, frozen=True, description="Bytes of node states to keep, in memory or in `states_file`."
+    )
+    states_file: str | None = Field(default=None, frozen=True, description="A file for them, shared by processes.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
     revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
     local_files_only: bool | None = Field(default=None, frozen=True, description="Never ask the hub.")
