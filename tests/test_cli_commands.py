@@ -14,8 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from resift.cli.app import app
+from resift.cli.index import Embedder
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
+from resift.embedding import BUNDLED
 from resift.load import ENGINES
 
 PAGES = {
@@ -208,6 +210,10 @@ def test_models() -> None:
 
 def test_every_engine_is_listed() -> None:
     assert {*ENGINES, "resift"} == set(SCHEMES)
+
+
+def test_every_bundled_embedder_is_an_option() -> None:
+    assert [str(one) for one in Embedder] == list(BUNDLED)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:
