@@ -247,6 +247,8 @@ def test_a_foreign_database_and_impossible_places_are_refused(folder: Path, tmp_
         scorer(folder, states_file=tmp_path / "none" / "states.sqlite3")
     with pytest.raises(InputError, match="0 or more; got -1"):
         scorer(folder, keep_states=-1)
+    with pytest.raises(InputError, match="got '256 MB'"):
+        scorer(folder, keep_states="256 MB")
 
 
 def test_a_pair_network_has_nothing_to_keep(tmp_path: Path) -> None:

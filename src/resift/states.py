@@ -228,10 +228,10 @@ class _DamagedError(Exception):
 
 def open_store(keep: int, file: str | os.PathLike[str] | None) -> StateStore | None:
     """The store for the options `keep_states` (bytes; 0 is no limit for a file, and nothing kept in memory)
-    and `states_file`. Raises InputError for a negative number.
+    and `states_file`. Raises InputError for what is no number of bytes.
     """
-    if keep < 0:
-        raise InputError(f"keep_states is a number of bytes, 0 or more; got {keep}")
+    if not isinstance(keep, int) or keep < 0:
+        raise InputError(f"keep_states is a number of bytes, 0 or more; got {keep!r}")
     if file is not None:
         return FileStates(file, keep or None)
     return MemoryStates(keep) if keep else None

@@ -71,7 +71,7 @@ def index(
     else:
         console().print(_summary(report, collection, target.count()))
         if size is not None:
-            console().print(f"states: {states}, {size / 1e6:.1f} MB")
+            console().print(f"states: {states}, {size / 1e6:.2f} MB")
     for failure in report.failures:
         typer.echo(f"resift: {failure}", err=True)
     if report.failures:
