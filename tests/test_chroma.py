@@ -125,7 +125,6 @@ def test_the_dense_function_finds_and_comes_back(tmp_path: Path) -> None:
     assert found.similarity == pytest.approx(1, abs=1e-4)
     chromadb.api.client.SharedSystemClient.clear_system_cache()
     reopened = chromadb.PersistentClient(str(tmp_path)).get_collection("dense")
-    assert isinstance(reopened._embedding_function, DenseEmbedding)
     assert ChromaFirstStage(reopened).retrieve(stories[5].text, 1)[0].id == stories[5].id
 
 
@@ -134,8 +133,6 @@ def test_another_encoder_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Manifest, "fingerprint_of", lambda *_: "that of a later release")
     with pytest.raises(InputError, match="another version of the bi-encoder resift:dense"):
         ChromaFirstStage(collection)
-    with pytest.raises(InputError, match="another version of the bi-encoder resift:dense"):
-        client.get_collection("dense")
 
 
 def test_a_collection_filled_once_serves_both_stages(client: Any, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 FILE = "chroma.sqlite3"
-EMBEDDINGS = {"static": StaticEmbedding, "dense": DenseEmbedding}
+EMBEDDINGS: dict[str, type[StaticEmbedding] | type[DenseEmbedding]] = {
+    "static": StaticEmbedding,
+    "dense": DenseEmbedding,
+}
 DEFAULT = "static"
 EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
