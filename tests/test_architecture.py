@@ -17,6 +17,7 @@ ORDER = [
     "secret",
     "_jsonl",
     "scorer",
+    "states",
     "manifest",
     "_html",
     "ranking",
@@ -33,6 +34,8 @@ ORDER = [
     "combine",
     "reranker",
     "static",
+    "dense",
+    "embedding",
     "search",
 ]
 FRAMEWORKS = ("langchain", "langchain_core", "llama_index")

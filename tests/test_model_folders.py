@@ -36,6 +36,8 @@ def test_names_of_the_bundled_model() -> None:
         Reranker("resift:huge")
     with pytest.raises(ModelFileError, match="static model, which is no cross-encoder"):
         Reranker("resift:static")
+    with pytest.raises(UnknownModelError, match="resift:dense is a bi-encoder"):
+        Reranker("resift:dense")
 
 
 def test_a_name_that_is_nothing_lists_what_there_is(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from resift.cascade import Cascade
     from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.concurrency import Lazy, Worker
+    from resift.dense import DenseEmbedder
+    from resift.embedding import Embedder, load_embedder
     from resift.errors import (
         InputError,
         MissingExtraError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         RemoteError,
         ResiftError,
         ScorerError,
+        StatesWarning,
         TruncationWarning,
         UnknownModelError,
     )
@@ -34,6 +37,8 @@ _HOMES = {
     "AsyncScorer": "scorer",
     "Cached": "cache",
     "Cascade": "cascade",
+    "DenseEmbedder": "dense",
+    "Embedder": "embedding",
     "Ensemble": "combine",
     "Fallback": "combine",
     "FirstStage": "search",
@@ -58,6 +63,7 @@ _HOMES = {
     "ScorerError": "errors",
     "Scores": "scorer",
     "Span": "scorer",
+    "StatesWarning": "errors",
     "StaticEmbedder": "static",
     "Stats": "ranking",
     "TruncationWarning": "errors",
@@ -67,6 +73,7 @@ _HOMES = {
     "Worker": "concurrency",
     "diversify": "combine",
     "fuse": "combine",
+    "load_embedder": "embedding",
     "load_scorer": "load",
 }
 
@@ -75,6 +82,8 @@ __all__ = [
     "AsyncScorer",
     "Cached",
     "Cascade",
+    "DenseEmbedder",
+    "Embedder",
     "Ensemble",
     "Fallback",
     "FirstStage",
@@ -99,6 +108,7 @@ __all__ = [
     "ScorerError",
     "Scores",
     "Span",
+    "StatesWarning",
     "StaticEmbedder",
     "Stats",
     "TruncationWarning",
@@ -108,6 +118,7 @@ __all__ = [
     "Worker",
     "diversify",
     "fuse",
+    "load_embedder",
     "load_scorer",
 ]
 

@@ -66,3 +66,7 @@ class RemoteError(ScorerError):
 
 class TruncationWarning(UserWarning):
     """Part of a document went unread. Shown once per call site, as Python's warnings are."""
+
+
+class StatesWarning(UserWarning):
+    """Kept document states can't be read or written; they are computed, and results are the same."""

@@ -55,6 +55,11 @@ class ModelOptions(TypedDict, total=False):
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
     """CPU threads of the engine (`onnx`, `openvino`); default: one per core."""
+    keep_states: int
+    """Bytes of document states to keep (`onnx`, networks that encode documents apart): in memory, or in `states_file`
+    if one is given. Default 0: none in memory, no limit for a file."""
+    states_file: str | os.PathLike[str]
+    """A file for document states, shared by processes (`onnx`, the same networks)."""
     device: str
     """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
     instruction: str

@@ -78,6 +78,7 @@ def _ranking(scorer: Scorer, job: Job[T], hits: list[Hit[T]], scores: Scores, de
         batches=usage.batches,
         truncated=sum(span.truncated for span in scores.spans.values()),
         cache_hits=usage.cache_hits,
+        states_kept=usage.states_kept,
         calls=usage.calls,
         billed=usage.billed,
         seconds={**usage.seconds, "total": time.perf_counter() - job.started},

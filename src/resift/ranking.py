@@ -72,6 +72,8 @@ class Stats:
     truncated: int = 0
     """Documents of which part went unread."""
     cache_hits: int = 0
+    states_kept: int = 0
+    """Pairs whose document was encoded before and kept: they cost the reading alone, and no tokens."""
     calls: int = 0
     """Requests to a service or an LLM."""
     billed: Mapping[str, float] = field(default_factory=dict)
@@ -98,6 +100,7 @@ class Stats:
             "batches": self.batches,
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
+            "states_kept": self.states_kept,
             "calls": self.calls,
             "billed": dict(self.billed),
             "seconds": dict(self.seconds),

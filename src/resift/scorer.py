@@ -55,7 +55,8 @@ class Usage:
 
     `pairs` counts what the network read (a long document may be several windows), `tokens` what it had to
     read, `padded_tokens` what it did read, padding included; `calls` the requests to a service or an LLM,
-    `billed` what a service says it will charge, by its own units.
+    `billed` what a service says it will charge, by its own units. `states_kept` counts the pairs whose document
+    was encoded before and kept: they are among `pairs`, and their tokens in neither count.
     """
 
     pairs: int = 0
@@ -63,6 +64,7 @@ class Usage:
     padded_tokens: int = 0
     batches: int = 0
     cache_hits: int = 0
+    states_kept: int = 0
     calls: int = 0
     billed: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Usage:
             self.padded_tokens + other.padded_tokens,
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
+            self.states_kept + other.states_kept,
             self.calls + other.calls,
             _sums(self.billed, other.billed),
             _sums(self.seconds, other.seconds),

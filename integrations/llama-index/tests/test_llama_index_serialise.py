@@ -32,6 +32,8 @@ OPTIONS: dict[str, Any] = {
     "max_length": 128,
     "batch_tokens": 4096,
     "threads": 1,
+    "keep_states": 1000,
+    "states_file": "states.sqlite3",
     "device": "cpu",
     "instruction": "find animals",
     "revision": "main",

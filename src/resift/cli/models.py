@@ -129,8 +129,8 @@ def models(
 
 
 def _bundled() -> list[Bundled]:
-    from resift.manifest import Manifest
-    from resift.models import BUNDLED, STATIC, bundled_folder
+    from resift.manifest import ENCODER, Manifest
+    from resift.models import BUNDLED, DENSE, STATIC, bundled_folder
 
     found = []
     for folder in map(bundled_folder, (*BUNDLED, STATIC)):
@@ -139,4 +139,9 @@ def _bundled() -> list[Bundled]:
         length = None if manifest.kind == "static" else manifest.document_length
         kind = KINDS[manifest.kind]
         found.append(Bundled(manifest.name, kind, size, length, manifest.precision, manifest.licence, manifest.source))
-    return found
+    # No folder of its own: the default reranker's encoder.
+    files = bundled_folder(BUNDLED[0])
+    size = sum((files / name).stat().st_size for name in (ENCODER, "tokenizer.json"))
+    source = f"the encoder of {found[0].name}, at no extra bytes"
+    dense = found[0]._replace(name=f"resift:{DENSE}", kind="bi-encoder (dense)", bytes=size, source=source)
+    return [*found, dense]

@@ -11,15 +11,17 @@ from typing import Any
 
 from resift.catalogue import find, hub_name
 from resift.catalogue.detect import GRAPHS
+from resift.engines._encoder import Encoder
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
 from resift.engines._tokenize import TextTokenizer
-from resift.errors import ModelFileError
+from resift.errors import InputError, ModelFileError
 from resift.load import HUB_ID, LongDocuments
-from resift.manifest import FILE, Manifest, digest
+from resift.manifest import ENCODER, FILE, READER, Manifest, digest
 from resift.scorer import Request, Scale, Scores
+from resift.states import open_store
 
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
@@ -45,11 +47,14 @@ class OnnxScorer:
         threads: int | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        keep_states: int = 0,
+        states_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.folder = _local(os.fspath(folder), revision, local_files_only)
         self.long_documents = long_documents
         self.batch_tokens = batch_tokens
         self.threads = threads
+        self._keeping = (keep_states, states_file)
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
         self._manifest = manifest
@@ -63,7 +68,8 @@ class OnnxScorer:
     def identity(self) -> str:
         """What decides the scores: the files, their precision, and how much of a text is read."""
         files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
-        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}"
+        rounded = " kept states" if self._keeping != (0, None) else ""
+        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{rounded}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""
@@ -75,12 +81,14 @@ class OnnxScorer:
 
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
-            return SplitNetwork(
-                self._session(self.folder / "encoder.onnx"),
-                self._session(self.folder / "reader.onnx"),
-                tokenizer.frame(),
-                manifest.query_length,
-                self.max_length,
+            session, reader = self._session(self.folder / ENCODER), self._session(self.folder / READER)
+            store = open_store(*self._keeping)
+            encoder = Encoder(session, tokenizer.frame(), manifest.sum_of(ENCODER), store)
+            return SplitNetwork(encoder, reader, manifest.query_length, self.max_length)
+        if self._keeping != (0, None):
+            raise InputError(
+                f"{self.name} reads query and document together: there are no document states to keep; "
+                "leave out keep_states and states_file"
             )
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
@@ -99,23 +107,16 @@ class OnnxScorer:
         return open_session(graph, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            _reopen,
-            (type(self), self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads),
-        )
-
-
-def _reopen(
-    kind: type[OnnxScorer],
-    folder: Path,
-    long_documents: LongDocuments,
-    max_length: int,
-    batch_tokens: int,
-    threads: int | None,
-) -> OnnxScorer:
-    return kind(
-        folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
-    )
+        keep, file = self._keeping
+        options: dict[str, Any] = {
+            "long_documents": self.long_documents,
+            "max_length": self.max_length,
+            "batch_tokens": self._pipeline.batch_tokens,
+            "threads": self.threads,
+            "keep_states": keep,
+            "states_file": file,
+        }
+        return (partial(type(self), **options), (self.folder,))
 
 
 def _local(name: str, revision: str | None, local_files_only: bool) -> Path:

@@ -146,8 +146,9 @@ def open_scorer(model: Model, options: ModelOptions, threads: int) -> Scorer:
     """A worker's scorer with so many threads: Ray's own setting reaches OpenMP alone, and one too few or too many."""
     if model is not None and not isinstance(model, str | os.PathLike):
         return load_scorer(model, **options)
+    with_threads: ModelOptions = {**options, "threads": threads}
     try:
-        return load_scorer(model, **{**options, "threads": threads})
+        return load_scorer(model, **with_threads)
     except InputError:  # an engine without that option; should something else be wrong, it is raised again
         scorer = load_scorer(model, **options)
     if torch := sys.modules.get("torch"):

@@ -83,6 +83,10 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
     )
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
+    keep_states: int | None = Field(
+        default=None, ge=0, frozen=True, description="Bytes of node states to keep, in memory or in `states_file`."
+    )
+    states_file: str | None = Field(default=None, frozen=True, description="A file for them, shared by processes.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
     instruction: str | None = Field(
         default=None, frozen=True, description="What makes a node relevant, for a language model that takes it."
