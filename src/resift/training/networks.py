@@ -144,7 +144,8 @@ class SplitPairs(InputModule):
             rows = order[start : start + ROWS]
             side = network.encode(pad_sequence([torch.tensor(ids[row], device=device) for row in rows], True))
             for place, row in enumerate(rows):
-                found[row] = Kept(*(part[place, : len(ids[row])] for part in side[:2]), side.vector[place])
+                length = len(ids[row])
+                found[row] = Kept(side.ids[place, :length], side.states[place, :length], side.vector[place])
         if not self.frozen:
             return [found[row] for row in range(len(ids))]
         # Copies: a view would keep the whole batch, padding included.
