@@ -14,9 +14,11 @@ from typing import Any
 import chromadb
 import numpy as np
 import pytest
+import random_models
+import split_models
 
 from resift import InputError, Reranker, TwoStageSearch
-from resift.chroma import ChromaFirstStage, StaticEmbedding
+from resift.chroma import ChromaFirstStage, DenseEmbedding, StaticEmbedding
 from resift.demo import fables
 from resift.manifest import Manifest
 from resift.testing import OverlapScorer
@@ -108,8 +110,39 @@ def test_a_record_without_text_is_a_clear_error(client: Any) -> None:
 def test_vectors_of_another_version_are_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     collection = filled(client)
     monkeypatch.setattr(Manifest, "fingerprint", "that of a later release")
-    with pytest.raises(InputError, match="another version of the static bi-encoder"):
+    with pytest.raises(InputError, match="another version of the bi-encoder resift:static"):
         ChromaFirstStage(collection)
+
+
+def test_the_dense_function_finds_and_comes_back(tmp_path: Path) -> None:
+    stories = [story for story in fables() if len(story.text) < 350][:12]
+    collection = chromadb.PersistentClient(str(tmp_path)).create_collection(
+        "dense", embedding_function=DenseEmbedding(), configuration={"hnsw": {"space": "cosine"}}
+    )
+    collection.add(ids=[str(story.id) for story in stories], documents=[story.text for story in stories])
+    (found,) = ChromaFirstStage(collection).retrieve(stories[5].text, 1)
+    assert found.id == stories[5].id
+    assert found.similarity == pytest.approx(1, abs=1e-4)
+    chromadb.api.client.SharedSystemClient.clear_system_cache()
+    reopened = chromadb.PersistentClient(str(tmp_path)).get_collection("dense")
+    assert ChromaFirstStage(reopened).retrieve(stories[5].text, 1)[0].id == stories[5].id
+
+
+def test_another_encoder_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = client.create_collection("dense", embedding_function=DenseEmbedding())
+    monkeypatch.setattr(Manifest, "fingerprint_of", lambda *_: "that of a later release")
+    with pytest.raises(InputError, match="another version of the bi-encoder resift:dense"):
+        ChromaFirstStage(collection)
+
+
+def test_a_collection_filled_once_serves_both_stages(client: Any, tmp_path: Path) -> None:
+    folder, file = split_models.export(tmp_path), tmp_path / "states.sqlite3"
+    collection = client.create_collection("both", embedding_function=DenseEmbedding(str(folder), states_file=file))
+    texts = random_models.documents((3, 9, 20, 40))
+    collection.add(ids=list("abcd"), documents=texts)
+    search = TwoStageSearch(ChromaFirstStage(client.get_collection("both")), Reranker(folder, states_file=file))
+    stats = search.search("panda bamboo").stats
+    assert (stats.states_kept, stats.tokens) == (4, 0)
 
 
 def test_a_persistent_collection_rebuilds_its_embedding_function(tmp_path: Path) -> None:

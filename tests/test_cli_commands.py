@@ -14,8 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from resift.cli.app import app
+from resift.cli.index import Embedder
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
+from resift.embedding import BUNDLED
 from resift.load import ENGINES
 
 PAGES = {
@@ -116,6 +118,33 @@ def test_search_options_reach_the_search(here: Path) -> None:
     assert path == (here / "docs/animals/pandas.txt").resolve().as_posix()
 
 
+def test_a_folder_indexed_once_serves_both_stages(here: Path) -> None:
+    indexed = as_json("index", "docs", "--embedder", "dense", "--keep-states")
+    assert indexed["states_bytes"] == (here / ".resift/states.sqlite3").stat().st_size > 0
+    found = as_json("search", "what do pandas eat?")
+    assert found["hits"][0]["document"]["metadata"]["path"] == "docs/animals/pandas.txt"
+    assert (found["stats"]["states_kept"], found["stats"]["tokens"]) == (5, 0)
+    # The collection remembers its bi-encoder; saying another is an error.
+    assert as_json("index", "docs")["unchanged"] == 5
+    refused = run("index", "docs", "--embedder", "static", code=1).stderr
+    assert "was indexed with resift:dense, and vectors of two models can't be compared" in refused
+
+
+def test_states_of_what_was_indexed_before_are_added(here: Path) -> None:
+    as_json("index", "docs")
+    assert as_json("search", "pandas")["stats"]["states_kept"] == 0
+    assert not (here / ".resift/states.sqlite3").exists()
+    assert "states: .resift/states.sqlite3, " in run("index", "docs", "--keep-states").stdout
+    assert as_json("search", "pandas")["stats"]["states_kept"] == 5
+    (here / ".resift/states.sqlite3").write_bytes(b"damaged" * 1000)
+    damaged = run("search", "pandas", "--json")
+    assert json.loads(damaged.stdout)["stats"]["states_kept"] == 0
+    assert damaged.stderr.startswith(
+        "note: kept states can't be used, and are computed instead: .resift/states.sqlite3"
+    )
+    assert damaged.stderr.count("note: ") == 1
+
+
 def test_a_long_passage_is_told_unless_asked_for(here: Path) -> None:
     (here / "long.txt").write_text("\n".join(f"{{[({number})]}};" for number in range(150)))
     run("index", "long.txt")
@@ -171,7 +200,7 @@ def test_a_long_text_is_shortened_and_no_number_is(here: Path, monkeypatch: pyte
 
 def test_models() -> None:
     found = as_json("models")
-    assert {model["name"] for model in found["models"]} == {"resift:small", "resift:static"}
+    assert {model["name"] for model in found["models"]} == {"resift:small", "resift:static", "resift:dense"}
     assert all(model["bytes"] > 1_000_000 and model["licence"] for model in found["models"])
     assert {scheme["scheme"] for scheme in found["schemes"]} == set(SCHEMES)
     out = run("models").stdout
@@ -181,6 +210,10 @@ def test_models() -> None:
 
 def test_every_engine_is_listed() -> None:
     assert {*ENGINES, "resift"} == set(SCHEMES)
+
+
+def test_every_bundled_embedder_is_an_option() -> None:
+    assert [str(one) for one in Embedder] == list(BUNDLED)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from chromadb.config import Settings
 
 from resift import InputError, Reranker
-from resift.chroma import StaticEmbedding
+from resift.chroma import DenseEmbedding, StaticEmbedding
 from resift.evaluation import Collection, embedding_run, evaluate, fuse, retrieved_run
 from resift.evaluation.first_stage import candidates, first_stage, stage_name
 from resift.search import MemoryFirstStage, Passage
@@ -62,8 +62,8 @@ def test_what_counts_the_same_is_equal_to_the_last_bit() -> None:
 
 
 def test_weights_that_make_no_sense() -> None:
-    for weights in ([1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")]):
-        with pytest.raises(InputError, match="fusing 2 runs takes as many weights above 0"):
+    for weights in ([1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")]):
+        with pytest.raises(InputError, match="2 weights are wanted, none below 0 and not all 0"):
             fuse([{"q": ["a"]}, {"q": ["b"]}], weights)
 
 
@@ -85,7 +85,7 @@ def test_joined_names_are_fused_from_deep_lists(collection: Collection) -> None:
     assert first_stage("bm25+static", collection, 2) == {query: listed[:2] for query, listed in expected.items()}
     for name, message in (
         ("bm25+judged", "judged documents have no order that could be fused"),
-        ("bm25+statics", "'statics' is no file .* none of bm25, static, judged, chroma:FOLDER, st:FOLDER"),
+        ("bm25+statics", "'statics' is no file .* none of bm25, static, dense, judged, chroma:FOLDER, st:FOLDER"),
         ("bm25+", "'' is no file"),
     ):
         with pytest.raises(InputError, match=message):
@@ -116,6 +116,7 @@ def test_any_embedding_function_is_a_first_stage(collection: Collection) -> None
     assert run["q1"] == [list(DOCUMENTS)[place] for place in np.argsort(-cosines, kind="stable")[:3]]
     assert run["q2"][:2] == ["d3", "d5"], "equal documents keep the collection's order"
     assert embedding_run(StaticEmbedding(), collection, 3) == first_stage("static", collection, 3)
+    assert embedding_run(DenseEmbedding(), collection, 3) == first_stage("dense", collection, 3)
     asked: list[str] = []
 
     def embed_queries(texts: list[str]) -> list[list[float]]:

@@ -36,6 +36,8 @@ def test_names_of_the_bundled_model() -> None:
         Reranker("resift:huge")
     with pytest.raises(ModelFileError, match="static model, which is no cross-encoder"):
         Reranker("resift:static")
+    with pytest.raises(UnknownModelError, match="resift:dense is a bi-encoder"):
+        Reranker("resift:dense")
 
 
 def test_a_name_that_is_nothing_lists_what_there_is(tmp_path: Path) -> None:
@@ -74,7 +76,8 @@ def test_code_beside_the_weights_is_not_run(saved: Folder, tmp_path: Path) -> No
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
     (folder / "config.json").write_text(json.dumps(config))
-    load_scorer(folder).score("panda", ["bamboo"])
+    with pytest.raises(ModelFileError, match=r"brings code of its own \(own.Config\), and none runs unless you say so"):
+        load_scorer(folder)
     assert not (tmp_path / "ran").exists()
 
 

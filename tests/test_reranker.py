@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resift import InputError, Reranker, Scale, ScorerError, Scores
+from resift import InputError, Reranker, Scale, ScorerError, Scores, Usage
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"
@@ -199,6 +199,17 @@ def test_rank_many_degrades_only_the_query_that_failed() -> None:
     assert [hit.index for hit in bad] == [0, 1]
 
 
+def test_what_a_scorer_says_of_its_own_answer_reaches_the_ranking() -> None:
+    answer = Scores((1.0, 2.0), Usage(tokens=70, calls=3), degraded="the fallback answered")
+    reranker = Reranker(ScriptedScorer(answer))
+    ranking = reranker.rank(QUERY, ["a", "b", "a"])
+    assert [hit.index for hit in ranking] == [1, 0, 2]
+    assert ranking.degraded == "the fallback answered"
+    assert (ranking.stats.tokens, ranking.stats.calls) == (70, 3)
+    assert ranking.to_dict()["stats"]["calls"] == 3
+    assert (answer.usage + answer.usage).calls == 6
+
+
 def test_options_beside_a_scorer_are_refused() -> None:
     with pytest.raises(InputError, match="long_documents: options go to the engine"):
         Reranker(OverlapScorer(), long_documents="max_window")
@@ -207,3 +218,14 @@ def test_options_beside_a_scorer_are_refused() -> None:
 def test_it_pickles(bundled: Reranker) -> None:
     again = pickle.loads(pickle.dumps(bundled))
     assert again.rank(QUERY, DOCUMENTS).hits == bundled.rank(QUERY, DOCUMENTS).hits
+
+
+def test_a_scorer_that_stood_in_gives_the_ranking_its_name_and_scale() -> None:
+    answer = Scores((3.0, 7.0), model="stand-in", scale=Scale.SIMILARITY)
+    ranking = Reranker(ScriptedScorer(answer)).rank("q", ["a", "b"])
+    assert (ranking.model, ranking.scale, ranking[0].relevance) == ("stand-in", Scale.SIMILARITY, None)
+    with pytest.raises(ScorerError, match=r"stand-in answered on the similarity scale, which min_relevance=0.5 can't"):
+        Reranker(ScriptedScorer(answer)).rank("q", ["a", "b"], min_relevance=0.5)
+    kept = Reranker(ScriptedScorer(answer), on_error="keep_order").rank("q", ["a", "b"], min_relevance=0.5)
+    assert kept.documents == ["a", "b"], "what can't be cut is kept, and flagged"
+    assert kept.degraded is not None

@@ -6,14 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift.cache import Cached
+    from resift.cascade import Cascade
+    from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.concurrency import Lazy, Worker
+    from resift.dense import DenseEmbedder
+    from resift.embedding import Embedder, load_embedder
     from resift.errors import (
         InputError,
         MissingExtraError,
         ModelFileError,
         OverloadedError,
+        RemoteError,
         ResiftError,
         ScorerError,
+        StatesWarning,
         TruncationWarning,
         UnknownModelError,
     )
@@ -22,11 +29,20 @@ if TYPE_CHECKING:
     from resift.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
     from resift.search import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
+    from resift.secret import ApiKey
     from resift.static import StaticEmbedder
 
 _HOMES = {
+    "ApiKey": "secret",
     "AsyncScorer": "scorer",
+    "Cached": "cache",
+    "Cascade": "cascade",
+    "DenseEmbedder": "dense",
+    "Embedder": "embedding",
+    "Ensemble": "combine",
+    "Fallback": "combine",
     "FirstStage": "search",
+    "Fused": "combine",
     "Hit": "ranking",
     "InputError": "errors",
     "Lazy": "concurrency",
@@ -38,6 +54,7 @@ _HOMES = {
     "OverloadedError": "errors",
     "Passage": "search",
     "Ranking": "ranking",
+    "RemoteError": "errors",
     "Request": "scorer",
     "Reranker": "reranker",
     "ResiftError": "errors",
@@ -46,6 +63,7 @@ _HOMES = {
     "ScorerError": "errors",
     "Scores": "scorer",
     "Span": "scorer",
+    "StatesWarning": "errors",
     "StaticEmbedder": "static",
     "Stats": "ranking",
     "TruncationWarning": "errors",
@@ -53,12 +71,23 @@ _HOMES = {
     "UnknownModelError": "errors",
     "Usage": "scorer",
     "Worker": "concurrency",
+    "diversify": "combine",
+    "fuse": "combine",
+    "load_embedder": "embedding",
     "load_scorer": "load",
 }
 
 __all__ = [
+    "ApiKey",
     "AsyncScorer",
+    "Cached",
+    "Cascade",
+    "DenseEmbedder",
+    "Embedder",
+    "Ensemble",
+    "Fallback",
     "FirstStage",
+    "Fused",
     "Hit",
     "InputError",
     "Lazy",
@@ -70,6 +99,7 @@ __all__ = [
     "OverloadedError",
     "Passage",
     "Ranking",
+    "RemoteError",
     "Request",
     "Reranker",
     "ResiftError",
@@ -78,6 +108,7 @@ __all__ = [
     "ScorerError",
     "Scores",
     "Span",
+    "StatesWarning",
     "StaticEmbedder",
     "Stats",
     "TruncationWarning",
@@ -85,6 +116,9 @@ __all__ = [
     "UnknownModelError",
     "Usage",
     "Worker",
+    "diversify",
+    "fuse",
+    "load_embedder",
     "load_scorer",
 ]
 

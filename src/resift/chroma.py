@@ -1,8 +1,9 @@
-"""Chroma as the first stage, and the bundled bi-encoder as its embedding function. Needs `resift[chroma]`."""
+"""Chroma as the first stage, and the bundled bi-encoders as embedding functions. Needs `resift[chroma]`."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.dense import DenseEmbedder, encoder_fingerprint
+from resift.embedding import Embedder
 from resift.errors import InputError, MissingExtraError
 from resift.manifest import Manifest
 from resift.search import Passage
@@ -23,8 +26,29 @@ except ImportError as error:
     raise MissingExtraError("resift.chroma", "chroma") from error
 
 
+class _Embedding(EmbeddingFunction[Documents]):
+    """What the two functions share: an embedder, and the folder it was asked for."""
+
+    def __init__(self, embedder: Embedder, folder: str | None) -> None:
+        self._embedder = embedder
+        self._folder = folder
+
+    def __call__(self, input: Documents) -> Embeddings:
+        """One unit vector per text."""
+        vectors: list[NDArray[np.float32]] = list(self._embedder.embed(input))
+        return vectors  # type: ignore[return-value]  # chromadb types vectors invariantly, as float32 or int32 arrays
+
+    def default_space(self) -> Space:
+        """Cosine."""
+        return "cosine"
+
+    def get_config(self) -> dict[str, Any]:
+        """What Chroma stores: the folder of a model of one's own (None: the bundled one), and which model it was."""
+        return {"folder": self._folder, "fingerprint": self._embedder.fingerprint}
+
+
 @register_embedding_function
-class StaticEmbedding(EmbeddingFunction[Documents]):
+class StaticEmbedding(_Embedding):
     """The bundled bi-encoder for a Chroma collection: offline, thousands of documents a second.
 
         collection = client.create_collection("notes", embedding_function=StaticEmbedding())
@@ -34,51 +58,71 @@ class StaticEmbedding(EmbeddingFunction[Documents]):
     """
 
     def __init__(self, folder: str | None = None) -> None:
-        self._folder = folder
-        self._embedder = StaticEmbedder(folder)
-
-    def __call__(self, input: Documents) -> Embeddings:
-        """One unit vector per text."""
-        vectors: list[NDArray[np.float32]] = list(self._embedder.embed(input))
-        return vectors  # type: ignore[return-value]  # chromadb types vectors invariantly, as float32 or int32 arrays
+        super().__init__(StaticEmbedder(folder), folder)
 
     @staticmethod
     def name() -> str:
         """The name Chroma stores with a collection."""
         return "resift-static"
 
-    def default_space(self) -> Space:
-        """Cosine."""
-        return "cosine"
-
-    def get_config(self) -> dict[str, Any]:
-        """What Chroma stores: the folder of a table of one's own (None: the bundled one), and which table it was."""
-        return {"folder": self._folder, "fingerprint": self._embedder.fingerprint}
-
     @staticmethod
     def build_from_config(config: dict[str, Any]) -> StaticEmbedding:
         """The reverse of `get_config`. Raises InputError where the table has changed since."""
-        _check_table(config)
+        _check_model(StaticEmbedding.name(), config)
         return StaticEmbedding(config.get("folder"))
 
 
+@register_embedding_function
+class DenseEmbedding(_Embedding):
+    """The bi-encoder inside the bundled cross-encoder, for a Chroma collection: slower than the static one, finds more.
+
+    With `states_file`, documents that are added have their states kept there, for `Reranker(states_file=...)`: a
+    collection that is filled once serves both stages. Chroma doesn't store that option, so queries keep nothing.
+    """
+
+    def __init__(self, folder: str | None = None, *, states_file: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(DenseEmbedder(folder, states_file=states_file), folder)
+
+    @staticmethod
+    def name() -> str:
+        """The name Chroma stores with a collection."""
+        return "resift-dense"
+
+    @staticmethod
+    def build_from_config(config: dict[str, Any]) -> DenseEmbedding:
+        """The reverse of `get_config`. Raises InputError where the encoder has changed since."""
+        _check_model(DenseEmbedding.name(), config)
+        return DenseEmbedding(config.get("folder"))
+
+
 def check_vectors(collection: Collection) -> None:
-    """Raises InputError for a collection whose vectors come from another version of the bundled bi-encoder.
+    """Raises InputError for a collection whose vectors come from another version of its bundled bi-encoder.
 
     Chroma itself compares no more than names when a collection is opened with an embedding function.
     """
+    if (stored := stored_embedding(collection)) in FINGERPRINTS:
+        _check_model(stored, collection.configuration_json["embedding_function"]["config"])
+
+
+def stored_embedding(collection: Collection) -> str:
+    """The name of the embedding function that Chroma keeps with a collection; "" where there is none."""
     # The JSON, not the parsed `configuration`: parsing warns of collections without an embedding function.
-    stored = collection.configuration_json.get("embedding_function") or {}
-    if stored.get("name") == StaticEmbedding.name():
-        _check_table(stored["config"])
+    return str((collection.configuration_json.get("embedding_function") or {}).get("name") or "")
 
 
-def _check_table(config: dict[str, Any]) -> None:
+FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
+    StaticEmbedding.name(): lambda folder: Manifest.peek(table_folder(folder)).fingerprint,
+    DenseEmbedding.name(): encoder_fingerprint,
+}
+"""Embedding function → what a folder's fingerprint is today, from its manifest alone."""
+
+
+def _check_model(name: str, config: dict[str, Any]) -> None:
     """Reads a manifest and no more: every stage that is made, and remade with another filter, asks this."""
-    if config.get("fingerprint") != Manifest.peek(table_folder(config.get("folder"))).fingerprint:
+    if config.get("fingerprint") != FINGERPRINTS[name](config.get("folder")):
         raise InputError(
-            "the collection was indexed with another version of the static bi-encoder, and vectors of two "
-            "versions can't be compared: index into a new collection"
+            f"the collection was indexed with another version of the bi-encoder {name.replace('-', ':')}, and vectors "
+            "of two versions can't be compared: index into a new collection"
         )
 
 
@@ -88,7 +132,7 @@ class ChromaFirstStage:
 
     The collection's own embedding function embeds the query. `where` and `where_document` are Chroma's filters,
     passed through; `dataclasses.replace(stage, where=...)` gives the same stage with another filter. Raises
-    InputError for a collection whose vectors come from another version of the bundled bi-encoder.
+    InputError for a collection whose vectors come from another version of a bundled bi-encoder.
     """
 
     collection: Collection

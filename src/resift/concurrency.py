@@ -12,11 +12,36 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from resift.errors import OverloadedError
 
 R = TypeVar("R")
+
+
+class Renewable(Protocol):
+    """What holds locks, threads or connections, none of which live on in a forked child."""
+
+    def renew(self) -> None:
+        """Called in the child, right after the fork: forget what was the parent's, and start empty."""
+
+
+_RENEWED: WeakSet[Renewable] = WeakSet()
+
+
+def renewed_in_children(one: Renewable) -> None:
+    """Has `one.renew()` called in every child that this process forks, for as long as it lives."""
+    _RENEWED.add(one)
+
+
+def _renew() -> None:
+    for one in list(_RENEWED):
+        one.renew()
+
+
+if hasattr(os, "register_at_fork"):  # Windows knows no fork
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Worker:

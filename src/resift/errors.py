@@ -7,6 +7,7 @@ ResiftError
 ├── ModelFileError (OSError)       a model file is missing, damaged or not what its manifest says
 ├── OverloadedError (RuntimeError)   more calls are waiting than the reranker was told to hold
 └── ScorerError (RuntimeError)     an engine failed or gave unusable scores: wrong number, NaN, infinite
+    └── RemoteError                a service or server refused, can't be reached, or answered with something unusable
 """
 
 from __future__ import annotations
@@ -52,5 +53,20 @@ class ScorerError(ResiftError, RuntimeError):
         self.places = places
 
 
+class RemoteError(ScorerError):
+    """A service refused, failed or answered with something unusable; the message has its own words.
+
+    `status` is the HTTP status of its last answer; None where none came.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class TruncationWarning(UserWarning):
     """Part of a document went unread. Shown once per call site, as Python's warnings are."""
+
+
+class StatesWarning(UserWarning):
+    """Kept document states can't be read or written; they are computed, and results are the same."""

@@ -9,9 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from resift.errors import InputError, ModelFileError, UnknownModelError
+from resift.catalogue.detect import folder_engine, hub_engine
+from resift.catalogue.prompts import PROMPTS
+from resift.errors import InputError, UnknownModelError
 from resift.models import BUNDLED, bundled_folder
-from resift.scorer import Scorer
+from resift.scorer import Scale, Scorer
+from resift.secret import SecretLike
 
 LongDocuments = Literal["truncate", "max_window", "first_window"]
 Model = str | os.PathLike[str] | Scorer | None
@@ -19,7 +22,20 @@ Model = str | os.PathLike[str] | Scorer | None
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
     "openvino": "resift.engines.openvino:OpenVINOScorer",
+    "colbert": "resift.engines.late_interaction:LateInteractionScorer",
     "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
+    "lm": "resift.engines.generative:GenerativeScorer",
+    "openai": "resift.llm.endpoint:openai_scorer",
+    "cohere": "resift.remote:cohere",
+    "jina": "resift.remote:jina",
+    "voyage": "resift.remote:voyage",
+    "mixedbread": "resift.remote:mixedbread",
+    "tei": "resift.remote:tei",
+    "vllm": "resift.remote:vllm",
+    "infinity": "resift.remote:infinity",
+    "llamacpp": "resift.remote:llamacpp",
+    "nim": "resift.remote:nim",
+    "compatible": "resift.remote:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
 
@@ -33,29 +49,61 @@ class ModelOptions(TypedDict, total=False):
     """`truncate` (default) scores the beginning and warns; `max_window` scores overlapping windows and keeps
     the best; `first_window` scores the beginning, as something you know and want."""
     max_length: int
-    """Tokens the model may read of query and document together; default and limit are the model's own."""
+    """Tokens the model may read of query and document together. The limit is the model's own, and so is the default,
+    or less where its authors say so (`resift models`)."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
     threads: int
     """CPU threads of the engine (`onnx`, `openvino`); default: one per core."""
+    keep_states: int
+    """Bytes of document states to keep (`onnx`, networks that encode documents apart): in memory, or in `states_file`
+    if one is given. Default 0: none in memory, no limit for a file."""
+    states_file: str | os.PathLike[str]
+    """A file for document states, shared by processes (`onnx`, the same networks)."""
     device: str
-    """Where torch runs (`sentence-transformers`): "cpu", "cuda", "mps"..."""
+    """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
+    instruction: str
+    """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""
     revision: str
-    """Commit, tag or branch of a Hugging Face model (`sentence-transformers`)."""
+    """Commit, tag or branch of a Hugging Face model."""
     local_files_only: bool
-    """Never ask the hub (`sentence-transformers`)."""
+    """Never ask the hub."""
+    base_url: str
+    """Where a service or server is (`remote`, `openai`): its root or endpoint. Default: the provider's own."""
+    api_key: str | SecretLike
+    """The service's key, a text or a secret object (`remote`, `openai`). Default: its environment variable."""
+    timeout: float
+    """Seconds one request may take (`remote`, `openai`); 60 unless you say otherwise."""
+    total_timeout: float
+    """Seconds a whole call may take, with all its requests, waits and retries (`remote`). Default: no limit."""
+    max_retries: int
+    """How often a failed request is sent again (`remote`); 2 unless you say otherwise."""
+    parallel_requests: int
+    """Requests of one call that may run side by side (`remote`); 4 unless you say otherwise."""
+    batch_documents: int
+    """Documents in one request (`remote`). Default: what the service allows."""
+    scale: Scale | str
+    """What a service's scores mean, where you know better than `resift.remote.services` (`remote`)."""
+    method: Literal["listwise", "pointwise", "yes_no"]
+    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it."""
+    temperature: float | None
+    """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     trust_remote_code: bool
-    """Run code that comes with the model (`sentence-transformers`). Off unless you say so."""
+    """Run code that comes with the model (`st`, `lm`). Off unless you say so; a hub model's is pinned by `revision`,
+    a commit's 40 digits."""
 
 
 def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     """The scorer a name stands for; a `Scorer` comes back as it is.
 
     None is the bundled cross-encoder. A name is, in this order: `scheme:name`, a folder that exists, a
-    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is
-    read as what it holds: ONNX if there is a graph, else sentence-transformers.
+    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is read as what it
+    holds: a language model, else ONNX if there is a graph, late interaction if it was saved as such, else
+    sentence-transformers; an id goes where the catalogue says, else to sentence-transformers. A template's name
+    is a scheme too: `monot5:folder`.
 
-    Raises UnknownModelError for anything else, and InputError for an option the engine doesn't have.
+    Raises UnknownModelError for anything else, InputError for an option the engine doesn't have, and
+    ModelFileError for a model that can't be loaded.
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"
@@ -63,7 +111,7 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return model
-    scheme, name = _resolve(os.fspath(model))
+    scheme, *name = _resolve(os.fspath(model), options.get("trust_remote_code", False))
     return _build(scheme, name, options)
 
 
@@ -73,39 +121,34 @@ def check_source(model: str) -> None:
         raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")
 
 
-def _resolve(model: str) -> tuple[str, str]:
+def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
+    """The scheme, the name, and a template's name where that was the scheme."""
     scheme, colon, name = model.partition(":")
     if colon and scheme == "resift":
         return "onnx", str(bundled_folder(name))
     if colon and scheme in ENGINES:
         return scheme, name
+    if colon and scheme in PROMPTS:
+        return "lm", name, scheme
     if Path(model).is_dir():
-        return _folder_engine(Path(model)), model
+        return folder_engine(Path(model)), model
     if HUB_ID.fullmatch(model) and not Path(model).exists():
-        return "st", model
+        return hub_engine(model, remote_code=remote_code), model
     bundled = ", ".join(f"resift:{known}" for known in BUNDLED)
+    schemes = ", ".join(f"{known}:" for known in ("resift", *ENGINES, *PROMPTS))
     raise UnknownModelError(
         f"{model!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
-        f"bundled: {bundled}; schemes: resift:, {', '.join(f'{known}:' for known in ENGINES)}"
+        f"bundled: {bundled}; schemes: {schemes}"
     )
 
 
-def _folder_engine(folder: Path) -> str:
-    if (folder / "resift.json").exists() or any((folder / name).exists() for name in ("model.onnx", "onnx/model.onnx")):
-        return "onnx"
-    if (folder / "config.json").exists() or (folder / "modules.json").exists():
-        return "st"
-    raise ModelFileError(
-        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
-    )
-
-
-def _build(scheme: str, name: str, options: ModelOptions) -> Scorer:
+def _build(scheme: str, name: list[str], options: ModelOptions) -> Scorer:
     module, _, attribute = ENGINES[scheme].partition(":")
     engine: Any = getattr(import_module(module), attribute)
-    known = list(inspect.signature(engine).parameters)[1:]
+    parameters = inspect.signature(engine).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise InputError(f"{scheme}:{name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    scorer: Scorer = engine(name, **options)
+        raise InputError(f"{scheme}:{name[0]} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    scorer: Scorer = engine(*name, **options)
     return scorer

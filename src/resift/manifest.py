@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from resift.errors import ModelFileError
 FILE = "resift.json"
 FORMAT = 1
 KINDS = ("pair", "split", "static")
+ENCODER, READER = "encoder.onnx", "reader.onnx"
+"""The two graphs of a `split` model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,13 @@ class Manifest:
     """File name → SHA-256."""
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """The manifest of a folder whose files are all there and all match. Raises ModelFileError."""
+    def read(cls, folder: Path, only: Sequence[str] | None = None) -> Manifest:
+        """The manifest of a folder whose files (`only` these, where they are named) are all there and all match.
+
+        Raises ModelFileError.
+        """
         manifest = cls.peek(folder)
-        manifest._verify(folder)
+        manifest._verify(folder, manifest.files if only is None else only)
         return manifest
 
     @classmethod
@@ -66,7 +71,17 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """Tells two models of one name apart: 16 hexadecimal digits over the checksums of all files."""
-        return hashlib.sha256("".join(self.files[name] for name in sorted(self.files)).encode()).hexdigest()[:16]
+        return self.fingerprint_of(self.files)
+
+    def fingerprint_of(self, files: Iterable[str]) -> str:
+        """The same for a part of the model. Raises ModelFileError for a file the manifest doesn't list."""
+        return hashlib.sha256("".join(self.sum_of(name) for name in sorted(files)).encode()).hexdigest()[:16]
+
+    def sum_of(self, name: str) -> str:
+        """A file's SHA-256. Raises ModelFileError where the manifest doesn't list it."""
+        if name not in self.files:
+            raise ModelFileError(f"{self.name} is a {self.kind} model, whose {FILE} lists no {name}")
+        return self.files[name]
 
     def write(self, folder: Path, files: Iterable[str]) -> Manifest:
         """Writes `resift.json` with the checksums of these files of the folder, and returns what it wrote."""
@@ -75,8 +90,9 @@ class Manifest:
         (folder / FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
         return replace(self, files=sums)
 
-    def _verify(self, folder: Path) -> None:
-        for name, expected in self.files.items():
+    def _verify(self, folder: Path, names: Iterable[str]) -> None:
+        for name in names:
+            expected = self.sum_of(name)
             try:
                 found = sha256(folder / name)
             except FileNotFoundError:
@@ -94,3 +110,8 @@ def sha256(path: Path) -> str:
     """The file's SHA-256, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(files: Iterable[Path]) -> str:
+    """One for several files: 16 hexadecimal digits over their checksums."""
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:16]

@@ -24,9 +24,9 @@ class Hit(Generic[T]):
     text: str
     """The text that was scored."""
     score: float
-    """The model's own number, on the ranking's scale; NaN where the ranking is degraded."""
+    """The model's own number, on the ranking's scale; NaN where the scorer failed and the order was kept."""
     relevance: float | None
-    """The score as 0..1; None where the scale has no such reading or the ranking is degraded."""
+    """The score as 0..1; None where the scale has no such reading, or the score is NaN."""
     index: int
     """The place it came from: first-stage position, from 0."""
     rank: int
@@ -72,6 +72,12 @@ class Stats:
     truncated: int = 0
     """Documents of which part went unread."""
     cache_hits: int = 0
+    states_kept: int = 0
+    """Pairs whose document was encoded before and kept: they cost the reading alone, and no tokens."""
+    calls: int = 0
+    """Requests to a service or an LLM."""
+    billed: Mapping[str, float] = field(default_factory=dict)
+    """What a service says it charges, by its own units (Cohere: `search_units`)."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage; `total` covers the whole call."""
 
@@ -94,6 +100,9 @@ class Stats:
             "batches": self.batches,
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
+            "states_kept": self.states_kept,
+            "calls": self.calls,
+            "billed": dict(self.billed),
             "seconds": dict(self.seconds),
         }
 

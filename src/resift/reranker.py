@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import math
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Unpack
+from typing import Literal, Self, TypeVar, Unpack
 
-from resift.concurrency import Worker
-from resift.errors import InputError, ScorerError, TruncationWarning
+from resift.cache import Cached
+from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
+from resift.jobs import Job, Terms
 from resift.load import ModelOptions, load_scorer
-from resift.ranking import Hit, Ranking, Stats
-from resift.scorer import AsyncScorer, Request, Scorer, Scores, check_scores, failed, score_many
+from resift.merging import Call, Gate, Lane, Task, lane_of
+from resift.ordering import kept, ordered
+from resift.ranking import Ranking, Stats
+from resift.scorer import AsyncScorer, Scorer, counted, failed
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY = ":memory:"  # SQLite's own name for it
 PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -34,8 +37,14 @@ class Reranker:
     `model`: None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`; or a `Scorer`.
     `top_k` keeps the best k, `min_relevance` (0..1, applied first) only what is relevant enough.
     `on_error="keep_order"` answers a scorer's failure with the first-stage order, flagged in `degraded`.
-    `max_pending` bounds the async calls that may wait. Further options go to the engine, which checks them:
-    see `ModelOptions`.
+    `deadline` (seconds) ranks what is scored by then, and `patience` stops when so many documents in a row
+    brought none into the best `top_k`; the rest keeps its first-stage order behind, flagged in `degraded`.
+    `cache` remembers scores in a file, or for ":memory:" in memory alone: see `Cached`.
+    `max_pending` bounds the calls, from threads and event loops alike, that may wait. Further options go to the
+    engine, which checks them: see `ModelOptions`.
+
+    One thread enters a scorer, whoever calls and however many rerankers share it, and calls that come together
+    are scored together. `close`, or `with`, ends it.
 
     >>> ranking = Reranker().rank("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."])
     >>> [(hit.rank, hit.index, hit.document) for hit in ranking]
@@ -49,17 +58,27 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         on_error: OnError = "raise",
+        deadline: float | None = None,
+        patience: int | None = None,
+        cache: str | os.PathLike[str] | None = None,
         max_pending: int = 1024,
         **options: Unpack[ModelOptions],
     ) -> None:
         if on_error not in ("raise", "keep_order"):
             raise InputError(f"on_error is 'raise' or 'keep_order', not {on_error!r}")
         self.scorer: Scorer = load_scorer(model, **options)
+        self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
+        if cache is not None:
+            self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
+            self._owned.append(self.scorer)
         self.top_k = top_k
         self.min_relevance = min_relevance
         self.on_error = on_error
-        self._worker = Worker(max_pending)
-        self._check_cuts(top_k, min_relevance)
+        self.deadline = deadline
+        self.patience = patience
+        self._gate = Gate(max_pending)
+        self._lane = lane_of(self.scorer)
+        self._terms(None, None, None)
 
     def __repr__(self) -> str:
         return f"Reranker({self.scorer.name!r}, top_k={self.top_k}, min_relevance={self.min_relevance})"
@@ -72,17 +91,21 @@ class Reranker:
         text: Callable[[T], str] | None = None,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        deadline: float | None = None,
     ) -> Ranking[T]:
         """The documents, best first.
 
         `documents` are in first-stage order and may be any objects; `text` gives an object's text, as `key`
-        does for `sorted`. `top_k` and `min_relevance` override the reranker's own. Documents with equal
-        scores keep their first-stage order; equal texts are scored once and all returned.
+        does for `sorted`. `top_k`, `min_relevance` and `deadline` override the reranker's own. Documents with
+        equal scores keep their first-stage order (a service's own, where one ranked them); equal texts are scored
+        once and all returned.
 
         Raises InputError (empty query, a document without text, an impossible `top_k`, a query longer than
-        the model can read) and ScorerError (the scorer failed, or gave a wrong number of scores, NaN or inf).
+        the model can read, a closed reranker), ScorerError (the scorer failed, or gave a wrong number of scores,
+        NaN or inf) and OverloadedError when `max_pending` calls are waiting already.
         """
-        ranking = self._rank(_Job.of(query, documents, text), top_k, min_relevance)
+        terms = self._terms(top_k, min_relevance, deadline)
+        (ranking,) = self._rank([Job.of(query, documents, text)], terms)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -94,16 +117,15 @@ class Reranker:
         text: Callable[[T], str] | None = None,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        deadline: float | None = None,
     ) -> Ranking[T]:
-        """`rank` without blocking the event loop: on the reranker's own thread, one call at a time.
-
-        Raises what `rank` raises, and OverloadedError when `max_pending` calls are waiting already.
-        """
-        job = _Job.of(query, documents, text)
+        """`rank` without blocking the event loop. Cancelling it ends the work."""
+        terms = self._terms(top_k, min_relevance, deadline)
+        job = Job.of(query, documents, text)
         if isinstance(self.scorer, AsyncScorer):
-            ranking = await self._await_scorer(job, self.scorer, top_k, min_relevance)
+            ranking = await self._await_scorer(job, self.scorer, terms)
         else:
-            ranking = await self._worker.run(partial(self._rank, job, top_k, min_relevance))
+            (ranking,) = await self._arank([job], terms)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -115,12 +137,14 @@ class Reranker:
         text: Callable[[T], str] | None = None,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        deadline: float | None = None,
     ) -> list[Ranking[T]]:
-        """One ranking per query over its own documents, all of them scored in one pass.
+        """One ranking per query over its own documents, their batches shared.
 
         Each ranking equals what `rank` gives for it alone; `stats.batches` counts the batches it had a part in.
         """
-        rankings = self._rank_all(_jobs(queries, documents, text), top_k, min_relevance)
+        terms = self._terms(top_k, min_relevance, deadline)
+        rankings = self._rank(Job.many(queries, documents, text), terms)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -132,92 +156,102 @@ class Reranker:
         text: Callable[[T], str] | None = None,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        deadline: float | None = None,
     ) -> list[Ranking[T]]:
         """`rank_many` without blocking the event loop, as `arank`."""
-        jobs = _jobs(queries, documents, text)
-        rankings = await self._worker.run(partial(self._rank_all, jobs, top_k, min_relevance))
+        terms = self._terms(top_k, min_relevance, deadline)
+        rankings = await self._arank(Job.many(queries, documents, text), terms)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
-    def _rank(self, job: _Job[T], top_k: int | None, min_relevance: float | None) -> Ranking[T]:
-        return self._rank_all([job], top_k, min_relevance)[0]
+    def close(self) -> None:
+        """Refuses new calls and waits for those under way; a scorer it has loaded itself is closed too."""
+        wait(self._gate.close())
+        for scorer in self._owned:
+            if close := getattr(scorer, "close", None):
+                close()
 
-    def _rank_all(self, jobs: list[_Job[T]], top_k: int | None, min_relevance: float | None) -> list[Ranking[T]]:
-        cuts = self._check_cuts(top_k, min_relevance)
-        requests = [Request(job.query, job.unique) for job in jobs if job.unique]
-        try:
-            answers = iter(score_many(self.scorer, requests) if requests else [])
-        except ScorerError as error:
-            return [self._degrade(job, error, cuts) for job in jobs]
-        return [self._order(job, next(answers) if job.unique else (), cuts) for job in jobs]
+    async def aclose(self) -> None:
+        """`close` without blocking the event loop."""
+        if inside := self._gate.close():
+            await asyncio.wait([asyncio.wrap_future(call) for call in inside])
+        for scorer in self._owned:
+            if aclose := getattr(scorer, "aclose", None):
+                await aclose()
+        self.close()
 
-    async def _await_scorer(
-        self, job: _Job[T], scorer: AsyncScorer, top_k: int | None, min_relevance: float | None
-    ) -> Ranking[T]:
-        cuts = self._check_cuts(top_k, min_relevance)
-        if not job.unique:
-            return self._order(job, (), cuts)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _terms(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Terms:
+        """What applies to a call. Raises InputError where it makes no sense for this scorer."""
+        return Terms(
+            self.top_k if top_k is None else top_k,
+            self.min_relevance if min_relevance is None else min_relevance,
+            self.deadline if deadline is None else deadline,
+            self.patience,
+        ).check(self.scorer)
+
+    def _rank(self, jobs: list[Job[T]], terms: Terms) -> list[Ranking[T]]:
+        return self._submit(jobs, terms).wait(_seconds(jobs, terms))
+
+    async def _arank(self, jobs: list[Job[T]], terms: Terms) -> list[Ranking[T]]:
+        return await self._submit(jobs, terms).await_(_seconds(jobs, terms))
+
+    def _submit(self, jobs: list[Job[T]], terms: Terms) -> Call[list[Ranking[T]]]:
+        # A scorer that waits for a service gains nothing from waiting in turn: each call has a thread of its own.
+        lane = Lane(self.scorer) if isinstance(self.scorer, AsyncScorer) else self._lane
+        tasks = [lane.task(job.request, terms.stopping, terms.deadline is not None) for job in jobs]
+        call = Call(tasks, partial(self._rankings, jobs, tasks, terms))
+        self._gate.enter(call.future)
+        if call.over:  # there are no documents
+            call.conclude()
+        else:
+            lane.submit(call)
+        return call
+
+    async def _await_scorer(self, job: Job[T], scorer: AsyncScorer, terms: Terms) -> Ranking[T]:
+        task = self._lane.task(job.request, terms.stopping, terms.deadline is not None)
+        ticket: Future[None] = Future()
+        self._gate.enter(ticket)
         try:
-            answer = await scorer.ascore(job.query, job.unique)
-        except InputError:
-            raise
-        except ScorerError as error:
-            return self._degrade(job, error, cuts)
+            async with asyncio.timeout(terms.left(job)) as limit:
+                while not task.over:
+                    piece = task.piece()
+                    answer = await scorer.ascore(*piece.request)
+                    task.add(piece.places, counted(self.scorer, answer, len(piece.places)))
+        except (InputError, OverloadedError, ScorerError) as error:
+            task.error = error
         except Exception as error:  # as in score_many: callers catch one type, and the cause is chained
-            wrapped = failed(self.scorer, error)
-            wrapped.__cause__ = error
-            return self._degrade(job, wrapped, cuts)
-        return self._order(job, answer, cuts)
+            if not limit.expired():
+                task.error = failed(self.scorer, error)
+                task.error.__cause__ = error
+        finally:
+            ticket.cancel()
+        return self._ranking(job, task, terms)
 
-    def _check_cuts(self, top_k: int | None, min_relevance: float | None) -> _Cuts:
-        """The cuts that apply to a call. Raises InputError where they make no sense for this scorer."""
-        top_k = self.top_k if top_k is None else top_k
-        floor = self.min_relevance if min_relevance is None else min_relevance
-        if top_k is not None and top_k < 1:
-            raise InputError(f"top_k must be at least 1, got {top_k}; None keeps every document")
-        if floor is not None and not 0 <= floor <= 1:
-            raise InputError(f"min_relevance must lie between 0 and 1, got {floor}")
-        if floor is not None and not self.scorer.scale.has_relevance:
-            raise InputError(
-                f"min_relevance={floor} can't be used with {self.scorer.name}: its scores are on the "
-                f"{self.scorer.scale} scale, which says nothing between 0 and 1; use top_k"
-            )
-        return _Cuts(top_k, floor)
+    def _rankings(self, jobs: list[Job[T]], tasks: list[Task], terms: Terms) -> list[Ranking[T]]:
+        return [self._ranking(job, task, terms) for job, task in zip(jobs, tasks, strict=True)]
 
-    def _order(self, job: _Job[T], answer: Sequence[float], cuts: _Cuts) -> Ranking[T]:
+    def _ranking(self, job: Job[T], task: Task, terms: Terms) -> Ranking[T]:
         try:
-            scores = check_scores(self.scorer, answer, job.slots)
+            if task.error is not None:
+                raise task.error
+            return ordered(self.scorer, job, task, terms)
         except ScorerError as error:
-            return self._degrade(job, error, cuts)
-        relevance = [self.scorer.scale.relevance(score) for score in scores]
-        order = sorted(range(len(scores)), key=lambda place: -scores[place])  # stable: ties keep first-stage order
-        if cuts.min_relevance is not None:
-            order = [place for place in order if (relevance[place] or 0.0) >= cuts.min_relevance]
-        hits = [job.hit(place, rank, scores, relevance[place]) for rank, place in enumerate(order[: cuts.top_k], 1)]
-        return self._ranking(job, hits, scores, None)
-
-    def _degrade(self, job: _Job[T], error: ScorerError, cuts: _Cuts) -> Ranking[T]:
-        """The first-stage order, flagged, or the error itself; `min_relevance` can't cut what has no score."""
-        if self.on_error == "raise":
-            raise error
-        logger.warning("first-stage order kept for %d documents: %s", len(job.documents), error)
-        none = Scores((math.nan,) * len(job.documents))
-        hits = [job.hit(place, place + 1, none, None) for place in range(len(job.documents))[: cuts.top_k]]
-        return self._ranking(job, hits, none, f"first-stage order kept: {error}")
-
-    def _ranking(self, job: _Job[T], hits: list[Hit[T]], scores: Scores, degraded: str | None) -> Ranking[T]:
-        usage = scores.usage
-        stats = Stats(
-            documents=len(job.documents),
-            pairs=usage.pairs,
-            tokens=usage.tokens,
-            padded_tokens=usage.padded_tokens,
-            batches=usage.batches,
-            truncated=sum(span.truncated for span in scores.spans.values()),
-            cache_hits=usage.cache_hits,
-            seconds={**usage.seconds, "total": time.perf_counter() - job.started},
-        )
-        return Ranking(job.query, tuple(hits), self.scorer.name, self.scorer.scale, stats, degraded)
+            if self.on_error == "raise":
+                raise
+            logger.warning("first-stage order kept for %d documents: %s", len(job.documents), error)
+            return kept(self.scorer, job, error, terms)
 
     def _warn_of_truncation(self, *stats: Stats) -> None:
         truncated = sum(one.truncated for one in stats)
@@ -227,71 +261,16 @@ class Reranker:
         while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
             level, frame = level + 1, frame.f_back
         documents = sum(one.documents for one in stats)
+        advice = ""
+        if getattr(self.scorer, "long_documents", None) is not None:  # an LLM or a service has no such choice
+            advice = ". long_documents='max_window' scores all of it, 'first_window' says the beginning is enough"
         warnings.warn(
-            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored. "
-            "long_documents='max_window' scores all of it, 'first_window' says the beginning is enough",
+            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored"
+            + advice,
             TruncationWarning,
             stacklevel=level,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Cuts:
-    top_k: int | None
-    min_relevance: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job(Generic[T]):
-    """One query with its documents, made ready: `slots[i]` is the place of document i's text in `unique`."""
-
-    query: str
-    documents: tuple[T, ...]
-    unique: list[str]
-    slots: list[int]
-    started: float
-
-    @classmethod
-    def of(cls, query: str, documents: Iterable[T], text: Callable[[T], str] | None) -> _Job[T]:
-        started = time.perf_counter()
-        if not isinstance(query, str) or not query.strip():
-            raise InputError(f"the query must be a text with something in it, got {query!r}")
-        if isinstance(documents, str):
-            raise InputError("documents is one text; give a list of documents, [text] for a single one")
-        listed = tuple(documents)
-        places: dict[str, int] = {}
-        slots = [
-            places.setdefault(_text_of(document, place, text), len(places)) for place, document in enumerate(listed)
-        ]
-        return cls(query, listed, list(places), slots, started)
-
-    def hit(self, place: int, rank: int, scores: Scores, relevance: float | None) -> Hit[T]:
-        span = scores.spans.get(place)
-        return Hit(
-            document=self.documents[place],
-            text=self.unique[self.slots[place]],
-            score=scores[place],
-            relevance=relevance,
-            index=place,
-            rank=rank,
-            truncated=span is not None and span.truncated,
-            span=None if span is None else (span.start, span.end),
-        )
-
-
-def _jobs(queries: Sequence[str], documents: Sequence[Iterable[T]], text: Callable[[T], str] | None) -> list[_Job[T]]:
-    if len(queries) != len(documents):
-        raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
-    return [_Job.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]
-
-
-def _text_of(document: T, place: int, text: Callable[[T], str] | None) -> str:
-    found: Any = document if text is None else text(document)
-    if isinstance(found, str):
-        return found
-    if text is None:
-        raise InputError(
-            f"document {place} is a {type(found).__name__}, not a text; say where its text is, "
-            "as in rank(query, documents, text=lambda document: document.text)"
-        )
-    raise InputError(f"text= gave a {type(found).__name__} for document {place}; it must give a str")
+def _seconds(jobs: Sequence[Job[T]], terms: Terms) -> float | None:
+    return terms.left(jobs[0]) if jobs else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
@@ -54,7 +54,9 @@ class Usage:
     """What scoring cost: counts, and seconds by stage. Usages of one pass add up with `+`.
 
     `pairs` counts what the network read (a long document may be several windows), `tokens` what it had to
-    read, `padded_tokens` what it did read, padding included.
+    read, `padded_tokens` what it did read, padding included; `calls` the requests to a service or an LLM,
+    `billed` what a service says it will charge, by its own units. `states_kept` counts the pairs whose document
+    was encoded before and kept: they are among `pairs`, and their tokens in neither count.
     """
 
     pairs: int = 0
@@ -62,18 +64,27 @@ class Usage:
     padded_tokens: int = 0
     batches: int = 0
     cache_hits: int = 0
+    states_kept: int = 0
+    calls: int = 0
+    billed: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
-        stages = {**self.seconds, **other.seconds}
         return Usage(
             self.pairs + other.pairs,
             self.tokens + other.tokens,
             self.padded_tokens + other.padded_tokens,
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
-            {stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in stages},
+            self.states_kept + other.states_kept,
+            self.calls + other.calls,
+            _sums(self.billed, other.billed),
+            _sums(self.seconds, other.seconds),
         )
+
+
+def _sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
 
 
 class Span(NamedTuple):
@@ -88,12 +99,20 @@ class Span(NamedTuple):
 class Scores(Sequence[float]):
     """Scores with what an engine knows beside them. A plain list of floats does as well for a small scorer.
 
-    `spans` holds an entry for each document that did not go through whole, by its place.
+    `spans` holds an entry for each document that did not go through whole, by its place. `degraded` says why
+    the scores are not, or not wholly, what the scorer should have given; it becomes `Ranking.degraded`.
+    `order`, if given, has the documents' places, best first, and decides between equal scores: services round
+    them after sorting.
+    `model` and `scale` are those of the scorer that answered, where another stood in for the one that was asked.
     """
 
     values: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     spans: Mapping[int, Span] = field(default_factory=dict)
+    degraded: str | None = None
+    order: tuple[int, ...] = ()
+    model: str | None = None
+    scale: Scale | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -145,6 +164,11 @@ class AsyncScorer(Protocol):
         """As `Scorer.score`."""
 
 
+def takes_whole_lists(scorer: Scorer) -> bool:
+    """Whether its scores can be compared within one call only: an order, or the answer of whichever model could."""
+    return scorer.scale is Scale.ORDINAL or getattr(scorer, "whole_lists", False)
+
+
 def score_many(scorer: Scorer, requests: Sequence[Request]) -> list[Sequence[float]]:
     """The scores of every request, in one pass where the scorer has one.
 
@@ -170,24 +194,39 @@ def failed(scorer: Scorer, error: Exception) -> ScorerError:
     return ScorerError(f"{scorer.name} failed: {type(error).__name__}: {error}")
 
 
-def check_scores(scorer: Scorer, answer: Sequence[float], slots: Sequence[int]) -> Scores:
-    """The answer for unique texts as `Scores` of plain floats for every document.
-
-    `slots[i]` is the place of document i's text among the unique texts that were scored. Raises ScorerError
-    on a wrong count, and on NaN or infinite scores, naming the documents' places.
-    """
+def counted(scorer: Scorer, answer: Sequence[float], texts: int) -> Scores:
+    """The answer for so many texts as `Scores` of plain floats. Raises ScorerError on a wrong count."""
     known = answer if isinstance(answer, Scores) else Scores(())
-    values = [float(value) for value in answer]
-    unique = len(set(slots))
-    if len(values) != unique:
-        raise ScorerError(f"{scorer.name}: {unique} texts went in, {len(values)} scores came out")
-    spread = tuple(values[slot] for slot in slots)
-    bad = tuple(place for place, value in enumerate(spread) if not math.isfinite(value))
+    values = tuple(float(value) for value in answer)
+    if len(values) != texts:
+        raise ScorerError(f"{scorer.name}: {texts} texts went in, {len(values)} scores came out")
+    return replace(known, values=values)
+
+
+def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float]) -> None:
+    """Raises ScorerError where a score is NaN or infinite, naming the documents' places."""
+    bad = tuple(place for place, score in scores.items() if not math.isfinite(score))
     if bad:
-        shown = ", ".join(f"document {place}: {spread[place]}" for place in bad[:5])
+        shown = ", ".join(f"document {place}: {scores[place]}" for place in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ScorerError(
-            f"{scorer.name}: {len(bad)} of {len(spread)} scores are not finite ({shown}{more})", places=bad
+            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})", places=bad
         )
+
+
+def check_scores(
+    scorer: Scorer, answer: Sequence[float], slots: Sequence[int], unscored: Container[int] = ()
+) -> Scores:
+    """The answer for unique texts as `Scores` of plain floats for every document.
+
+    `slots[i]` is the place of document i's text among the unique texts that were scored; those in `unscored`
+    were left out on purpose and may be NaN. Raises ScorerError on a wrong count, and on NaN or infinite scores,
+    naming the documents' places.
+    """
+    known = counted(scorer, answer, len(set(slots)))
+    spread = tuple(known[slot] for slot in slots)
+    refuse_nonfinite(scorer, {place: spread[place] for place, slot in enumerate(slots) if slot not in unscored})
     spans = {place: known.spans[slot] for place, slot in enumerate(slots) if slot in known.spans}
-    return Scores(spread, known.usage, spans)
+    rank = {slot: place for place, slot in enumerate(known.order)}
+    order = sorted(range(len(slots)), key=lambda place: rank.get(slots[place], len(known))) if rank else ()
+    return replace(known, values=spread, spans=spans, order=tuple(order))

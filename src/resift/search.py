@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from resift.concurrency import Worker
+from resift.embedding import Embedder
 from resift.errors import InputError
 from resift.ranking import Ranking
 from resift.reranker import Reranker
@@ -124,12 +125,12 @@ class TwoStageSearch:
 class MemoryFirstStage:
     """Passages held in memory, compared with the query one by one: right for thousands of them, not for millions.
 
-    `embedder` is the bundled bi-encoder unless another is given.
+    `embedder` is the bundled `StaticEmbedder` unless another is given, such as `DenseEmbedder()`.
     """
 
-    def __init__(self, passages: Iterable[str | Passage], embedder: StaticEmbedder | None = None) -> None:
+    def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
         self.passages = [Passage(one) if isinstance(one, str) else one for one in passages]
-        self.embedder = StaticEmbedder() if embedder is None else embedder
+        self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
         self._vectors = self.embedder.embed([passage.text for passage in self.passages])
 
     def retrieve(self, query: str, k: int) -> list[Passage]:

@@ -114,7 +114,7 @@ def _wordpiece() -> PreTrainedTokenizerFast:
     return _fast(tokenizer, ["input_ids", "token_type_ids", "attention_mask"], **BRACKETS)
 
 
-def _sentencepiece() -> PreTrainedTokenizerFast:
+def _sentencepiece(length: int = 512) -> PreTrainedTokenizerFast:
     """As XLM-R's: Unigram over Metaspace, `<s> A </s></s> B </s>`, padding token 1."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = Tokenizer(models.Unigram())
@@ -126,7 +126,9 @@ def _sentencepiece() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return _fast(tokenizer, ["input_ids", "attention_mask"], **ANGLES)
+    made = _fast(tokenizer, ["input_ids", "attention_mask"], **ANGLES)
+    made.model_max_length = length
+    return made
 
 
 def _bytes() -> PreTrainedTokenizerFast:
@@ -156,9 +158,9 @@ def _electra() -> PreTrainedModel:
     return ElectraForSequenceClassification(ElectraConfig(vocab_size=300, embedding_size=768, num_labels=1, **BASE))
 
 
-def _xlm_roberta() -> PreTrainedModel:
+def _xlm_roberta(positions: int = 514) -> PreTrainedModel:
     config = XLMRobertaConfig(
-        vocab_size=300, num_hidden_layers=4, max_position_embeddings=514, pad_token_id=1, num_labels=1, **SMALL
+        vocab_size=300, num_hidden_layers=4, max_position_embeddings=positions, pad_token_id=1, num_labels=1, **SMALL
     )
     return XLMRobertaForSequenceClassification(config)
 
@@ -208,23 +210,30 @@ ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTr
 }
 
 
+OTHERS: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
+    "bert-2": (lambda: _bert(2), _wordpiece),
+    "xlm-roberta-8k": (lambda: _xlm_roberta(8194), lambda: _sentencepiece(8192)),
+}
+"""For tests of what is around a model."""
+
+
 def build(architecture: str, folder: Path) -> Path:
     """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
-    model, tokenizer = ARCHITECTURES[architecture]
-    return _save(model(), tokenizer(), folder)
+    model, tokenizer = (ARCHITECTURES | OTHERS)[architecture]
+    return save(model(), tokenizer(), folder)
 
 
 def build_labels(labels: int, folder: Path) -> Path:
     """A two-layer BERT with so many labels."""
-    return _save(_bert(2, labels), _wordpiece(), folder)
+    return save(_bert(2, labels), _wordpiece(), folder)
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, spread: float = 0.06) -> Path:
+    """Random weights, wider than the usual .02: scores spread, so that a wrong token shows."""
     torch.manual_seed(7)
     for parameter in model.parameters():
         if parameter.ndim > 1:
-            # Wider than the usual .02: scores spread, so that a wrong token shows.
-            torch.nn.init.normal_(parameter, std=0.06)
+            torch.nn.init.normal_(parameter, std=spread)
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

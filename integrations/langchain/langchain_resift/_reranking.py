@@ -12,11 +12,20 @@ from typing import Any, Literal, Self, cast
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
 
 from langchain_resift._documents import report, reranked, scored_text
-from resift import InputError, Lazy, ModelOptions, Reranker
+from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
 
 EVENT = "resift_rerank"
 
@@ -31,7 +40,7 @@ class RerankInput(TypedDict):
 class Reranking(BaseModel):
     """Which reranker, and what it is asked. The model is loaded with its first use, once."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold a key
 
     model: str | Path | None = None
     """None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`."""
@@ -41,18 +50,35 @@ class Reranking(BaseModel):
     """Metadata fields to score together with the text: their values, a line each, are put in front of it."""
     on_error: Literal["raise", "keep_order"] = "raise"
     """`keep_order` answers a model's failure with the documents in the order they came, flagged `rerank_degraded`."""
+    deadline: float | None = Field(default=None, gt=0)
+    """Seconds after which what is scored is ranked; the rest follows in the order it came, all flagged
+    `rerank_degraded`. None: the `reranker`'s own deadline, where it has one."""
+    cache: str | None = None
+    """A file that remembers scores, or ":memory:", as `resift.Reranker` has it."""
     long_documents: Literal["truncate", "max_window", "first_window"] | None = None
     """What to do about documents longer than the model reads, as `resift.ModelOptions` has it."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
-    """Further `resift.ModelOptions` (`threads`, `max_length`, `device`...). The engine checks them when it is built."""
+    """Further `resift.ModelOptions` (`threads`, `base_url`, `api_key`...). The engine checks them when it is built.
+    An `api_key` is not serialised, and can't be pickled: an environment variable does better."""
     reranker: InstanceOf[Reranker] | None = Field(default=None, exclude=True, repr=False)
     """One that is built already: to share it, or to bring a scorer of your own. It is not serialised."""
 
     _lazy: Lazy[Reranker] | None = PrivateAttr(default=None)
 
+    @field_validator("engine_options")
+    @classmethod
+    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
+
+    @field_serializer("engine_options")
+    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name != "api_key"}
+
     @model_validator(mode="after")
     def _one_say(self) -> Self:
-        beside = [name for name in ("model", "on_error", "long_documents", "engine_options") if self._differs(name)]
+        beside = [
+            name for name in ("model", "on_error", "cache", "long_documents", "engine_options") if self._differs(name)
+        ]
         if self.reranker is not None and beside:
             raise InputError(f"{', '.join(beside)}: say it to the reranker that was given, not beside it")
         if self.long_documents is not None and "long_documents" in self.engine_options:
@@ -78,7 +104,7 @@ class Reranking(BaseModel):
 
     def _building(self) -> Lazy[Reranker]:
         long_documents = {} if self.long_documents is None else {"long_documents": self.long_documents}
-        recipe = _Recipe(self.model, self.on_error, {**self.engine_options, **long_documents})
+        recipe = _Recipe(self.model, self.on_error, self.cache, {**self.engine_options, **long_documents})
         with _CHOOSING:
             if self._lazy is None or self._lazy.make != recipe:  # options change with model_copy(update=...)
                 self._lazy = Lazy(recipe)
@@ -111,6 +137,7 @@ class Reranking(BaseModel):
             "text": partial(scored_text, metadata_keys=self.metadata_keys),
             "top_k": len(documents) if top_k is None else top_k,  # None would mean the reranker's own
             "min_relevance": self.min_relevance,
+            "deadline": self.deadline,
         }
 
 
@@ -121,6 +148,7 @@ class _How(TypedDict):
     text: Callable[[Document], str]
     top_k: int
     min_relevance: float | None
+    deadline: float | None
 
 
 @dataclass(frozen=True)
@@ -129,10 +157,12 @@ class _Recipe:
 
     model: str | Path | None
     on_error: Literal["raise", "keep_order"]
+    cache: str | None
     options: dict[str, Any]
 
     def __call__(self) -> Reranker:
-        return Reranker(self.model, on_error=self.on_error, **cast("ModelOptions", self.options))
+        options = cast("ModelOptions", self.options)
+        return Reranker(self.model, on_error=self.on_error, cache=self.cache, **options)
 
 
 def _read(given: RerankInput) -> tuple[str, list[Document]]:

@@ -20,7 +20,8 @@ class ResiftRerank(Reranking, BaseDocumentCompressor):
     What comes back are copies, best first, with the id, the class and the metadata of the documents that went in.
     `metadata["relevance_score"]` is the relevance, 0..1, or, where the model's scale has no such reading
     (`resift.Scale`), its own score; one that was there before is replaced. A ranking that could not be made
-    (`on_error="keep_order"`) has `metadata["rerank_degraded"] = True` instead, and no score.
+    (`on_error="keep_order"`) has `metadata["rerank_degraded"] = True` instead, and no score; one that a `deadline`
+    ended has the flag, and scores for what was read by then.
 
     Handlers see a chain run "ResiftRerank", and in it a custom event "resift_rerank" with model, scale, scores
     and what the ranking cost. What resift raises (`InputError`, `ScorerError`, ...) passes through unchanged.

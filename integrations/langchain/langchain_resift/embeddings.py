@@ -1,4 +1,4 @@
-"""The bundled bi-encoder as LangChain embeddings: no download, no torch, no key."""
+"""The bundled bi-encoders as LangChain embeddings: no download, no torch, no key."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from functools import partial
 
 from langchain_core.embeddings import Embeddings
 
-from resift import StaticEmbedder, Worker
+from resift import InputError, Worker, load_embedder
 
 
 class ResiftEmbeddings(Embeddings):
     """Texts to unit vectors, offline. The fast first stage under a reranker; any other embeddings do as well.
 
-    `folder` is None for the bundled model. Raises ModelFileError when the folder is incomplete or damaged.
+    `model` is "resift:static" (the default), "resift:dense", or a folder that holds a model of either kind; `folder` is
+    an older name for it. Raises ModelFileError when the folder is incomplete or damaged, UnknownModelError for
+    another name.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self._embedder = StaticEmbedder(folder)
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, folder: str | os.PathLike[str] | None = None
+    ) -> None:
+        if model is not None and folder is not None:
+            raise InputError(f"model={model!r} and folder={folder!r} are two names for one thing: give model alone")
+        self._embedder = load_embedder(folder if model is None else model)
         self._worker = Worker(limit=1024)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 
 from langchain_resift import ResiftRerank
 from langchain_resift import _reranking as reranking
-from resift import InputError, Reranker, Scale, ScorerError, TruncationWarning, UnknownModelError
+from resift import Fallback, InputError, Reranker, Scale, ScorerError, TruncationWarning, UnknownModelError
 from resift.testing import OverlapScorer, ScriptedScorer
 
 
@@ -41,6 +42,17 @@ def test_best_first_with_scores_and_everything_else_kept(documents: list[Documen
         {"source": "town.txt", "relevance_score": 0.5},
         {"source": "sea.txt", "relevance_score": 0.0},
     ]
+
+
+async def test_a_stand_in_answers_and_is_flagged(documents: list[Document]) -> None:
+    service = ScriptedScorer(OSError("no route to host"), name="service")
+    compressor = ResiftRerank(reranker=Reranker(Fallback([service, OverlapScorer()])), top_n=1)
+    for found in (
+        compressor.compress_documents(documents, "red fox"),
+        await compressor.acompress_documents(documents, "red fox"),
+    ):
+        assert ids(found) == ["fox"]
+        assert found[0].metadata == {"source": "wood.txt", "relevance_score": 1.0, "rerank_degraded": True}
 
 
 def test_the_bundled_model_needs_no_arguments(bundled: Reranker) -> None:
@@ -238,6 +250,42 @@ def test_copies_with_other_options_load_another_reranker(monkeypatch: pytest.Mon
     assert built == ["one", "two"]
 
 
+class Stuck:
+    """Stands still until the test is over."""
+
+    name, scale = "stuck", Scale.LOGIT
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        self.go_on.wait(60)
+        return [0.0] * len(documents)
+
+
+async def test_a_deadline_leaves_the_rest_in_its_order_flagged(documents: list[Document]) -> None:
+    scorer = Stuck()
+    step = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
+    found = [step.compress_documents(documents, "fox"), await step.acompress_documents(documents, "fox")]
+    scorer.go_on.set()
+    for kept in found:
+        assert ids(kept) == ids(documents)
+        assert all(document.metadata["rerank_degraded"] for document in kept)
+        assert not any("relevance_score" in document.metadata for document in kept)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        ResiftRerank(deadline=0)
+
+
+def test_a_cache_goes_to_the_reranker(documents: list[Document]) -> None:
+    step = ResiftRerank(cache=":memory:")
+    for _ in range(2):
+        step.compress_documents(documents, "red fox")
+    texts = [document.page_content for document in documents]
+    assert step.load().rank("red fox", texts).stats.cache_hits == len(set(texts))
+    with pytest.raises(ValidationError, match="cache: say it to the reranker"):
+        overlap(cache=":memory:")
+
+
 def test_dumps_hold_the_options_alone(bundled: Reranker) -> None:
     step = ResiftRerank(reranker=bundled, top_n=None, min_relevance=0.5, metadata_keys=["title"])
     assert json.loads(step.model_dump_json()) == {
@@ -245,6 +293,8 @@ def test_dumps_hold_the_options_alone(bundled: Reranker) -> None:
         "min_relevance": 0.5,
         "metadata_keys": ["title"],
         "on_error": "raise",
+        "deadline": None,
+        "cache": None,
         "long_documents": None,
         "engine_options": {},
         "top_n": None,

@@ -9,6 +9,7 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_resift import ResiftEmbeddings
+from resift import DenseEmbedder, InputError, StaticEmbedder
 
 
 class TestUnit(EmbeddingsUnitTests):
@@ -42,6 +43,16 @@ def test_near_is_near(embeddings: ResiftEmbeddings) -> None:
         for vector in embeddings.embed_documents(["the fox wanted food", "tax law"])
     )
     assert near > far
+
+
+def test_the_dense_model_and_folders_of_either_kind(embeddings: ResiftEmbeddings) -> None:
+    dense = ResiftEmbeddings("resift:dense")
+    assert len(dense.embed_query("a fox")) == DenseEmbedder().dimensions != len(embeddings.embed_query("a fox"))
+    table = StaticEmbedder().folder
+    assert ResiftEmbeddings(folder=table).embed_query("a fox") == embeddings.embed_query("a fox")
+    assert ResiftEmbeddings(table).embed_query("a fox") == embeddings.embed_query("a fox")
+    with pytest.raises(InputError, match="two names for one thing"):
+        ResiftEmbeddings("resift:dense", folder=table)
 
 
 def test_pickles(embeddings: ResiftEmbeddings) -> None:

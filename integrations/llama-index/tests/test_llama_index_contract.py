@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index.postprocessor.resift import ResiftRerank
-from resift import InputError, ModelOptions, Reranker, Scale, ScorerError, UnknownModelError
+from resift import Fallback, InputError, ModelOptions, Reranker, Scale, ScorerError, UnknownModelError
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"
@@ -38,6 +40,17 @@ def test_best_first_with_the_new_scores(nodes: list[NodeWithScore]) -> None:
     found = overlap().postprocess_nodes(nodes, query_str=QUERY)
     assert ids(found) == ["n1", "n2", "n0"]
     assert scores(found) == [1.0, 0.5, 0.0]
+
+
+async def test_a_stand_in_answers(nodes: list[NodeWithScore]) -> None:
+    service = ScriptedScorer(OSError("no route to host"), name="service")
+    postprocessor = ResiftRerank(reranker=Reranker(Fallback([service, OverlapScorer()])), top_n=2)
+    for found in (
+        postprocessor.postprocess_nodes(nodes, query_str=QUERY),
+        await postprocessor.apostprocess_nodes(nodes, query_str=QUERY),
+    ):
+        assert ids(found) == ["n1", "n2"]
+        assert scores(found) == [1.0, 0.5]
 
 
 def test_a_query_bundle_does_as_well(nodes: list[NodeWithScore]) -> None:
@@ -208,12 +221,47 @@ def test_options_reach_the_reranker(nodes: list[NodeWithScore]) -> None:
     long = NodeWithScore(node=TextNode(text="a blue whale. " * 30 + "the red fox sleeps."))
     assert rerank.postprocess_nodes([*nodes, long], query_str=QUERY)
     loaded = rerank._loaded.get()
-    assert (loaded.on_error, loaded._worker.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
+    assert (loaded.on_error, loaded._gate.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
+
+
+class Stuck:
+    """Stands still until the test is over."""
+
+    name, scale = "stuck", Scale.LOGIT
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        self.go_on.wait(60)
+        return [0.0] * len(documents)
+
+
+async def test_a_deadline_leaves_the_rest_in_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
+    scorer = Stuck()
+    rerank = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
+    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    afound = await rerank.apostprocess_nodes(nodes, query_str=QUERY)
+    scorer.go_on.set()
+    assert ids(found) == ids(afound) == ids(nodes)
+    assert [scored.score for scored in found] == [scored.score for scored in nodes], "there are no others"
+    assert ResiftRerank(reranker=Reranker(OverlapScorer(), deadline=3)).deadline == 3
+    with pytest.raises(ValueError, match="greater than 0"):
+        ResiftRerank(deadline=0)
+
+
+def test_a_cache_goes_to_the_reranker(nodes: list[NodeWithScore]) -> None:
+    rerank = ResiftRerank(cache=":memory:", patience=50)
+    for _ in range(2):
+        rerank.postprocess_nodes(nodes, query_str=QUERY)
+    loaded = rerank._loaded.get()
+    assert loaded.rank(QUERY, nodes, text=rerank._text).stats.cache_hits > 0
+    assert loaded.patience == 50
 
 
 def test_every_option_of_the_reranker_is_a_field() -> None:
     """A new option in resift is missed here, not by a user."""
-    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "options"}
+    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "deadline", "options"}
     assert set(ResiftRerank()._options()) == once | set(ModelOptions.__annotations__)
 
 

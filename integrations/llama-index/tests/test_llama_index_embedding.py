@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 from llama_index.core.schema import TextNode
 
 from llama_index.postprocessor.resift import ResiftEmbedding
-from resift import ModelFileError, StaticEmbedder
+from resift import DenseEmbedder, ModelFileError, StaticEmbedder
 
 TEXTS = ["Pandas eat bamboo.", "", "Stocks fell on Monday.", "Pandas eat bamboo."]
 
@@ -54,6 +55,21 @@ def test_a_folder_of_ones_own_serves(bundled_table: Path) -> None:
     own = ResiftEmbedding(folder=str(bundled_table), model_name="mine")
     assert own.model_name == "mine"
     assert own.get_query_embedding("fox") == ResiftEmbedding().get_query_embedding("fox")
+
+
+async def test_the_dense_model_computes_off_the_loop() -> None:
+    dense = ResiftEmbedding(model="resift:dense")
+    assert dense.model_name == "resift:dense"
+    expected = DenseEmbedder().embed(TEXTS[:2]).tolist()
+    assert dense.get_text_embedding_batch(TEXTS[:2]) == expected
+    assert await dense.aget_text_embedding_batch(TEXTS[:2]) == expected
+    assert ResiftEmbedding.from_dict(dense.to_dict()).model == "resift:dense"
+    assert pickle.loads(pickle.dumps(dense)).get_text_embedding("Pandas") == dense.get_text_embedding("Pandas")
+
+
+def test_two_names_for_one_model_are_refused(bundled_table: Path) -> None:
+    with pytest.raises(ValueError, match="two names for one thing"):
+        ResiftEmbedding(model="resift:dense", folder=str(bundled_table))
 
 
 @pytest.fixture

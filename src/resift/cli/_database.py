@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resift.chroma import StaticEmbedding, check_vectors  # first: its import says which extra is missing
+from resift.chroma import DenseEmbedding, StaticEmbedding, check_vectors, stored_embedding  # first: names the extra
 from resift.errors import InputError
 
 # isort: split
@@ -14,22 +14,49 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, NotFoundError
 
 FILE = "chroma.sqlite3"
+EMBEDDINGS: dict[str, type[StaticEmbedding] | type[DenseEmbedding]] = {
+    "static": StaticEmbedding,
+    "dense": DenseEmbedding,
+}
+DEFAULT = "static"
 EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
 
-def create(db: Path, collection: str) -> chromadb.Collection:
-    """The collection, made if it isn't there. Raises InputError for a name Chroma refuses or a foreign embedding."""
+def create(db: Path, collection: str, embedder: str | None = None, states: Path | None = None) -> chromadb.Collection:
+    """The collection, made if it isn't there, with the bi-encoder of that name (None: its own; a new one's is static).
+
+    With `states`, what a dense one encodes is kept in that file. Raises InputError for a name Chroma refuses, and for
+    a collection that has another embedding.
+    """
     client = _client(db)
     try:
+        stored = _stored(client, collection)
+        wanted = next((name for name, one in EMBEDDINGS.items() if one.name() == stored), DEFAULT)
+        if stored is not None and embedder not in (None, wanted):
+            raise InputError(
+                f"collection {collection!r} in {db} was indexed with {stored.replace('-', ':') or 'no embedding'}, and "
+                f"vectors of two models can't be compared: leave out --embedder, or index into a new --collection"
+            )
         found = client.get_or_create_collection(
             collection,
             configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
-            embedding_function=StaticEmbedding(),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
+            embedding_function=_embedding(embedder or wanted, states),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
         )
     except (ChromaError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"collection {collection!r} in {db} can't be used: {error}") from error
     check_vectors(found)
     return found
+
+
+def _stored(client: ClientAPI, collection: str) -> str | None:
+    """The name of the embedding function that Chroma keeps with the collection; None: no such collection."""
+    return next((stored_embedding(one) for one in client.list_collections() if one.name == collection), None)
+
+
+def _embedding(name: str, states: Path | None) -> StaticEmbedding | DenseEmbedding:
+    return DenseEmbedding(states_file=states) if name == "dense" else StaticEmbedding()
 
 
 def existing(db: Path, collection: str) -> chromadb.Collection:

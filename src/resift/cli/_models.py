@@ -5,22 +5,44 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resift.cli._options import LongDocuments
 from resift.cli._output import note
-from resift.errors import TruncationWarning
+from resift.errors import StatesWarning, TruncationWarning
 
 if TYPE_CHECKING:
     from resift.ranking import Stats
     from resift.reranker import Reranker
 
 
-def reranker(model: str | None, long_documents: LongDocuments | None) -> Reranker:
-    """The reranker for `--model` and `--long-documents`."""
+def reranker(model: str | None, long_documents: LongDocuments | None, states: Path | None = None) -> Reranker:
+    """The reranker for `--model` and `--long-documents`.
+
+    The default one, for which `index --keep-states` encodes, takes the states from their file where it is there.
+    """
+    from resift.load import ModelOptions
+    from resift.models import BUNDLED
     from resift.reranker import Reranker
 
-    return Reranker(model) if long_documents is None else Reranker(model, long_documents=long_documents.value)
+    options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
+    if states is not None and states.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
+        options["states_file"] = states
+    return Reranker(model, **options)
+
+
+@contextmanager
+def states_noted() -> Iterator[None]:
+    """Kept states that can't be used are told in words of the command line, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StatesWarning)
+        yield
+    for message in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, StatesWarning)):
+        note(message)
+    for one in caught:
+        if not issubclass(one.category, StatesWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ FirstStage = Annotated[
     str,
     typer.Option(
         "--first-stage",
-        help="bm25, static (the bundled bi-encoder), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
+        help="bm25, static, dense (bi-encoders), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
     ),
 ]
 Queries = Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")]
@@ -57,3 +57,5 @@ def drawable(path: Path | None) -> Path | None:
 
 COLLECTION = "documents"
 DB = Path(".resift")
+STATES = "states.sqlite3"
+"""Beside the database: what `--keep-states` keeps."""

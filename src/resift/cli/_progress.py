@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar() -> Iterator[Progress]:
+def bar(what: str = "queries") -> Iterator[Progress]:
     """A bar on stderr while a terminal watches."""
     from rich.progress import Progress
 
     screen = console(stderr=True)
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as shown:
-        task = shown.add_task("queries", total=None)
+        task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

@@ -17,6 +17,7 @@ from resift.cli.export import export
 from resift.cli.index import index
 from resift.cli.models import models
 from resift.cli.rerank import rerank
+from resift.cli.score import score
 from resift.cli.search import search
 from resift.cli.threshold import threshold
 from resift.cli.train import train
@@ -67,6 +68,6 @@ def _resift(
     """Options of `resift` itself."""
 
 
-for _command in (demo, index, search, rerank, depth, threshold, train, distill, models, export):
+for _command in (demo, index, search, rerank, score, depth, threshold, train, distill, models, export):
     app.command()(_command)
 app.command("eval")(evaluate)

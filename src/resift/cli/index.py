@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resift.cli._options import COLLECTION, DB, Collection, Db, Json
+from resift.cli._models import states_noted
+from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json
 from resift.cli._output import console, json_document, seconds
 
 if TYPE_CHECKING:
+    from chromadb import Collection as Chroma
+
     from resift.documents.ingest import Progress, Report
+
+PAGE = 2000  # texts read at once
+
+
+class Embedder(StrEnum):
+    """`resift.embedding.BUNDLED`, as an option."""
+
+    STATIC = "static"
+    DENSE = "dense"
 
 
 def index(
@@ -23,6 +36,15 @@ def index(
     db: Db = DB,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove the passages of files that are no longer in the folders.")
+    ] = False,
+    embedder: Annotated[
+        Embedder | None,
+        typer.Option(
+            "--embedder", help="The bi-encoder of the first stage [default: the collection's own, or static]."
+        ),
+    ] = None,
+    keep_states: Annotated[
+        bool, typer.Option("--keep-states", help="Encode for the reranker too, so that a search pays for its reading.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -35,17 +57,37 @@ def index(
     from resift.documents.files import find
 
     find(paths)  # before the database is made: a mistyped path leaves nothing behind
-    target = _database.create(db, collection)
-    with _bar() as progress:
-        report = ingest(target, paths, base=db.resolve().parent, prune=prune, progress=progress)
+    states = db / STATES if keep_states else None
+    if keep_states:
+        db.mkdir(parents=True, exist_ok=True)
+    with states_noted():
+        target = _database.create(db, collection, embedder and embedder.value, states)
+        with _bar() as progress:
+            report = ingest(target, paths, base=db.resolve().parent, prune=prune, progress=progress)
+        size = None if states is None else _keep(target, states)
     if as_json:
-        json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count()})
+        kept = {} if size is None else {"states_bytes": size}
+        json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count(), **kept})
     else:
         console().print(_summary(report, collection, target.count()))
+        if size is not None:
+            console().print(f"states: {states}, {size / 1e6:.2f} MB")
     for failure in report.failures:
         typer.echo(f"resift: {failure}", err=True)
     if report.failures:
         raise typer.Exit(1)
+
+
+def _keep(collection: Chroma, states: Path) -> int:
+    """Encodes what the collection holds and the file doesn't. Returns the file's bytes."""
+    from resift.dense import DenseEmbedder
+
+    encoder = DenseEmbedder(states_file=states)
+    offset = 0
+    while texts := collection.get(include=["documents"], limit=PAGE, offset=offset)["documents"]:
+        offset += len(texts)
+        encoder.embed([text for text in texts if text])
+    return states.stat().st_size
 
 
 @contextmanager

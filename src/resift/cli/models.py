@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from resift.cli._options import Json
 from resift.cli._output import console, json_document, table
@@ -39,23 +41,66 @@ SCHEMES = {
     "resift": Scheme("a bundled model: resift:small", "onnxruntime", "pip install resift"),
     "onnx": Scheme("a folder made by `resift export`, or with a model.onnx", "onnxruntime", "pip install resift"),
     "openvino": Scheme("the same folder, run by OpenVINO", "openvino", "pip install 'resift[openvino]'"),
+    "colbert": Scheme(
+        "a Hugging Face id or folder of a late-interaction model (sentence-transformers', pylate's)",
+        "sentence_transformers",
+        "pip install 'resift[late-interaction]'",
+    ),
+    "openai": Scheme(
+        "an LLM behind an OpenAI-compatible endpoint: openai:gpt-4o-mini", "httpx", "pip install 'resift[remote]'"
+    ),
     "st": Scheme(
         "a Hugging Face id or folder of a cross-encoder",
         "sentence_transformers",
         "pip install 'resift[sentence-transformers]'",
     ),
+    "lm": Scheme(
+        "the same of a language model; its template's name is a scheme too",
+        "sentence_transformers",
+        "pip install 'resift[sentence-transformers]'",
+    ),
+    **{
+        scheme: Scheme(takes, "httpx", "pip install 'resift[remote]'")
+        for scheme, takes in {
+            "cohere": "a model of Cohere: cohere:rerank-v3.5 (key: CO_API_KEY)",
+            "jina": "a model of Jina (key: JINA_API_KEY)",
+            "voyage": "a model of Voyage (key: VOYAGE_API_KEY)",
+            "mixedbread": "a model of Mixedbread (key: MXBAI_API_KEY)",
+            "tei": "a text-embeddings-inference server: tei:http://HOST:PORT",
+            "vllm": "a vLLM server: vllm:http://HOST:PORT, or with #MODEL",
+            "infinity": "an infinity server: infinity:http://HOST:PORT#MODEL",
+            "llamacpp": "a llama.cpp server: llamacpp:http://HOST:PORT",
+            "nim": "a model of NVIDIA (key: NVIDIA_API_KEY), or nim:http://HOST:PORT#MODEL",
+            "compatible": "any URL that answers as Cohere's or Jina's does: compatible:https://HOST/v1/rerank#MODEL",
+        }.items()
+    },
 }
 """scheme → what it takes. Every engine of `resift.load` has one."""
 
 KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 
 
-def models(as_json: Json = False) -> None:
-    """List the bundled models, and the schemes that --model takes."""
+def models(
+    name: Annotated[str | None, typer.Argument(help="A published model, to see all of its row.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""
+    from resift.catalogue import measures
+    from resift.catalogue.prompts import PROMPTS
+    from resift.cli import _catalogue
+
+    if name is not None:
+        entry = _catalogue.one(name)
+        if as_json:
+            json_document({"model": entry.to_dict()})
+        else:
+            console().print(_catalogue.details(entry))
+        return
     bundled = _bundled()
     if as_json:
         schemes = [{"scheme": name, **one._asdict(), "installed": one.installed} for name, one in SCHEMES.items()]
-        json_document({"models": [model._asdict() for model in bundled], "schemes": schemes})
+        listed = [model._asdict() for model in bundled]
+        json_document({"models": listed, "schemes": schemes, **_catalogue.as_json()})
         return
     screen = console()
     rows = [
@@ -72,14 +117,20 @@ def models(as_json: Json = False) -> None:
     ]
     screen.print(table("", ("bundled", "kind", ">MB", ">tokens", "weights", "licence", "source"), rows, one_line=False))
     screen.print()
+    screen.print(_catalogue.as_table())
+    what = measures()[_catalogue.SHOWN]
+    screen.print(f"MTEB: {what.what}. Published by {what.source}.")
+    screen.print("tokens: read by default / at most. All of a row: resift models NAME")
+    screen.print()
     ways = [(f"{name}:", one.takes, "yes" if one.installed else one.install) for name, one in SCHEMES.items()]
     screen.print(table("", ("--model", "takes", "installed"), ways, one_line=False))
+    screen.print(f"Templates of language models: {', '.join(f'{known}:' for known in PROMPTS)}")
     screen.print("Without a scheme: a folder that exists, or a Hugging Face id (organisation/model).")
 
 
 def _bundled() -> list[Bundled]:
-    from resift.manifest import Manifest
-    from resift.models import BUNDLED, STATIC, bundled_folder
+    from resift.manifest import ENCODER, Manifest
+    from resift.models import BUNDLED, DENSE, STATIC, bundled_folder
 
     found = []
     for folder in map(bundled_folder, (*BUNDLED, STATIC)):
@@ -88,4 +139,9 @@ def _bundled() -> list[Bundled]:
         length = None if manifest.kind == "static" else manifest.document_length
         kind = KINDS[manifest.kind]
         found.append(Bundled(manifest.name, kind, size, length, manifest.precision, manifest.licence, manifest.source))
-    return found
+    # No folder of its own: the default reranker's encoder.
+    files = bundled_folder(BUNDLED[0])
+    size = sum((files / name).stat().st_size for name in (ENCODER, "tokenizer.json"))
+    source = f"the encoder of {found[0].name}, at no extra bytes"
+    dense = found[0]._replace(name=f"resift:{DENSE}", kind="bi-encoder (dense)", bytes=size, source=source)
+    return [*found, dense]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning, reranker, tell_truncation
-from resift.cli._options import COLLECTION, DB, Collection, Db, Json, Long, MinRelevance, Model
+from resift.cli._models import no_truncation_warning, reranker, states_noted, tell_truncation
+from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json, Long, MinRelevance, Model
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
 
@@ -42,8 +42,9 @@ def search(
     from resift.search import TwoStageSearch
 
     stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
-    two_stages = TwoStageSearch(stage, reranker(model, long_documents), candidates=candidates)
-    with no_truncation_warning():
+    with no_truncation_warning(), states_noted():
+        second = reranker(model, long_documents, db / STATES)
+        two_stages = TwoStageSearch(stage, second, candidates=candidates)
         ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
     if as_json:
         json_document({"collection": collection, **ranking.to_dict(document=_document)})

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
+from resift.engines._encoder import Encoded, Encoder
 from resift.engines._pairs import Forward
-from resift.engines._pipeline import Run
-from resift.engines._tokenize import Frame, Ids
+from resift.engines._tokenize import Ids
 from resift.errors import InputError, ModelFileError
 
 
@@ -47,54 +46,47 @@ def pair_forward(session: InferenceSession) -> Forward:
 class SplitNetwork:
     """Query and document encoded apart, then the query reads: its own part is computed once for a whole list."""
 
-    encoder: InferenceSession
+    encoder: Encoder
     reader: InferenceSession
-    frame: Frame
     query_length: int
     document_length: int
 
     def room(self, query: int) -> int:
         """The document has an input of its own; what the query takes only decides whether there is one at all."""
-        return self.document_length - self.frame.extra if query + self.frame.extra <= self.query_length else 0
+        extra = self.encoder.frame.extra
+        return self.document_length - extra if query + extra <= self.query_length else 0
 
     def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
         """What is encoded for a pair: the document."""
-        return document + self.frame.extra
+        return document + self.encoder.frame.extra
 
-    def open(self, queries: Sequence[Ids]) -> Run:
+    def open(self, queries: Sequence[Ids]) -> Reading:
         """Encodes every query once."""
-        asked = self._encode(queries)
-        lengths = (asked.ids != 0).sum(1)
-
-        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
-            owners = [number for number, _ in rows]
-            longest = int(lengths[owners].max())
-            read = self._encode([document for _, document in rows])
-            inputs = {
-                "query_ids": asked.ids[owners, :longest],
-                "query_states": asked.states[owners, :longest],
-                "query_vector": asked.vector[owners],
-                "document_ids": read.ids,
-                "document_states": read.states,
-                "document_vector": read.vector,
-            }
-            output: NDArray[np.float32] = self.reader.run(None, inputs)[0]
-            return output
-
-        return run
-
-    def _encode(self, texts: Sequence[Ids]) -> Encoded:
-        ids = self.frame.assemble(texts)
-        states, vector = self.encoder.run(None, {"input_ids": ids})
-        return Encoded(ids, states, vector)
+        return Reading(self.encoder, self.reader, self.encoder.encode(queries))
 
 
-class Encoded(NamedTuple):
-    """Texts as the encoder's graph gives them."""
+class Reading:
+    """The queries of one pass, reading batches of documents. `taken` says which of the last batch were kept before."""
 
-    ids: NDArray[np.int64]
-    """(texts, tokens), padded with 0."""
-    states: NDArray[np.float32]
-    """(texts, tokens, width)."""
-    vector: NDArray[np.float32]
-    """(texts, width), of unit length."""
+    def __init__(self, encoder: Encoder, reader: InferenceSession, asked: Encoded) -> None:
+        self.taken: NDArray[np.bool_] = np.zeros(0, bool)
+        self._encoder = encoder
+        self._reader = reader
+        self._asked = asked
+        self._lengths = (asked.ids != 0).sum(1)
+
+    def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
+        """A logit per row."""
+        asked, owners = self._asked, [number for number, _ in rows]
+        longest = int(self._lengths[owners].max())
+        read, self.taken = self._encoder.read([document for _, document in rows])
+        inputs = {
+            "query_ids": asked.ids[owners, :longest],
+            "query_states": asked.states[owners, :longest],
+            "query_vector": asked.vector[owners],
+            "document_ids": read.ids,
+            "document_states": read.states,
+            "document_vector": read.vector,
+        }
+        output: NDArray[np.float32] = self._reader.run(None, inputs)[0]
+        return output

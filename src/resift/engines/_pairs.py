@@ -59,10 +59,10 @@ def check_labels(labels: int, name: str) -> None:
         raise ModelFileError(f"{name} has {labels} labels: it is a classifier, not a reranker (which has 1 or 2)")
 
 
-def shorter(limit: int, wanted: int | None, name: str) -> int:
-    """The length to use: the model's limit, or less if so wanted. Raises InputError."""
+def shorter(limit: int, wanted: int | None, name: str, usual: int | None = None) -> int:
+    """The length to use: what is wanted, else the usual one or the model's limit. Raises InputError."""
     if wanted is None:
-        return limit
+        return limit if usual is None else min(limit, usual)
     if not LEAST_LENGTH <= wanted <= limit:
         raise InputError(f"max_length must lie between {LEAST_LENGTH} and {limit}, what {name} can read; got {wanted}")
     return wanted

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,15 @@ from resift.scorer import Request, Scores, Span, Usage
 
 Run = Callable[[Sequence[tuple[int, Ids]]], NDArray[np.float32]]
 """Logits of one batch: each row is (number of its query, document ids)."""
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A `Run` that may find what it would compute of a document where it was kept."""
+
+    taken: NDArray[np.bool_]
+    """Which rows of its last batch were: for those nothing but the reading was computed."""
+
 
 MODES: tuple[LongDocuments, ...] = ("truncate", "max_window", "first_window")
 LEAST_DOCUMENT = 8  # tokens that must be left for the document; with fewer, a query is too long to be answered
@@ -35,6 +44,17 @@ class Network(Protocol):
 
     def open(self, queries: Sequence[Ids]) -> Run:
         """Makes the queries ready, once, and returns what scores batches of documents for them."""
+
+
+class Wording(NamedTuple):
+    """What stands around texts and is tokenised with them."""
+
+    before_query: str = ""
+    after_query: str = ""
+    before_document: str = ""
+
+
+AS_IT_IS = Wording()
 
 
 class Row(NamedTuple):
@@ -54,6 +74,7 @@ class Pipeline:
     network: Network
     long_documents: LongDocuments
     batch_tokens: int
+    wording: Wording = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.long_documents not in MODES:
@@ -66,7 +87,9 @@ class Pipeline:
         if not requests:
             return []
         started = time.perf_counter()
-        queries = [tokens.ids for tokens in self.tokenizer.encode([request.query for request in requests])]
+        before, after, _ = self.wording
+        asked = [f"{before}{request.query}{after}" for request in requests]
+        queries = [tokens.ids for tokens in self.tokenizer.encode(asked)]
         rooms = [self._room(query, request.query) for query, request in zip(queries, requests, strict=True)]
         documents = self._tokenize(requests, max(rooms))
         groups = [
@@ -102,7 +125,7 @@ class Pipeline:
             for text in request.documents:
                 places.setdefault(text, len(places))
         enough = None if self.long_documents == "max_window" else room
-        tokens = self.tokenizer.encode(list(places), enough)
+        tokens = self.tokenizer.encode([f"{self.wording.before_document}{text}" for text in places], enough)
         return [[tokens[places[text]] for text in request.documents] for request in requests]
 
     def _parts(self, tokens: int, room: int) -> list[tuple[int, int]]:
@@ -113,7 +136,13 @@ class Pipeline:
 
     def _run(self, rows: Sequence[Row], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]) -> _Work:
         lengths = np.array([self.network.length(len(queries[row.request]), row.stop - row.start) for row in rows], int)
-        work = _Work(np.empty(len(rows), np.float64), lengths, lengths.copy(), np.zeros(len(rows), int))
+        work = _Work(
+            np.empty(len(rows), np.float64),
+            lengths,
+            lengths.copy(),
+            np.zeros(len(rows), int),
+            np.zeros(len(rows), bool),
+        )
         run = self.network.open(queries)
         for number, batch in enumerate(plan(lengths.tolist(), self.batch_tokens)):
             inputs = [rows[row] for row in batch]
@@ -121,6 +150,8 @@ class Pipeline:
                 [(row.request, documents[row.request][row.document].ids[row.start : row.stop]) for row in inputs]
             )
             work.padded[batch] = lengths[batch].max()
+            if isinstance(run, Keeping):
+                work.taken[batch] = run.taken
             work.batch[batch] = number
         return work
 
@@ -139,15 +170,18 @@ class Pipeline:
             offsets = documents[place].offsets
             if stop - start < len(offsets):
                 whole = self.long_documents == "max_window"
-                spans[place] = Span(int(offsets[start, 0]), int(offsets[stop - 1, 1]), truncated=not whole)
+                first, last = int(offsets[start, 0]), int(offsets[stop - 1, 1])
+                lead = len(self.wording.before_document)
+                spans[place] = Span(max(first - lead, 0), last - lead, truncated=not whole)
         own = slice(mine.start, mine.stop)
-        padded = int(work.padded[own].sum())
-        share = padded / max(1, int(work.padded.sum()))
+        computed = ~work.taken[own]
+        share = int(work.padded[own].sum()) / max(1, int(work.padded.sum()))
         usage = Usage(
             pairs=len(mine),
-            tokens=int(work.lengths[own].sum()),
-            padded_tokens=padded,
+            tokens=int(work.lengths[own][computed].sum()),
+            padded_tokens=int(work.padded[own][computed].sum()),
             batches=len(set(work.batch[own].tolist())),
+            states_kept=int(work.taken[own].sum()),
             seconds={stage: spent * share for stage, spent in seconds.items()},
         )
         return Scores(tuple(work.logits[best[place]].item() for place in range(len(documents))), usage, spans)
@@ -161,3 +195,4 @@ class _Work:
     lengths: NDArray[np.int_]
     padded: NDArray[np.int_]
     batch: NDArray[np.int_]
+    taken: NDArray[np.bool_]

@@ -38,6 +38,8 @@ class Template:
     """Token type of: before, query, between, document, after."""
     pad: int
     pad_type: int
+    left: bool = False
+    """Padding comes first, so that every row ends with its last token."""
 
     @property
     def extra(self) -> int:
@@ -53,9 +55,10 @@ class Template:
         mask = np.zeros(shape, np.int64)
         types = np.full(shape, self.pad_type, np.int64)
         for number, (row, length) in enumerate(zip(parts, lengths, strict=True)):
-            ids[number, :length] = np.concatenate(row)
-            mask[number, :length] = 1
-            types[number, :length] = np.repeat(self.types, [len(part) for part in row])
+            place = slice(shape[1] - length, None) if self.left else slice(length)
+            ids[number, place] = np.concatenate(row)
+            mask[number, place] = 1
+            types[number, place] = np.repeat(self.types, [len(part) for part in row])
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 

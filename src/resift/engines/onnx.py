@@ -5,31 +5,37 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from resift.catalogue import find, hub_name
+from resift.catalogue.detect import GRAPHS
+from resift.engines._encoder import Encoder
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
+from resift.engines._session import Session
 from resift.engines._tokenize import TextTokenizer
-from resift.errors import ModelFileError
-from resift.load import LongDocuments
-from resift.manifest import FILE, Manifest
+from resift.errors import InputError, ModelFileError
+from resift.load import HUB_ID, LongDocuments
+from resift.manifest import ENCODER, FILE, READER, Manifest, digest
 from resift.scorer import Request, Scale, Scores
+from resift.states import open_store
 
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
-GRAPHS = ("model.onnx", "onnx/model.onnx")
 
 
 class OnnxScorer:
     """Scores with a cross-encoder exported to ONNX: the bundled one, a folder `resift export` wrote (its
-    checksums are verified), or any Hugging Face folder with `model.onnx` and `tokenizer.json`.
+    checksums are verified), or any Hugging Face folder or id with `model.onnx` and `tokenizer.json`.
 
     Scores are logits, in float32, and don't depend on the batch they were computed in. Safe to use from any
     number of threads. Raises ModelFileError when the folder is incomplete or damaged.
     """
 
     scale = Scale.LOGIT
+    engine = "onnx"
 
     def __init__(
         self,
@@ -39,15 +45,31 @@ class OnnxScorer:
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        keep_states: int = 0,
+        states_file: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = _local(os.fspath(folder), revision, local_files_only)
         self.long_documents = long_documents
+        self.batch_tokens = batch_tokens
         self.threads = threads
+        self._keeping = (keep_states, states_file)
         manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
         self.name = manifest.name
-        self.max_length = shorter(manifest.document_length, max_length, self.name)
+        self._manifest = manifest
+        entry = find(str(self.folder))
+        usual = None if entry is None else entry.tuned_length
+        self.max_length = shorter(manifest.document_length, max_length, self.name, usual)
         tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides the scores: the files, their precision, and how much of a text is read."""
+        files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
+        rounded = " kept states" if self._keeping != (0, None) else ""
+        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{rounded}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""
@@ -59,43 +81,51 @@ class OnnxScorer:
 
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
-            return SplitNetwork(
-                self._open(self.folder / "encoder.onnx"),
-                self._open(self.folder / "reader.onnx"),
-                tokenizer.frame(),
-                manifest.query_length,
-                self.max_length,
+            session, reader = self._session(self.folder / ENCODER), self._session(self.folder / READER)
+            store = open_store(*self._keeping)
+            encoder = Encoder(session, tokenizer.frame(), manifest.sum_of(ENCODER), store)
+            return SplitNetwork(encoder, reader, manifest.query_length, self.max_length)
+        if self._keeping != (0, None):
+            raise InputError(
+                f"{self.name} reads query and document together: there are no document states to keep; "
+                "leave out keep_states and states_file"
             )
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         graph = _graph(self.folder)
-        session = self._open(graph)
+        session = self._session(graph)
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
         return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
 
-    def _open(self, path: Path) -> Any:
+    def _session(self, graph: Path) -> Session:
+        return Session(partial(self._open, graph, self.threads), self.threads)
+
+    @staticmethod
+    def _open(graph: Path, threads: int | None) -> Any:
         """A session; what else runs ONNX graphs overrides this."""
-        return open_session(path, self.threads)
+        return open_session(graph, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            _reopen,
-            (type(self), self.folder, self.long_documents, self.max_length, self._pipeline.batch_tokens, self.threads),
-        )
+        keep, file = self._keeping
+        options: dict[str, Any] = {
+            "long_documents": self.long_documents,
+            "max_length": self.max_length,
+            "batch_tokens": self._pipeline.batch_tokens,
+            "threads": self.threads,
+            "keep_states": keep,
+            "states_file": file,
+        }
+        return (partial(type(self), **options), (self.folder,))
 
 
-def _reopen(
-    kind: type[OnnxScorer],
-    folder: Path,
-    long_documents: LongDocuments,
-    max_length: int,
-    batch_tokens: int,
-    threads: int | None,
-) -> OnnxScorer:
-    return kind(
-        folder, long_documents=long_documents, max_length=max_length, batch_tokens=batch_tokens, threads=threads
-    )
+def _local(name: str, revision: str | None, local_files_only: bool) -> Path:
+    """The folder of that name, or of that Hugging Face id."""
+    if Path(name).exists() or not HUB_ID.fullmatch(name):
+        return Path(name)
+    from resift.engines._hub import onnx_folder  # only now: a folder needs no hub
+
+    return onnx_folder(name, revision, local_files_only)
 
 
 def _graph(folder: Path) -> Path:
@@ -103,6 +133,12 @@ def _graph(folder: Path) -> Path:
         if (folder / name).exists():
             return folder / name
     raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
+
+
+def _foreign_files(folder: Path) -> list[Path]:
+    """The graph, weights that lie beside it, and the tokenizer."""
+    graph = _graph(folder)
+    return [*sorted(graph.parent.glob(f"{graph.name}*")), folder / "tokenizer.json"]
 
 
 def _foreign(folder: Path) -> Manifest:
@@ -115,4 +151,5 @@ def _foreign(folder: Path) -> Manifest:
     settings = folder / "tokenizer_config.json"
     if settings.exists():
         limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)
-    return Manifest(name=str(config.get("_name_or_path") or folder.name), kind="pair", document_length=int(limit))
+    name = hub_name(str(folder)) if hub_name(str(folder)) != str(folder) else folder.name
+    return Manifest(name=str(config.get("_name_or_path") or name), kind="pair", document_length=int(limit))

@@ -29,8 +29,11 @@ class OpenVINOScorer(OnnxScorer):
     are then a little off float32's. Folders of `int8-blocks` are ONNX Runtime's alone: ModelFileError.
     """
 
-    def _open(self, path: Path) -> Any:
-        return _Session(path, self.threads)
+    engine = "openvino"
+
+    @staticmethod
+    def _open(graph: Path, threads: int | None) -> Any:
+        return _Session(graph, threads)
 
 
 class _Session:

@@ -6,23 +6,28 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.catalogue import find
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
+from resift.manifest import digest
 from resift.scorer import Request, Scale, Scores, Usage
 
 try:
     import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
+
+    from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
@@ -56,14 +61,10 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
+        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        source.config()  # for its checks
         try:
-            self._model = CrossEncoder(
-                self.name,
-                device=device,
-                revision=revision,
-                local_files_only=local_files_only or Path(self.name).is_dir(),
-                trust_remote_code=trust_remote_code,
-            )
+            self._model = CrossEncoder(self.name, device=device, **source.options())
         except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
             raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
@@ -73,13 +74,39 @@ class SentenceTransformersScorer:
         # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
         self._turn = nullcontext() if self._model.device.type == "cpu" else threading.Lock()
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
-        self.max_length = shorter(limit, max_length, self.name)
+        entry = find(self.name)
+        self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
         default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self._pipeline = self._build(long_documents, default if batch_tokens is None else batch_tokens)
+        self.batch_tokens = default if batch_tokens is None else batch_tokens
+        try:
+            self._pipeline = self._build(long_documents, self.batch_tokens)
+        except ValueError as error:  # a language model without a template for pairs
+            if isinstance(error, InputError):
+                raise
+            raise ModelFileError(
+                f"{self.name} reads no pairs: {error} To ask it as the authors of its family do, name their template "
+                "as the scheme (`resift models` lists them)"
+            ) from error
         if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
             raise InputError(
                 f"{self.name} reads pairs in a form of its own: long_documents and max_length can't be chosen for it"
             )
+
+    @cached_property
+    def identity(self) -> str | None:
+        """What decides the scores: the files, their precision, and how much of a text is read.
+
+        None for a hub model whose commit is not known: it may change under its name.
+        """
+        files: str | None
+        folder = Path(self.name)
+        if folder.is_dir():
+            files = digest(sorted(path for path in folder.rglob("*") if path.is_file()))
+        else:
+            files = getattr(self._model.config, "_commit_hash", None)
+        device = self._model.device.type
+        dtype = next(self._model.parameters()).dtype
+        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One logit per document. Raises InputError when the query alone is longer than the model reads."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from resift.dense import DenseEmbedder
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run, check_run, read_run
 from resift.evaluation.fusion import fuse
@@ -22,7 +23,7 @@ Stage = str | Run
 def first_stage(name: str, collection: Collection, depth: int) -> Run:
     """The best `depth` documents of every query.
 
-    By "bm25", by "static" (the bundled bi-encoder), by "chroma:FOLDER#collection", by "st:FOLDER" (a
+    By "bm25", by "static" or "dense" (the bundled bi-encoders), by "chroma:FOLDER#collection", by "st:FOLDER" (a
     sentence-transformers bi-encoder), or from a run file; "bm25+static" and the like fuse several by reciprocal rank.
     "judged" gives the judged documents, in no order. Raises InputError for any other name.
     """
@@ -97,6 +98,10 @@ def _static(collection: Collection, depth: int) -> Run:
     return embedding_run(StaticEmbedder().embed, collection, depth)
 
 
+def _dense(collection: Collection, depth: int) -> Run:
+    return embedding_run(DenseEmbedder().embed, collection, depth)
+
+
 def _judged(collection: Collection, _: int) -> Run:
     return collection.judged()
 
@@ -105,5 +110,10 @@ def _given(path: Path, collection: Collection, depth: int) -> Run:
     return {query: listed[:depth] for query, listed in read_run(path, collection).items()}
 
 
-NAMES: dict[str, Callable[[Collection, int], Run]] = {"bm25": _bm25, "static": _static, JUDGED: _judged}
+NAMES: dict[str, Callable[[Collection, int], Run]] = {
+    "bm25": _bm25,
+    "static": _static,
+    "dense": _dense,
+    JUDGED: _judged,
+}
 SCHEMES: dict[str, Callable[[str, Collection, int], Run]] = {"chroma": chroma_run, "st": sentence_transformer_run}

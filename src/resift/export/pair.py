@@ -10,7 +10,9 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from resift.catalogue import find
 from resift.engines._pairs import capacity, check_labels
+from resift.engines._source import Source
 from resift.engines._tokenize import TextTokenizer
 from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.errors import ModelFileError
@@ -44,6 +46,7 @@ def export_model(
     *,
     precision: str = "float32",
     max_length: int | None = None,
+    revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Manifest:
     """Writes `model.onnx`, `tokenizer.json` and the manifest, and returns the manifest.
@@ -52,16 +55,20 @@ def export_model(
     rounds the weights (a quarter of the bytes; the scores move by about a hundredth and still don't depend on the
     batch). The graph gives raw logits, and computes no more than they need (`resift.export.passes`).
 
-    Raises UnknownModelError for a name that is neither, InputError for an unknown precision, and ModelFileError for a
-    model whose pairs the exported tokenizer would not join as the model does.
+    `max_length` is what the folder says the model reads; without it the catalogue's default, or the model's limit.
+
+    Raises UnknownModelError for a name that is neither, InputError for an unknown precision or remote code of a hub
+    model without the commit in `revision`, and ModelFileError for a model whose pairs the exported tokenizer would
+    not join as the model does.
     """
     check_precision(precision)
     check_source(model)
+    source = Source(model, revision, trust_remote_code=trust_remote_code)
+    _check_architecture(source)
     network = CrossEncoder(
         model,
         device="cpu",
-        local_files_only=Path(model).is_dir(),
-        trust_remote_code=trust_remote_code,
+        **source.options(),
         model_kwargs={"attn_implementation": "eager"},  # the one form of attention every tracer understands
     )
     network.eval().float()
@@ -74,14 +81,27 @@ def export_model(
     quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
     limit = min(network.max_seq_length or ROOM, capacity(network.config.to_dict()))
+    entry = find(model)
+    usual = max_length or (entry.tuned_length if entry is not None else None)
     manifest = Manifest(
         name=Path(model).name if Path(model).is_dir() else model,
         kind="pair",
-        document_length=min(limit, max_length or limit),
+        document_length=min(limit, usual or limit),
         precision=precision,
         source=model if not Path(model).is_dir() else "",
     )
     return manifest.write(folder, ["model.onnx", "tokenizer.json"])
+
+
+def _check_architecture(source: Source) -> None:
+    """Raises ModelFileError for a language model: what its template asks is no pair."""
+    architecture = (source.config().get("architectures") or [""])[0]
+    entry = find(source.name)
+    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")) or (entry is not None and entry.prompt):
+        raise ModelFileError(
+            f"{source.name} ({architecture}) is a language model with a template, and only cross-encoders over pairs "
+            "are exported: use it as it is (the engine `lm`)"
+        )
 
 
 def trace(network: CrossEncoder, names: list[str], path: Path) -> None:

@@ -13,10 +13,9 @@ from resift.export._graph import write_graph
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.export.split_network import Side, SplitNetwork
-from resift.manifest import Manifest
+from resift.manifest import ENCODER, READER, Manifest
 
 HEADS = "attention_heads"  # in the encoder's metadata
-ENCODER, READER = "encoder.onnx", "reader.onnx"
 OUTPUTS = ("states", "vector")
 SIDES = ("query", "document")
 

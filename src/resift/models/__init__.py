@@ -9,7 +9,9 @@ from resift.errors import UnknownModelError
 BUNDLED = ("small",)
 """Cross-encoders, the default first."""
 STATIC = "static"
-"""The bi-encoder."""
+"""The bi-encoder that is a table of its own."""
+DENSE = "dense"
+"""The bi-encoder that is the default cross-encoder's encoder, and has no folder of its own."""
 
 
 def bundled_folder(name: str) -> Path:
@@ -18,6 +20,8 @@ def bundled_folder(name: str) -> Path:
     >>> bundled_folder("small").name
     'small'
     """
+    if name == DENSE:
+        raise UnknownModelError(f"resift:{DENSE} is a bi-encoder, the encoder of resift:{BUNDLED[0]}: it embeds texts")
     if name not in (*BUNDLED, STATIC):
         known = ", ".join(f"resift:{known}" for known in (*BUNDLED, STATIC))
         raise UnknownModelError(f"there is no bundled model resift:{name}; there is {known}")

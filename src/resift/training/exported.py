@@ -16,9 +16,9 @@ from onnx import numpy_helper
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from resift.errors import ModelFileError
-from resift.export.split import ENCODER, HEADS, READER
+from resift.export.split import HEADS
 from resift.export.split_network import SplitNetwork
-from resift.manifest import Manifest
+from resift.manifest import ENCODER, READER, Manifest
 
 PREFIX = "network."
 BRACKETS = {

@@ -16,7 +16,7 @@ from resift import Lazy
 class Component(BaseComponent):
     """Refuses unknown options, where LlamaIndex drops them in silence; reads back what it wrote; loads late."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold a key
 
     _makes: ClassVar[Callable[..., Any]]
     """What is loaded: called with those of `_options` that are set."""

@@ -6,7 +6,7 @@ import math
 import pickle
 from typing import Any, ClassVar, Literal, Self
 
-from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
+from llama_index.core.bridge.pydantic import Field, field_serializer, field_validator, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import InstanceOf
@@ -14,7 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
 from llama_index.postprocessor.resift._events import dispatcher, reported
-from resift import Hit, InputError, Ranking, Reranker
+from resift import ApiKey, Hit, InputError, Ranking, Reranker
 
 
 class ResiftRerank(Component, BaseNodePostprocessor):
@@ -43,6 +43,11 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     min_relevance: float | None = Field(
         default=None, ge=0, le=1, description="Keep only nodes at least this relevant, 0..1; applied before `top_n`."
     )
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which what is scored is ranked; the rest keeps the retriever's order behind it.",
+    )
     score: Literal["relevance", "raw"] = Field(
         default="relevance",
         description=(
@@ -56,7 +61,16 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     on_error: Literal["raise", "keep_order"] = Field(
         default="raise", frozen=True, description="What a failing model means: an error, or the retriever's order."
     )
-    max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many async calls may wait.")
+    max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many calls may wait.")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        frozen=True,
+        description="Stop when so many nodes in a row brought none into the best `top_n`; None reads them all.",
+    )
+    cache: str | None = Field(
+        default=None, frozen=True, description="A file that remembers scores, or ':memory:' for this process alone."
+    )
 
     # The engines' options (`resift.ModelOptions`); None leaves the choice to the engine.
     long_documents: Literal["truncate", "max_window", "first_window"] | None = Field(
@@ -69,11 +83,27 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
     )
     threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
+    keep_states: int | None = Field(
+        default=None, ge=0, frozen=True, description="Bytes of node states to keep, in memory or in `states_file`."
+    )
+    states_file: str | None = Field(default=None, frozen=True, description="A file for them, shared by processes.")
     device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
+    instruction: str | None = Field(
+        default=None, frozen=True, description="What makes a node relevant, for a language model that takes it."
+    )
     revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
     local_files_only: bool | None = Field(default=None, frozen=True, description="Never ask the hub.")
     trust_remote_code: bool | None = Field(
         default=None, frozen=True, description="Run code that comes with the model. Off unless you say so."
+    )
+
+    engine_options: dict[str, Any] = Field(
+        default_factory=dict,
+        frozen=True,
+        description=(
+            "Further options of the engine (`resift.ModelOptions`): `base_url`, `api_key`, `timeout`... "
+            "An `api_key` is not serialised, and can't be pickled: an environment variable does better."
+        ),
     )
 
     reranker: SkipJsonSchema[InstanceOf[Reranker] | None] = Field(
@@ -82,8 +112,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         exclude=True,
         description=(
             "A reranker of your own, to share one model or to use a scorer that is no file. It brings its model's "
-            "options; `top_n` and `min_relevance` left out, or None, are its own. Pickled, but not serialised: "
-            "a dict or JSON holds its model's name."
+            "options; `top_n`, `min_relevance` and `deadline` left out, or None, are its own. Pickled, but not "
+            "serialised: a dict or JSON holds its model's name."
         ),
     )
 
@@ -101,14 +131,29 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         reranker = data.get("reranker") if isinstance(data, dict) else None
         if not isinstance(reranker, Reranker):
             return data
-        return {"top_n": reranker.top_k, "min_relevance": reranker.min_relevance, **data}
+        own = {"top_n": reranker.top_k, "min_relevance": reranker.min_relevance, "deadline": reranker.deadline}
+        return {**own, **data}
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name, value in self._options().items() if value != ResiftRerank.model_fields[name].default]
+        declared = self._declared()
+        twice = [name for name in self.engine_options if declared.get(name) is not None]
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: given twice, once of them in engine_options")
+        given = [name for name, value in declared.items() if value != ResiftRerank.model_fields[name].default]
+        given += self.engine_options
         if self.reranker is not None and given:
             raise ValueError(f"{', '.join(given)}: options of the model go to Reranker(...), not beside reranker=")
         return self
+
+    @field_validator("engine_options")
+    @classmethod
+    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
+
+    @field_serializer("engine_options")
+    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name != "api_key"}
 
     @field_serializer("model")
     def _model_name(self, model: str | None) -> str | None:
@@ -117,7 +162,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     def __getstate__(self) -> dict[str, Any]:
         # LlamaIndex drops what can't be pickled, from the object itself too. Without its reranker the postprocessor
         # would come back with another model, so here that is an error; whatever else is dropped is a copy's.
-        pickle.dumps(self.reranker)
+        # And a key in the options is not pickled.
+        pickle.dumps((self.reranker, self.engine_options))
         return super(ResiftRerank, self.model_copy()).__getstate__()
 
     @dispatcher.span
@@ -129,7 +175,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
             return []
         reranker = self.reranker or self._loaded.get()
         with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = reranker.rank(query, nodes, text=self._text, top_k=self.top_n, min_relevance=self.min_relevance)
+            ranking = reranker.rank(query, nodes, text=self._text, **self._cuts())
             end.nodes, end.degraded = self._results(ranking), ranking.degraded
         return end.nodes
 
@@ -143,16 +189,20 @@ class ResiftRerank(Component, BaseNodePostprocessor):
             return []
         reranker = self.reranker or await self._loaded.aget()
         with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = await reranker.arank(
-                query, nodes, text=self._text, top_k=self.top_n, min_relevance=self.min_relevance
-            )
+            ranking = await reranker.arank(query, nodes, text=self._text, **self._cuts())
             end.nodes, end.degraded = self._results(ranking), ranking.degraded
         return end.nodes
 
+    def _cuts(self) -> dict[str, Any]:
+        return {"top_k": self.top_n, "min_relevance": self.min_relevance, "deadline": self.deadline}
+
     def _options(self) -> dict[str, Any]:
         """What the model is made from."""
+        return {**self._declared(), **self.engine_options}
+
+    def _declared(self) -> dict[str, Any]:
         made_once = (name for name, field in ResiftRerank.model_fields.items() if field.frozen)
-        return {name: getattr(self, name) for name in made_once if name != "reranker"}
+        return {name: getattr(self, name) for name in made_once if name not in ("reranker", "engine_options")}
 
     def _kept(self, reranker: Reranker, nodes: list[NodeWithScore]) -> int:
         """At most how many nodes come back: events want a number."""

@@ -1,0 +1,31 @@
+"""LLM rerankers in LangChain: a chat model of its own, and an endpoint by name."""
+
+from __future__ import annotations
+
+import pytest
+from chat_server import completion, serving
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListChatModel
+
+from langchain_resift import ResiftRerank
+from resift import Reranker
+from resift.llm import LlmScorer
+
+
+async def test_a_chat_model(documents: list[Document]) -> None:
+    model = FakeListChatModel(responses=["[3] > [2] > [1]"])
+    rerank = ResiftRerank(reranker=Reranker(LlmScorer(model)), top_n=2)
+    found = rerank.compress_documents(documents, "red fox")
+    assert [(document.id, document.metadata["relevance_score"]) for document in found] == [("fox", 3), ("bus", 2)]
+    assert await rerank.acompress_documents(documents, "red fox") == found
+
+
+async def test_by_name(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with serving(lambda _: completion("[3] > [2]")) as server:
+        rerank = ResiftRerank(model="openai:panda-2", engine_options={"base_url": server.url})
+        found = rerank.compress_documents(documents, "red fox")
+        assert await rerank.acompress_documents(documents, "red fox") == found
+    assert [document.id for document in found] == ["fox", "bus", "whale"]
+    assert found[0].metadata["rerank_degraded"], "passage 1 was missing in the answer"
+    assert "sk-secret" not in repr(rerank) + rerank.model_dump_json()

@@ -1,0 +1,82 @@
+"""Which engine a model goes to, from what its folder holds; for an id on the hub, from the catalogue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from resift.catalogue import find
+from resift.errors import ModelFileError
+
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+
+
+def folder_engine(folder: Path) -> str:
+    """The engine for a folder: a language model's is `lm`, else an ONNX graph comes before torch's weights, and
+    of these the ones saved for late interaction have an engine of their own.
+
+    Raises ModelFileError for a folder that holds no model.
+    """
+    if (folder / "resift.json").exists():
+        return "onnx"
+    if _is_language_model(folder):
+        return "lm"
+    if any((folder / name).exists() for name in GRAPHS):
+        return "onnx"
+    if _is_late_interaction(folder):
+        return "colbert"
+    if (folder / "config.json").exists() or (folder / "modules.json").exists():
+        return "st"
+    raise ModelFileError(
+        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
+    )
+
+
+def hub_engine(model: str, *, remote_code: bool) -> str:
+    """The engine for a Hugging Face id: its row's, else sentence-transformers'. `remote_code`: may run the model's own.
+
+    Raises ModelFileError for a model that no engine runs; the message says why, and what to do.
+    """
+    entry = find(model)
+    if entry is None or (entry.engine == "onnx" and remote_code):
+        return "st"
+    if entry.engine is None:
+        raise ModelFileError(f"{model}: {entry.instead}")
+    return entry.engine
+
+
+def _is_language_model(folder: Path) -> bool:
+    """A model that generates, or that reads a prompt of its own; unless sentence-transformers has modules for it."""
+    if (folder / "modules.json").exists():
+        return False
+    architecture = (_json(folder / "config.json").get("architectures") or [""])[0]
+    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")):
+        return not _has_pair_template(folder)
+    entry = find(str(folder))
+    return entry is not None and entry.prompt is not None and architecture == entry.architecture
+
+
+def _is_late_interaction(folder: Path) -> bool:
+    """Whether sentence-transformers, pylate or Stanford's ColBERT wrote the folder as a multi-vector model."""
+    saved = _json(folder / "config_sentence_transformers.json")
+    kinds = {saved.get("model_type"), *(_json(folder / "config.json").get("architectures") or [])}
+    return bool(kinds & {"MultiVectorEncoder", "ColBERT", "HF_ColBERT"}) or "query_prefix" in saved
+
+
+def _has_pair_template(folder: Path) -> bool:
+    """Whether the folder's chat template has the roles `query` and `document`, which `CrossEncoder` fills in."""
+    template = folder / "chat_template.jinja"
+    if template.exists():
+        text = template.read_text(encoding="utf-8")
+    else:
+        text = str(_json(folder / "tokenizer_config.json").get("chat_template", ""))
+    return all(f'"{role}"' in text or f"'{role}'" in text for role in ("query", "document"))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # the engine that reads it says what is wrong with it
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,110 @@
+"""`resift score`: a relevance for every row of a file or folder, here or on a Ray cluster."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resift.cli._options import Json, Long, Model
+from resift.cli._output import json_document, note, seconds
+from resift.cli._progress import bar
+from resift.errors import InputError
+
+if TYPE_CHECKING:
+    from resift.scale import Columns, Report
+
+
+class Engine(StrEnum):
+    """Where the work is done."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class OnBadRow(StrEnum):
+    """What a row without a query or document does; `resift.scale.job.OnBadRow`, as an option."""
+
+    STOP = "stop"
+    NULL = "null"
+
+
+def score(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL or Parquet file, or a folder of such.")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A file of the same format, or a folder of parts.")],
+    model: Model = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="This process, or workers on Ray.")] = Engine.LOCAL,
+    columns: Annotated[
+        str,
+        typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage."),
+    ] = "",
+    on_bad_row: Annotated[
+        OnBadRow, typer.Option("--on-bad-row", help="A row without query or document: stop before, or a null score.")
+    ] = OnBadRow.STOP,
+    block_rows: Annotated[
+        int, typer.Option("--block-rows", min=1, help="Rows written at once: what a kill can cost.")
+    ] = 1000,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Ray: processes with a model each; all CPUs without it.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model, or each.")] = None,
+    long_documents: Long = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what a finished or a different run wrote.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score the rows of a file, and go on where an earlier run was cut short."""
+    from resift.load import ModelOptions
+    from resift.scale import Job, Workers, score_files
+
+    ray = engine is Engine.RAY
+    if workers is not None and not ray:
+        raise InputError("--workers is for --engine ray")
+    job = Job(
+        source,
+        target,
+        columns=_columns(columns),
+        block_rows=block_rows,
+        on_bad_row=on_bad_row.value,
+        overwrite=overwrite,
+    )
+    options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
+    if threads is not None and not ray:
+        options["threads"] = threads
+    with bar("rows") as progress:
+        report = score_files(
+            job, model, workers=Workers(workers, threads or 1) if ray else None, progress=progress, **options
+        )
+    _tell(report, as_json)
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    if as_json:
+        json_document(report.to_dict())
+    else:
+        typer.echo(f"{report.target}: {report.rows} rows scored by {report.model} in {seconds(report.seconds)}")
+        if report.done_before:
+            note(f"{report.done_before} of them by an earlier run that was cut short")
+    if report.tally.unscored:
+        note(
+            f"{report.tally.unscored} rows have a null score: no query, no document, or a query too long for the model"
+        )
+    if report.tally.truncated:
+        note(
+            f"{report.tally.truncated} texts are longer than the model reads: only their beginning was scored "
+            "(--long-documents max_window scores all of it)"
+        )
+
+
+def _columns(text: str) -> Columns:
+    """The names in `query=q,document=passage`; those not named keep their own."""
+    from resift.scale import Columns
+
+    chosen = dict(item.partition("=")[::2] for item in text.split(",") if item)
+    unknown = sorted(set(chosen) - set(Columns.__slots__))
+    if unknown or not all(chosen.values()):
+        raise InputError(f"--columns takes name=column of {', '.join(Columns.__slots__)}, not {text!r}")
+    return Columns(**chosen)

@@ -1,0 +1,59 @@
+"""What a bi-encoder is, and which one a name stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.dense import DenseEmbedder
+from resift.errors import UnknownModelError
+from resift.manifest import Manifest
+from resift.static import StaticEmbedder
+
+
+class Embedder(Protocol):
+    """Texts to vectors that can be compared with each other; queries and documents alike."""
+
+    @property
+    def name(self) -> str:
+        """Names the model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells versions of it apart: vectors of two can't be compared."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One unit vector per text, (texts, dimensions), in their order."""
+
+
+BUNDLED: dict[str, Callable[[], Embedder]] = {"static": StaticEmbedder, "dense": DenseEmbedder}
+"""name → bi-encoder that comes with resift, the default first. `resift:` may stand before the name."""
+
+
+def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
+    """The bi-encoder a name stands for: `resift:static` (None), `resift:dense`, or a folder that holds either kind.
+
+    Raises UnknownModelError for a name that is neither, ModelFileError for a folder that is incomplete or damaged.
+
+    >>> load_embedder().name, load_embedder("resift:dense").name
+    ('resift:static', 'resift:dense')
+    """
+    scheme, colon, name = os.fspath(model or "resift:static").partition(":")
+    if colon and scheme == "resift":
+        if name not in BUNDLED:
+            known = ", ".join(f"resift:{known}" for known in BUNDLED)
+            raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {known}")
+        return BUNDLED[name]()
+    folder = Path(os.fspath(model or ""))
+    if not folder.is_dir():
+        raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of resift:static, resift:dense")
+    return StaticEmbedder(folder) if Manifest.peek(folder).kind == "static" else DenseEmbedder(folder)

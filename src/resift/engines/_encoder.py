@@ -1,0 +1,92 @@
+"""The encoder's graph of a split network: a text's ids to the states its tokens have, and the vector of the whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+
+from resift.engines._tokenize import Frame, Ids
+from resift.states import Kept, StateStore
+
+
+class Encoded(NamedTuple):
+    """Texts as the encoder's graph gives them."""
+
+    ids: NDArray[np.int64]
+    """(texts, tokens), padded with 0."""
+    states: NDArray[np.float32]
+    """(texts, tokens, width)."""
+    vector: NDArray[np.float32]
+    """(texts, width), of unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encodes texts; with a store, those alone that it doesn't hold."""
+
+    session: InferenceSession
+    frame: Frame
+    model: str
+    """SHA-256 of the graph's file: what is kept is kept under it."""
+    store: StateStore | None = None
+
+    def encode(self, texts: Sequence[Ids]) -> Encoded:
+        """Computes all of them, exactly."""
+        ids = self.frame.assemble(texts)
+        states, vector = self.session.run(["states", "vector"], {"input_ids": ids})
+        return Encoded(ids, states, vector)
+
+    def read(self, texts: Sequence[Ids]) -> tuple[Encoded, NDArray[np.bool_]]:
+        """The texts, and which of them were taken from the store.
+
+        With a store, what is computed is rounded as what is kept: a score is the same whichever it came from.
+        """
+        if self.store is None:
+            return self.encode(texts), np.zeros(len(texts), bool)
+        keys = [self._key(text) for text in texts]
+        kept = self.store.get(keys)
+        taken = np.array([key in kept for key in keys])
+        kept |= self._keep({key: text for key, text in zip(keys, texts, strict=True) if key not in kept}, self.store)
+        ids = self.frame.assemble(texts)
+        states = np.zeros((*ids.shape, len(kept[keys[0]].vector)), np.float32)
+        for row, key in enumerate(keys):
+            restored = kept[key].states
+            states[row, : len(restored)] = restored
+        return Encoded(ids, states, np.stack([kept[key].vector for key in keys])), taken
+
+    def vectors(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
+        """The vectors alone, (texts, width). With a store, the states of what is computed are kept on the way."""
+        if self.store is None:
+            (vector,) = self.session.run(["vector"], {"input_ids": self.frame.assemble(texts)})
+            found: NDArray[np.float32] = vector
+            return found
+        keys = [self._key(text) for text in texts]
+        known = self.store.vectors(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        known |= {key: entry.vector for key, entry in self._keep(missing, self.store).items()}
+        return np.stack([known[key] for key in keys])
+
+    def _keep(self, missing: dict[bytes, Ids], store: StateStore) -> dict[bytes, Kept]:
+        if not missing:
+            return {}
+        fresh = self.encode(list(missing.values()))
+        lengths = [len(text) + self.frame.extra for text in missing.values()]
+        made = {
+            key: Kept.of(fresh.states[row, :length], fresh.vector[row])
+            for row, (key, length) in enumerate(zip(missing, lengths, strict=True))
+        }
+        store.put(made)
+        return made
+
+    def _key(self, text: Ids) -> bytes:
+        """Graph and ids, special tokens included: all that states depend on."""
+        digest = hashlib.blake2b(self.model.encode(), digest_size=16)
+        for part in (self.frame.before, text, self.frame.after):
+            digest.update(part.astype(np.int32).tobytes())
+        return digest.digest()

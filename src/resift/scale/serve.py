@@ -1,0 +1,72 @@
+"""A rerank service on Ray Serve: `serve run resift.scale.serve:app`, or with settings of your own
+`serve run resift.scale.serve:build model=st:folder replicas=8`. Needs `resift[scale]`.
+"""
+
+from __future__ import annotations
+
+from resift.errors import MissingExtraError
+from resift.load import ModelOptions
+
+try:
+    from pydantic import BaseModel, ConfigDict, Field
+    from ray import serve
+    from ray.serve import Application
+except ImportError as error:
+    raise MissingExtraError("the Ray Serve application", "scale") from error
+
+from starlette.applications import Starlette  # after Ray Serve, which brings it
+
+
+class Settings(BaseModel):
+    """What `serve run resift.scale.serve:build` takes as `name=value`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = "resift:small"
+    """As `Reranker` takes it."""
+    replicas: int = Field(default=1, ge=1)
+    """Processes, each with a model."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of each."""
+    gpus: float = Field(default=0, ge=0)
+    """Share of a GPU for each."""
+    options: dict[str, str | int | bool] = {}
+    """Further options of the engine, such as `max_length`."""
+    max_documents: int = Field(default=1000, ge=1)
+    """Documents of one request."""
+    max_body: int = Field(default=8_000_000, ge=1)
+    """Bytes of one request."""
+    batch_tokens: int = Field(default=16_384, ge=1)
+    """About as many tokens of several requests are scored together."""
+    waiting_tokens: int = Field(default=524_288, ge=1)
+    """About as many tokens may wait at a replica; more is answered with 429 and a Retry-After."""
+
+
+def build(settings: Settings) -> Application:
+    """The application for these settings. A model that can't be loaded fails the deployment, with its error."""
+
+    def replica() -> Starlette:
+        from resift.scale.asgi import application
+        from resift.scale.ray_data import open_scorer
+        from resift.scale.service import Service
+
+        options: ModelOptions = settings.options  # type: ignore[assignment]  # load_scorer checks them
+        service = Service(
+            open_scorer(settings.model, options, settings.threads),
+            batch_tokens=settings.batch_tokens,
+            waiting_tokens=settings.waiting_tokens,
+        )
+        return application(service, max_documents=settings.max_documents, max_body=settings.max_body)
+
+    deployment = serve.deployment(
+        serve.ingress(replica)(),
+        name="resift",
+        num_replicas=settings.replicas,
+        # The service counts tokens and turns requests away itself: Serve shouldn't hold them back before it can.
+        max_ongoing_requests=10_000,
+        ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
+    )
+    return deployment.bind()
+
+
+app = build(Settings())

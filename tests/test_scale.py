@@ -1,0 +1,430 @@
+"""Bulk scoring: every row once, in its place and otherwise untouched, whatever is killed and whatever is odd."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from resift import InputError, Reranker, Scale, ScorerError
+from resift.cli.app import app
+from resift.scale import Columns, Job, score_files
+from resift.scale.blocks import BLOCK_BYTES, plan
+from resift.testing import OverlapScorer, ScriptedScorer
+
+QUERIES = ("what eats bamboo?", "where do foxes live?", "what fell on monday?")
+DOCUMENTS = ("Pandas eat bamboo.", "The fox lives in a den.", "Stocks fell on Monday.", "", "Grüße, 東京")
+
+
+@pytest.fixture
+def rows() -> list[dict[str, Any]]:
+    """57 rows, more than one block, whose queries and documents come again."""
+    return [
+        {"id": number, "query": QUERIES[number // 4 % 3], "document": DOCUMENTS[number % 5], "tags": ["a", None]}
+        for number in range(57)
+    ]
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    files = [path] if path.is_file() else sorted(path.glob("part-*"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@dataclass
+class Failing:
+    """Fails at its nth call, and works again later."""
+
+    at: int
+    name: str = "failing"
+    scale: Scale = Scale.PROBABILITY
+    calls: Iterator[int] = field(default_factory=itertools.count)
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        if next(self.calls) == self.at:
+            raise OSError("disk")
+        return OverlapScorer().score(query, documents)
+
+
+def test_scores_are_those_of_the_reranker(tmp_path: Path, rows: list[dict[str, Any]], bundled: Reranker) -> None:
+    report = score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10), bundled.scorer)
+    scored = read(tmp_path / "out.jsonl")
+    assert [{name: row[name] for name in rows[0]} for row in scored] == rows
+    for row in scored:
+        hit = bundled.rank(row["query"], [row["document"]])[0]
+        assert row["score"] == pytest.approx(hit.score, abs=1e-5)
+        assert row["relevance"] == pytest.approx(hit.relevance, abs=1e-5)
+    assert (report.rows, report.done_before, report.tally.unscored) == (57, 0, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_a_query_is_scored_once_in_a_block_with_each_of_its_texts_once(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    class Spy(OverlapScorer):
+        def score(self, query: str, documents: Sequence[str]) -> list[float]:
+            asked.append((query, tuple(documents)))
+            return super().score(query, documents)
+
+    report = score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), Spy())
+    assert [query for query, _ in asked] == list(QUERIES)
+    assert all(len(set(documents)) == len(documents) for _, documents in asked)
+    assert report.tally.pairs == sum(len(documents) for _, documents in asked) == 15
+
+
+def test_a_list_of_documents_gets_a_list_of_scores(tmp_path: Path) -> None:
+    rows = [
+        {"query": "red fox", "document": ["a red fox", "a whale", "a red fox"]},
+        {"query": "red fox", "document": []},
+        {"query": "whale", "document": "a whale"},
+    ]
+    score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), OverlapScorer())
+    assert [row["score"] for row in read(tmp_path / "out.jsonl")] == [[1.0, 0.0, 1.0], [], 1.0]
+
+
+def test_a_line_goes_out_as_it_came_in(tmp_path: Path) -> None:
+    lines = (
+        '{"query": "a",  "document": "b", "big": 123456789012345678901234567890, "x": 1.10, "day": "2020-01-01"}',
+        '\t{"document":"b\\u00e9","query":"a","query2":{"deep":[1e400,NaN,null]} }  \r',
+        "",
+        '{"query": "a", "document": "Grüße"}',
+    )
+    (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer())
+    out = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [line.strip().removesuffix("}").rstrip() for line in lines if line]
+    assert out == [f'{line}, "score": 0.0, "relevance": 0.0}}' for line in kept]
+
+
+def test_a_scale_without_relevance_adds_none(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [{"query": "a", "document": "a"}])
+    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer(scale=Scale.SIMILARITY))
+    assert read(tmp_path / "out.jsonl") == [{"query": "a", "document": "a", "score": 1.0}]
+
+
+def test_parquet_keeps_its_types_and_order(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    table = pa.table(
+        {
+            "q": pa.array([row["query"] for row in rows]).dictionary_encode(),
+            "day": pa.array([date(2020, 1, 1 + row["id"] % 28) for row in rows]),
+            "price": pa.array([Decimal("1.10")] * 57, pa.decimal128(10, 2)),
+            "passage": pa.array([row["document"] for row in rows], pa.large_string()),
+            "tags": [row["tags"] for row in rows],
+        },
+    ).replace_schema_metadata({"made": "by hand"})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=8)
+    columns = Columns(query="q", document="passage", score="s", relevance="r")
+    for target in ("out.parquet", "folder"):
+        score_files(Job(tmp_path / "in.parquet", tmp_path / target, columns=columns, block_rows=10), OverlapScorer())
+        scored = pq.read_table(tmp_path / target)
+        assert scored.drop_columns(["s", "r"]).equals(table)
+        expected = [OverlapScorer().score(row["query"], [row["document"]])[0] for row in rows]
+        assert scored.column("s").to_pylist() == scored.column("r").to_pylist() == expected
+    assert len(list((tmp_path / "folder").glob("part-*.parquet"))) > 1
+
+
+def test_parquet_lists_of_documents(tmp_path: Path) -> None:
+    table = pa.table({"query": ["red fox", "x"], "document": [["a red fox", "a whale"], []]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    score_files(Job(tmp_path / "in.parquet", tmp_path / "out.parquet"), OverlapScorer())
+    assert pq.read_table(tmp_path / "out.parquet").column("score").to_pylist() == [[1.0, 0.0], []]
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    (tmp_path / "in" / "_hidden.jsonl").write_text("not json")
+    (tmp_path / "in" / "notes.txt").write_text("not rows")
+    write(tmp_path / "in" / "b.jsonl", rows[20:40])
+    write(tmp_path / "in" / "a.jsonl", rows[:20])
+    write(tmp_path / "in" / "deeper" / "c.jsonl", rows[40:])
+    score_files(Job(tmp_path / "in", tmp_path / "out", block_rows=7), OverlapScorer())
+    assert [row["id"] for row in read(tmp_path / "out")] == list(range(57))
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_blocks_are_small_where_rows_are_large(tmp_path: Path) -> None:
+    rows = [{"query": "a", "document": "b" * (BLOCK_BYTES // 3)} for _ in range(10)]
+    assert len(plan(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out")).blocks) == 5
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", compression="none", use_dictionary=False)
+    assert len(plan(Job(tmp_path / "in.parquet", tmp_path / "out")).blocks) == 5
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    counts=st.lists(st.integers(0, 12), min_size=1, max_size=3).filter(any),
+    block_rows=st.integers(1, 5),
+    at=st.integers(0, 30),
+)
+def test_no_row_is_lost_or_repeated(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], block_rows: int, at: int
+) -> None:
+    """Whatever the files hold and wherever it fails, going on gives what a run in one go gives."""
+    folder = tmp_path_factory.mktemp("rows")
+    (folder / "in").mkdir()
+    number = itertools.count()
+    for file, count in enumerate(counts):
+        write(
+            folder / "in" / f"{file}.jsonl",
+            [{"id": next(number), "query": QUERIES[0], "document": DOCUMENTS[row % 3]} for row in range(count)],
+        )
+    job = Job(folder / "in", folder / "out.jsonl", block_rows=block_rows)
+    scorer = Failing(at)
+    try:
+        score_files(job, scorer)
+    except ScorerError:
+        score_files(job, scorer)
+    scored = read(folder / "out.jsonl")
+    assert [row["id"] for row in scored] == list(range(sum(counts)))
+    assert all(row["score"] == OverlapScorer().score(row["query"], [row["document"]])[0] for row in scored)
+
+
+def test_going_on_keeps_what_is_done(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
+    with pytest.raises(ScorerError, match="disk"):
+        score_files(job, Failing(at=6))
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
+    assert 0 < len(done) < 6
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    told: list[tuple[int, int]] = []
+    report = score_files(job, Failing(at=99), progress=lambda *now: told.append(now))
+    assert (report.rows, report.done_before) == (57, 10 * len(done))
+    assert told[0] == (10 * len(done), 57)
+    assert told[-1] == (57, 57)
+    for name, changed in done.items():
+        assert (tmp_path / "out" / name).stat().st_mtime_ns == changed
+
+
+def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
+    rows = [{"id": n, "query": QUERIES[n % 3], "document": f"{DOCUMENTS[n % 5]} {n}"} for n in range(400)]
+    write(tmp_path / "in.jsonl", rows)
+    arguments = ["score", "in.jsonl", "out.jsonl", "--block-rows", "4", "--threads", "1"]
+    command = [sys.executable, "-m", "resift", *arguments]
+    parts = tmp_path / "out.jsonl.parts"
+    with subprocess.Popen(command, cwd=tmp_path) as running:
+        while not list(parts.glob("part-*")) and running.poll() is None:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    assert running.returncode == -signal.SIGKILL, "it was done before it could be killed"
+    done = len(list(parts.glob("part-*")))
+    assert 0 < done < 100
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    assert "400 rows scored by resift:small" in again.stdout
+    assert f"note: {4 * done} of them by an earlier run" in again.stderr
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == list(range(400))
+    assert not parts.exists()
+
+
+def test_a_torn_part_never_counts(tmp_path: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+        with pytest.raises(OSError, match="no space"):
+            score_files(job, OverlapScorer())
+    assert list((tmp_path / "out").iterdir()) == [] or not list((tmp_path / "out").glob("*part-*"))
+    score_files(job, OverlapScorer())
+    assert [row["id"] for row in read(tmp_path / "out")] == list(range(57))
+
+
+BAD = [
+    ({"document": "b"}, "the query is missing or null"),
+    ({"query": " ", "document": "b"}, "the query is empty"),
+    ({"query": 3, "document": "b"}, "the query is a int, not a text"),
+    ({"query": "a", "document": None}, "the document is missing or null"),
+    ({"query": "a", "document": ["b", None]}, "document 1 of the list is missing or null"),
+    ({"query": "a", "document": "\ud83d"}, r"the document is broken \(half a surrogate pair\)"),
+]
+
+
+@pytest.mark.parametrize(("row", "problem"), BAD)
+def test_a_row_that_cannot_be_scored_stops_before_anything_is_or_is_null(
+    tmp_path: Path, row: dict[str, Any], problem: str
+) -> None:
+    write(tmp_path / "in.jsonl", [{"query": "a", "document": "a"}, row, {"query": "a", "document": "b"}])
+    never = ScriptedScorer(OSError("must not be asked"))
+    with pytest.raises(InputError, match=f"in.jsonl:2: {problem}.*on_bad_row 'null'"):
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), never)
+    assert not (tmp_path / "out").exists()
+    report = score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
+    assert [row["score"] for row in read(tmp_path / "out")] == [1.0, None, 0.0]
+    assert [row["relevance"] for row in read(tmp_path / "out")] == [1.0, None, 0.0]
+    assert report.tally.unscored == 1
+
+
+def test_a_query_too_long_for_the_model_is_a_bad_row_too(tmp_path: Path, bundled: Reranker) -> None:
+    rows = [{"query": query, "document": "Pandas eat bamboo."} for query in ("bamboo?", "word " * 600, "pandas?")]
+    write(tmp_path / "in.jsonl", rows)
+    with pytest.raises(InputError, match=r"in.jsonl:2: the query has 600 tokens"):
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), bundled.scorer)
+    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), bundled.scorer)
+    first, second, third = (row["score"] for row in read(tmp_path / "out"))
+    assert second is None
+    assert first is not None
+    assert third is not None
+
+
+def test_cut_texts_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [{"query": "a", "document": "word " * 1000}, {"query": "a", "document": "word"}])
+    assert score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), threads=1).tally.truncated == 1
+
+
+def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [{"query": "a", "document": "b"}])
+    with pytest.raises(ScorerError, match="1 of 1 scores are not finite"):
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), ScriptedScorer([float("nan")]))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"query": "a", "document": "b"}\n{"query"', r"in.jsonl:2: not valid JSON"),
+        (b'{"query": "a", "document": "\xff"}', r"in.jsonl:1: not valid JSON in UTF-8"),
+        (b"[1]", r"in.jsonl:1: a JSON object is needed, this is a list"),
+        (b'{"query": "a", "document": "b", "score": 1}', r"in.jsonl:1: there is a field 'score' already"),
+        (b"\n\n", r"holds no rows"),
+    ],
+)
+def test_input_that_cannot_be_read(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=problem):
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
+    assert not (tmp_path / "out").exists()
+
+
+def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
+    def fails(table: pa.Table, problem: str) -> None:
+        pq.write_table(table, tmp_path / "in.parquet")
+        with pytest.raises(InputError, match=problem):
+            score_files(Job(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
+
+    fails(pa.table({"q": ["a"], "document": ["b"]}), "has no column 'query'; it has q, document")
+    fails(pa.table({"query": [1], "document": ["b"]}), "column 'query' is of type int64, which is no text")
+    fails(pa.table({"query": [["a"]], "document": ["b"]}), "column 'query' is of type list")
+    fails(pa.table({"query": ["a"], "document": ["b"], "relevance": [1]}), "a column 'relevance' already")
+    fails(pa.table({"query": ["a"], "document": pa.array([None], pa.string())}), "row 0: the document is missing")
+    (tmp_path / "in.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="can't be read as Parquet"):
+        score_files(Job(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
+
+
+def test_parquet_files_of_different_columns_cannot_become_one_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("x", "y"):
+        pq.write_table(pa.table({"query": ["a"], "document": ["a"], name: [1]}), tmp_path / "in" / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"other columns than .*x.parquet.*give a folder as output"):
+        score_files(Job(tmp_path / "in", tmp_path / "out.parquet"), OverlapScorer())
+    score_files(Job(tmp_path / "in", tmp_path / "out"), OverlapScorer())
+
+
+def test_what_is_there_already_is_kept_unless_asked(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    write(tmp_path / "in.jsonl", rows)
+    for target in ("out", "out.jsonl"):
+        job = Job(tmp_path / "in.jsonl", tmp_path / target)
+        score_files(job, OverlapScorer())
+        with pytest.raises(InputError, match=r"is (there|finished) already; `overwrite` replaces it"):
+            score_files(job, OverlapScorer())
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / target, overwrite=True), OverlapScorer("other"))
+    with pytest.raises(InputError, match="holds a run with another model"):
+        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), OverlapScorer())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="is not empty, and holds no run"):
+            score_files(Job(tmp_path / "in.jsonl", tmp_path / "mine", overwrite=overwrite), OverlapScorer())
+
+
+def test_a_changed_input_is_not_gone_on_with(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10)
+    with pytest.raises(ScorerError):
+        score_files(job, Failing(at=6))
+    write(tmp_path / "in.jsonl", rows[1:])
+    with pytest.raises(InputError, match=r"out.jsonl.parts holds a run with another input, blocks"):
+        score_files(job, Failing(at=99))
+    again = Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl", block_rows=10, overwrite=True)
+    with pytest.raises(ScorerError):
+        score_files(again, Failing(at=6))
+    report = score_files(again, Failing(at=99))  # the very same call goes on, it doesn't overwrite again
+    assert report.done_before > 0
+    assert [row["id"] for row in read(tmp_path / "out.jsonl")] == list(range(1, 57))
+
+
+def test_places_and_options_that_make_no_sense(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = write(tmp_path / "in" / "a.jsonl", [{"query": "a", "document": "b"}])
+    for source, target, problem in [
+        (tmp_path / "none", "out", "no such file or folder"),
+        (file, file, "lies in the input"),
+        (tmp_path / "in", tmp_path / "in" / "out", "lies in the input"),
+        (file, tmp_path / "out.parquet", "the output has the format of the input, .jsonl"),
+    ]:
+        with pytest.raises(InputError, match=problem):
+            score_files(Job(source, target), OverlapScorer())
+    (tmp_path / "in" / "b.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match=r"holds both .jsonl and .parquet files"):
+        score_files(Job(tmp_path / "in", tmp_path / "out"), OverlapScorer())
+    (tmp_path / "a.jsonl.gz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"scoring reads .jsonl and .parquet files; unpack or convert it"):
+        score_files(Job(tmp_path / "a.jsonl.gz", tmp_path / "out"), OverlapScorer())
+    with pytest.raises(InputError, match="block_rows must be at least 1"):
+        Job(file, "out", block_rows=0)
+    with pytest.raises(InputError, match="four different names"):
+        Columns(score="query")
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.jsonl", [{"q": "red fox", "document": "a fox"}, {"q": None, "document": "x"}])
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, ["score", "in.jsonl", *arguments, "--threads", "1"], catch_exceptions=False)
+        return result.exit_code, result.stdout, result.stderr
+
+    code, _, told = run("out.jsonl")
+    assert (code, told.count("\n")) == (1, 1)
+    assert told.startswith("resift: in.jsonl:1: the query is missing or null; in.jsonl:2: ")
+    assert "--columns takes name=column of query, document, score, relevance" in run("out.jsonl", "--columns", "q=x")[2]
+    assert "--workers is for --engine ray" in run("out.jsonl", "--workers", "2")[2]
+    code, out, told = run("out.jsonl", "--columns", "query=q,score=s", "--on-bad-row", "null")
+    assert (code, out.startswith("out.jsonl: 2 rows scored by resift:small in ")) == (0, True)
+    assert told.startswith("note: 1 rows have a null score")
+    assert [sorted(row) for row in read(tmp_path / "out.jsonl")] == [["document", "q", "relevance", "s"]] * 2
+    code, out, _ = run("folder", "--columns", "query=q", "--on-bad-row", "null", "--json")
+    found = json.loads(out)
+    assert (code, found["rows"], found["unscored"], found["target"]) == (0, 2, 1, "folder")
+
+
+def test_memory_is_that_of_a_block(tmp_path: Path) -> None:
+    """Peak memory of the Python side, ten times the rows: the same, but for a hundred bytes a block in the plan."""
+    import tracemalloc
+
+    peaks = []
+    for rows in (1000, 10_000):
+        line = json.dumps({"query": "red fox", "document": "the red fox " * 20}) + "\n"
+        (tmp_path / f"{rows}.jsonl").write_text(line * rows)
+        tracemalloc.start()
+        score_files(Job(tmp_path / f"{rows}.jsonl", tmp_path / f"{rows}-out.jsonl", block_rows=100), OverlapScorer())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.5
