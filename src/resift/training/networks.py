@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,18 +138,18 @@ class SplitPairs(InputModule):
         if not texts:
             return []
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         found: dict[int, Kept] = {}
         device = network.slope.device
-        for start in range(0, len(order), ROWS):
-            rows = order[start : start + ROWS]
-            side = network.encode(pad_sequence([torch.tensor(ids[row], device=device) for row in rows], True))
-            for place, row in enumerate(rows):
-                length = len(ids[row])
-                found[row] = Kept(side.ids[place, :length], side.states[place, :length], side.vector[place])
+        # Equal lengths together: nothing is computed for padding.
+        for _, same in groupby(sorted(range(len(ids)), key=lambda row: len(ids[row])), lambda row: len(ids[row])):
+            rows = list(same)
+            for start in range(0, len(rows), ROWS):
+                part = rows[start : start + ROWS]
+                side = network.encode(torch.tensor([ids[row] for row in part], device=device))
+                found.update((row, Kept(*(one[place] for one in side))) for place, row in enumerate(part))
         if not self.frozen:
             return [found[row] for row in range(len(ids))]
-        # Copies: a view would keep the whole batch, padding included.
+        # Copies: a view would keep the whole batch.
         return [Kept(one.ids.clone(), one.states.half(), one.vector.clone()) for _, one in sorted(found.items())]
 
     def _lower(self) -> SplitNetwork:
