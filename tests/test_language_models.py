@@ -262,7 +262,7 @@ def test_a_template_is_named_never_guessed(language_model: Folder, tmp_path: Pat
     )
     with pytest.raises(ModelFileError, match="has no token '▁true', which its template answers with"):
         load_scorer(f"monot5:{language_model('Qwen3-Reranker-0.6B')}")
-    with pytest.raises(UnknownModelError, match=r"schemes: resift:, onnx:, st:, lm:, qwen3-reranker:"):
+    with pytest.raises(UnknownModelError, match=r"schemes: resift:, onnx:, .*lm:, .*qwen3-reranker:"):
         load_scorer("monot6:folder/deep/x")
 
 
