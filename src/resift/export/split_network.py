@@ -157,7 +157,8 @@ class SplitNetwork(nn.Module):
         """One logit per row."""
         cosine = (query.vector * document.vector).sum(-1)
         slope = self.slope * (query.vector @ self.gate).squeeze(-1).exp()
-        return slope * cosine + self.reader(query, document) + self.bias
+        logit: Tensor = slope * cosine + self.reader(query, document) + self.bias
+        return logit
 
     def _layer(self, layer: Any, states: Tensor, mask: Tensor) -> Tensor:
         """One post-norm BERT layer, written out: the same under every version of transformers, and easy to export."""
