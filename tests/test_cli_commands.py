@@ -17,7 +17,7 @@ from resift.cli.app import app
 from resift.cli.index import Embedder
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
-from resift.embedding import BUNDLED
+from resift.embedding import KINDS
 from resift.load import ENGINES
 
 PAGES = {
@@ -213,7 +213,7 @@ def test_every_engine_is_listed() -> None:
 
 
 def test_every_bundled_embedder_is_an_option() -> None:
-    assert [str(one) for one in Embedder] == list(BUNDLED)
+    assert [str(one) for one in Embedder] == list(KINDS)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:

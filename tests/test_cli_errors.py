@@ -82,7 +82,7 @@ def test_a_collection_of_another_bi_encoder_is_not_searched_at_random(
 ) -> None:
     monkeypatch.setattr(Manifest, "fingerprint", "that of a later release")
     for command in (["search", "x"], ["index", "a.txt"]):
-        assert "was indexed with another version of the static bi-encoder" in fails(*command)
+        assert "was indexed with another version of the bi-encoder resift:static" in fails(*command)
 
 
 def test_a_database_that_is_none(here: Path) -> None:

@@ -324,7 +324,7 @@ def test_a_child_forked_in_the_middle_of_a_call_starts_empty() -> None:
 
 def test_the_sessions_of_a_parent_are_opened_again(fresh_scorer: Callable[[], object]) -> None:
     scorer = fresh_scorer()
-    session = scorer._pipeline.network.encoder  # type: ignore[attr-defined]
+    session = scorer._pipeline.network.encoder.session  # type: ignore[attr-defined]
     before, known = session.current, scorer.score("q", ["a text"])  # type: ignore[attr-defined]
     session.renew()
     assert session.current is not before

@@ -157,7 +157,7 @@ def test_every_precision_keeps_the_order_and_says_whether_the_batch_matters(
     found = scorer.score("what eats bamboo", documents)
     assert np.corrcoef(list(exact), list(found))[0, 1] > 0.95
     alone = [scorer.score("what eats bamboo", [document])[0] for document in documents]
-    assert (np.abs(np.subtract(alone, list(found))).max() < 1e-5) is free
+    assert bool(np.abs(np.subtract(alone, list(found))).max() < 1e-5) is free
 
 
 def test_an_unknown_precision_is_refused(saved: Callable[[str], Path], tmp_path: Path) -> None:

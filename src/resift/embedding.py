@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.dense import DenseEmbedder
 from resift.errors import UnknownModelError
 from resift.manifest import Manifest
-from resift.static import StaticEmbedder
 
 
 class Embedder(Protocol):
@@ -35,8 +34,8 @@ class Embedder(Protocol):
         """One unit vector per text, (texts, dimensions), in their order."""
 
 
-BUNDLED: dict[str, Callable[[], Embedder]] = {"static": StaticEmbedder, "dense": DenseEmbedder}
-"""name → bi-encoder that comes with resift, the default first. `resift:` may stand before the name."""
+KINDS = {"static": "resift.static:StaticEmbedder", "dense": "resift.dense:DenseEmbedder"}
+"""name → bi-encoder that comes with resift, by import path, the default first: each is imported when it is used."""
 
 
 def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
@@ -49,11 +48,17 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
     """
     scheme, colon, name = os.fspath(model or "resift:static").partition(":")
     if colon and scheme == "resift":
-        if name not in BUNDLED:
-            known = ", ".join(f"resift:{known}" for known in BUNDLED)
+        if name not in KINDS:
+            known = ", ".join(f"resift:{known}" for known in KINDS)
             raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {known}")
-        return BUNDLED[name]()
+        return _made(name, None)
     folder = Path(os.fspath(model or ""))
     if not folder.is_dir():
         raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of resift:static, resift:dense")
-    return StaticEmbedder(folder) if Manifest.peek(folder).kind == "static" else DenseEmbedder(folder)
+    return _made("static" if Manifest.peek(folder).kind == "static" else "dense", folder)
+
+
+def _made(kind: str, folder: Path | None) -> Embedder:
+    module, _, name = KINDS[kind].partition(":")
+    embedder: Embedder = getattr(import_module(module), name)(folder)
+    return embedder

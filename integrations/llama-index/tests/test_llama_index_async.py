@@ -51,9 +51,9 @@ async def test_fifty_at_once_equal_one_after_another(bundled: Reranker) -> None:
     calls = [(candidates(turn), QUERIES[turn % 4]) for turn in range(50)]
     serial = [rerank.postprocess_nodes(nodes, query_str=query) for nodes, query in calls]
     together = await asyncio.gather(*(rerank.apostprocess_nodes(nodes, query_str=query) for nodes, query in calls))
-    assert [[(hit.node_id, hit.score) for hit in hits] for hits in together] == [
-        [(hit.node_id, hit.score) for hit in hits] for hits in serial
-    ]
+    assert [[hit.node_id for hit in hits] for hits in together] == [[hit.node_id for hit in hits] for hits in serial]
+    for hits, alone in zip(together, serial, strict=True):  # calls share batches, which round otherwise
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in alone], abs=1e-5)
 
 
 @pytest.mark.usefixtures("no_default_executor")

@@ -24,7 +24,7 @@ PAGE = 2000  # texts read at once
 
 
 class Embedder(StrEnum):
-    """`resift.embedding.BUNDLED`, as an option."""
+    """`resift.embedding.KINDS`, as an option."""
 
     STATIC = "static"
     DENSE = "dense"
