@@ -331,7 +331,8 @@ class Draining(FakeClock):
 @pytest.mark.parametrize("scheme", CLIENTS)
 async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool) -> None:
     gate = Gate()
-    service = Service(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
+    service = Service(gate, batch_tokens=1, waiting_tokens=50)
+    service._seconds_per_token = 0.1  # so that it asks for another wait than the client's own, a second
     asked = {"query": "q", "documents": ["x" * 4 * 20]}
     with listening(service) as url, ThreadPoolExecutor() as threads:
         client = remote(scheme, url, max_retries=1)
@@ -343,6 +344,6 @@ async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool)
         documents = ["a red fox", "a whale", "x" * 4 * 20]
         ranking = await client.arank("red fox", documents) if awaited else client.rank("red fox", documents)
         assert [hit.index for hit in ranking] == [0, 1, 2]
-        assert clock.waits == [1.0], "the Retry-After"
+        assert clock.waits == [5.0], "the Retry-After"
         await client.scorer.aclose()  # type: ignore[attr-defined]
         client.scorer.close()  # type: ignore[attr-defined]
