@@ -35,8 +35,10 @@ from resift.scale import Columns, Job, Workers, score_files
 from resift.scale.ray_data import TableScorer
 from resift.testing import OverlapScorer
 
-# Ray's own: sockets it leaves to the garbage collector, and warnings of what it will change.
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Ray Data 2.60 warns of settings of its own that nobody has set, whenever its context is copied.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`use_(push_based_shuffle|polars|arrow_tensor_v2)` is deprecated:DeprecationWarning:ray.data.context"
+)
 
 QUERIES = ("what eats bamboo?", "where do foxes live?", "what fell on monday?")
 

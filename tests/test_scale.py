@@ -343,7 +343,7 @@ def test_what_is_there_already_is_kept_unless_asked(tmp_path: Path, rows: list[d
     for target in ("out", "out.jsonl"):
         job = Job(tmp_path / "in.jsonl", tmp_path / target)
         score_files(job, OverlapScorer())
-        with pytest.raises(InputError, match=r"is (there|finished) already; `overwrite` replaces it"):
+        with pytest.raises(InputError, match=r"is (there|finished) already; --overwrite .* replaces it"):
             score_files(job, OverlapScorer())
         score_files(Job(tmp_path / "in.jsonl", tmp_path / target, overwrite=True), OverlapScorer("other"))
     with pytest.raises(InputError, match="holds a run with another model"):

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from fake_clock import FakeClock
 
-from resift import InputError, Request, Reranker, Scale, ScorerError
+from resift import InputError, RemoteError, Request, Reranker, Scale, ScorerError
 from resift.scale.asgi import application
 from resift.scale.service import BusyError, Service
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "what eats bamboo?"
+CLIENTS = ("cohere", "compatible", "tei")
 DOCUMENTS = ["Stocks fell on Monday.", "Pandas eat bamboo.", "The fox lives in a den.", "Pandas eat bamboo."]
 
 
@@ -27,6 +33,29 @@ def client(service: Service, max_documents: int = 10, max_body: int = 100_000) -
 
 def small(scorer: Any) -> Service:
     return Service(scorer, batch_tokens=1000, waiting_tokens=10_000)
+
+
+@contextmanager
+def listening(service: Service, max_documents: int = 10) -> Iterator[str]:
+    """The address of the application on a server of its own, where resift's own client reaches it."""
+    made = application(service, max_documents=max_documents, max_body=100_000)
+    server = uvicorn.Server(uvicorn.Config(made, lifespan="off", ws="none", log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [port]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port.getsockname()[1]}"  # it listens already: what comes early waits
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def remote(scheme: str, url: str, **options: Any) -> Reranker:
+    """resift's own client of the service, by the route of each shape."""
+    if scheme == "cohere":
+        return Reranker("cohere:resift", base_url=url, api_key="x", **options)
+    return Reranker(f"compatible:{url}#resift" if scheme == "compatible" else f"tei:{url}", **options)
 
 
 @dataclass
@@ -238,3 +267,83 @@ def test_a_scale_without_relevance_is_refused_at_the_start() -> None:
 def test_errors_are_of_the_family() -> None:
     assert str(BusyError("full", 3)) == "full"
     assert not issubclass(BusyError, ScorerError)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """The address of the bundled model's service, ten documents a request."""
+    with listening(Service(Reranker().scorer, batch_tokens=1000, waiting_tokens=10_000)) as url:
+        yield url
+
+
+@pytest.mark.parametrize("scheme", CLIENTS)
+@pytest.mark.parametrize("count", [4, 33])  # more than ten, which tei: learns from /info and the others are told
+async def test_our_own_client_ranks_as_the_model_here_does(served: str, scheme: str, count: int) -> None:
+    documents = [*DOCUMENTS, *(f"{text} {number} times." for number in range(8) for text in DOCUMENTS)][:count]
+    here = Reranker().rank(QUERY, documents)
+    options = {} if scheme == "tei" else {"batch_documents": 10}
+    client = remote(scheme, served, **options)
+    for ranking in (client.rank(QUERY, documents), await client.arank(QUERY, documents)):
+        assert [hit.index for hit in ranking] == [hit.index for hit in here]
+        assert [hit.relevance for hit in ranking] == pytest.approx([hit.relevance for hit in here], abs=1e-6)
+        if scheme == "tei":
+            assert client.scorer.scale is Scale.LOGIT
+            # A split list is scored in other batches, and float32 rounds a logit of 2 otherwise there.
+            rounding = 1e-6 if count <= 10 else 1e-5
+            assert [hit.score for hit in ranking] == pytest.approx([hit.score for hit in here], abs=rounding)
+    await client.scorer.aclose()  # type: ignore[attr-defined]  # a RemoteScorer
+    client.scorer.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("scheme", "status"), [("cohere", 400), ("compatible", 400), ("tei", 422)])
+async def test_our_own_client_tells_what_the_service_refused(served: str, scheme: str, status: int) -> None:
+    client = remote(scheme, served, batch_documents=20)
+    for query, documents, said in [
+        (QUERY, [f"panda {number}" for number in range(11)], "11 documents are more than the 10 of a request"),
+        ("word " * 600, ["pandas"], "600 tokens"),
+    ]:
+        with pytest.raises(RemoteError, match=f"answered {status}: .*{said}") as caught:
+            client.rank(query, documents)
+        assert caught.value.status == status
+        with pytest.raises(RemoteError, match=said):
+            await client.arank(query, documents)
+    await client.scorer.aclose()  # type: ignore[attr-defined]  # a RemoteScorer
+    client.scorer.close()  # type: ignore[attr-defined]
+
+
+@dataclass
+class Draining(FakeClock):
+    """Instead of waiting, lets the service work off what waits there."""
+
+    gate: Gate = field(default_factory=Gate)
+    ahead: list[Future[Any]] = field(default_factory=list)
+
+    def sleep(self, seconds: float, halt: threading.Event) -> None:
+        super().sleep(seconds, halt)
+        self.gate.open.set()
+        assert [answer.result(20).status_code for answer in self.ahead] == [200] * len(self.ahead)
+
+    async def asleep(self, seconds: float) -> None:
+        await asyncio.to_thread(self.sleep, seconds, threading.Event())
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("scheme", CLIENTS)
+async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool) -> None:
+    gate = Gate()
+    service = Service(gate, batch_tokens=1, waiting_tokens=50)
+    service._seconds_per_token = 0.1  # so that it asks for another wait than the client's own, a second
+    asked = {"query": "q", "documents": ["x" * 4 * 20]}
+    with listening(service) as url, ThreadPoolExecutor() as threads:
+        client = remote(scheme, url, max_retries=1)
+        clock = client.scorer._client.clock = Draining(gate=gate)  # type: ignore[attr-defined]  # a RemoteScorer
+        clock.ahead += [threads.submit(httpx.post, f"{url}/v2/rerank", json=asked, timeout=30)]
+        await until(lambda: gate.batches)
+        clock.ahead += [threads.submit(httpx.post, f"{url}/v2/rerank", json=asked, timeout=30) for _ in range(2)]
+        await until(lambda: service.held == 44)
+        documents = ["a red fox", "a whale", "x" * 4 * 20]
+        ranking = await client.arank("red fox", documents) if awaited else client.rank("red fox", documents)
+        assert [hit.index for hit in ranking] == [0, 1, 2]
+        assert clock.waits == [5.0], "the Retry-After"
+        await client.scorer.aclose()  # type: ignore[attr-defined]
+        client.scorer.close()  # type: ignore[attr-defined]

@@ -85,7 +85,7 @@ def open_parts(job: Job, plan: Plan, model: Mapping[str, Any]) -> Parts:
     if state is None:
         return parts
     if not job.overwrite and state:
-        raise InputError(f"{state}; `overwrite` replaces it")
+        raise InputError(f"{state}; --overwrite (in Python overwrite=True) replaces it")
     _clear(parts)
     parts.folder.mkdir(parents=True, exist_ok=True)
     replace(parts.folder / RECORD, lambda path: _write(path, record))
