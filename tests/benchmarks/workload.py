@@ -23,11 +23,10 @@ SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "se
 def passages(count: int, length: str) -> list[str]:
     """Different passages cut from Aesop's fables: short (30 tokens), long (400), or mixed (20 to 400, mean 100)."""
     text = "\n".join(passage.text for passage in fables())
-    offsets = (
-        Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
-        .encode(text, add_special_tokens=False)
-        .offsets
-    )
+    tokenizer = Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
     chance = random.Random(11)
     found = []
     for _ in range(count):
