@@ -96,6 +96,7 @@ async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: 
         if pool.client.is_closed:
             break
     assert pool.client.is_closed
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # closed is what it says before it is done
 
 
 def test_loops_in_several_threads_at_once(scorer: RemoteScorer) -> None:
