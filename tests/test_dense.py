@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import shutil
@@ -132,3 +133,14 @@ def test_it_serves_as_a_first_stage(embedder: DenseEmbedder) -> None:
 def test_the_bundled_one_finds_what_is_near() -> None:
     query, near, far = DenseEmbedder(threads=1).embed(["a hungry fox", "the fox wanted food", "tax law"])
     assert query @ near > query @ far + 0.2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_embeds_too(folder: Path) -> None:
+    embedder = DenseEmbedder(folder)
+    expected = embedder.embed(["panda tree"])  # the parent's session runs before the fork
+    child = os.fork()
+    if child == 0:
+        same = np.allclose(embedder.embed(["panda tree"]), expected, atol=1e-6)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

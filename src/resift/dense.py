@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from resift.engines._batches import plan, windows
 from resift.engines._encoder import Encoder
 from resift.engines._networks import open_session
+from resift.engines._session import Session
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.manifest import ENCODER, Manifest
@@ -72,7 +73,7 @@ class DenseEmbedder:
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        session = open_session(self.folder / ENCODER, threads)
+        session = Session(partial(open_session, self.folder / ENCODER, threads), threads)
         self._encoder = Encoder(session, self._tokenizer.frame(), manifest.sum_of(ENCODER), open_store(0, states_file))
 
     @property

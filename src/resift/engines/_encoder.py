@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 
+from resift.engines._session import Session
 from resift.engines._tokenize import Frame, Ids
 from resift.states import Kept, StateStore
 
@@ -30,7 +30,7 @@ class Encoded(NamedTuple):
 class Encoder:
     """Encodes texts; with a store, those alone that it doesn't hold."""
 
-    session: InferenceSession
+    session: Session
     frame: Frame
     model: str
     """SHA-256 of the graph's file: what is kept is kept under it."""
