@@ -24,7 +24,7 @@ class Manifest:
 
     name: str
     kind: str
-    """`pair`: one graph over query and document; `split`: a graph for each part and a joint one; `static`: a table."""
+    """`pair`: one graph over query and document; `split`: an encoder and a reader; `static`: a table."""
     document_length: int
     """Most tokens of the input that holds the document, special tokens included."""
     query_length: int | None = None
