@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,8 +280,22 @@ def test_a_run_cut_short_comes_to_the_same_end(
     assert any("going on from" in note and "checkpoint" in note for note in notes)
     # Not bit by bit: texts come into other batches of the frozen layers, whose products round otherwise.
     assert _same(whole, went_on, 1e-6)
+    once_more = build(recipe)
+    train(once_more, kept, recipe, tmp_path / "cut", silent)
+    assert _same(once_more, went_on), "a finished run is finished"
     with pytest.raises(InputError, match="other data, teachers or settings"):
         prepare_once(pairs[1:], recipe, by_letters, [], tmp_path / "cut", silent)
+
+
+def test_a_blend_lies_between_start_and_end(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+    whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
+    lesson = prepare(pairs, whole, by_letters, [], silent)
+    start, end, blended = build(whole), build(whole), build(whole)
+    train(end, lesson, whole, tmp_path / "end", silent)
+    train(blended, lesson, replace(whole, blend=0.25), tmp_path / "blended", silent)
+    assert not _same(start, end, 1e-4)
+    for first, last, found in zip(start.parameters(), end.parameters(), blended.parameters(), strict=True):
+        assert torch.allclose(found, first + 0.25 * (last - first), rtol=0, atol=1e-6)
 
 
 def _same(one: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> bool:
@@ -316,6 +331,7 @@ def test_too_few_queries_are_told(base: str, pairs: list[Pair]) -> None:
     [
         ({"hard": 1.5}, "hard and keywords are shares"),
         ({"negatives": 0}, "negatives must be at least 1, got 0"),
+        ({"blend": 0.0}, "blend is the trained weights' share"),
         ({"epochs": 0.0}, "epochs and learning_rate must be above 0"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from resift.catalogue.detect import folder_engine, hub_engine
 from resift.catalogue.prompts import PROMPTS
 from resift.errors import InputError, UnknownModelError
-from resift.models import BUNDLED, bundled_folder
+from resift.models import BUNDLED, TINY, bundled_folder
 from resift.scorer import Scale, Scorer
 from resift.secret import SecretLike
 
@@ -38,6 +38,7 @@ ENGINES = {
     "compatible": "resift.remote:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
+TINY_ENGINE = "resift.engines.tiny:TinyScorer"
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -111,8 +112,11 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return model
-    scheme, *name = _resolve(os.fspath(model), options.get("trust_remote_code", False))
-    return _build(scheme, name, options)
+    model = os.fspath(model)
+    if model == f"resift:{TINY}":
+        return _build(TINY_ENGINE, model, [], options)
+    scheme, *name = _resolve(model, options.get("trust_remote_code", False))
+    return _build(ENGINES[scheme], f"{scheme}:{name[0]}", name, options)
 
 
 def check_source(model: str) -> None:
@@ -134,7 +138,7 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         return folder_engine(Path(model)), model
     if HUB_ID.fullmatch(model) and not Path(model).exists():
         return hub_engine(model, remote_code=remote_code), model
-    bundled = ", ".join(f"resift:{known}" for known in BUNDLED)
+    bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY))
     schemes = ", ".join(f"{known}:" for known in ("resift", *ENGINES, *PROMPTS))
     raise UnknownModelError(
         f"{model!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
@@ -142,13 +146,13 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
     )
 
 
-def _build(scheme: str, name: list[str], options: ModelOptions) -> Scorer:
-    module, _, attribute = ENGINES[scheme].partition(":")
+def _build(path: str, label: str, name: list[str], options: ModelOptions) -> Scorer:
+    module, _, attribute = path.partition(":")
     engine: Any = getattr(import_module(module), attribute)
     parameters = inspect.signature(engine).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise InputError(f"{scheme}:{name[0]} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+        raise InputError(f"{label} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     scorer: Scorer = engine(*name, **options)
     return scorer

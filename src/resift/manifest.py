@@ -16,6 +16,8 @@ FORMAT = 1
 KINDS = ("pair", "split", "static")
 ENCODER, READER = "encoder.onnx", "reader.onnx"
 """The two graphs of a `split` model."""
+TERMS, VOCABULARY = "terms.onnx", "vocabulary.npz"
+"""What a `split` model with a sparse encoder has too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,9 @@ def models(
 
 
 def _bundled() -> list[Bundled]:
+    from resift.engines.tiny import tiny_bytes
     from resift.manifest import ENCODER, Manifest
-    from resift.models import BUNDLED, DENSE, STATIC, bundled_folder
+    from resift.models import BUNDLED, DENSE, STATIC, TINY, bundled_folder
 
     found = []
     for folder in map(bundled_folder, (*BUNDLED, STATIC)):
@@ -144,4 +145,6 @@ def _bundled() -> list[Bundled]:
     size = sum((files / name).stat().st_size for name in (ENCODER, "tokenizer.json"))
     source = f"the encoder of {found[0].name}, at no extra bytes"
     dense = found[0]._replace(name=f"resift:{DENSE}", kind="bi-encoder (dense)", bytes=size, source=source)
-    return [*found, dense]
+    source = f"parts of {found[0].name} and {found[-1].name}, at no extra bytes"
+    tiny = found[0]._replace(name=f"resift:{TINY}", kind="cross-encoder (tiny)", bytes=tiny_bytes(), source=source)
+    return [found[0], tiny, *found[1:], dense]

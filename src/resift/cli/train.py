@@ -38,6 +38,9 @@ def train(
     epochs: Annotated[float, typer.Option("--epochs", help="Times through the data.")] = 1.0,
     queries: Annotated[int, typer.Option("--queries", min=1, help="Lists per step.")] = 16,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its highest.")] = 5e-5,
+    blend: Annotated[
+        float, typer.Option("--blend", help="The trained weights' share in the result; the rest is the start's.")
+    ] = 1.0,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")] = 128,
     held_out: Annotated[int, typer.Option("--held-out", min=2, help="Queries kept back to measure on.")] = 200,
     judged: Annotated[
@@ -69,6 +72,7 @@ def train(
         epochs=epochs,
         queries=queries,
         learning_rate=learning_rate,
+        blend=blend,
         held_out=held_out,
         seed=seed,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.engines._session import Session
+from resift.engines._terms import Terms
 from resift.engines._tokenize import Frame, Ids
 from resift.states import Kept, StateStore
 
@@ -21,7 +22,7 @@ class Encoded(NamedTuple):
     ids: NDArray[np.int64]
     """(texts, tokens), padded with 0."""
     states: NDArray[np.float32]
-    """(texts, tokens, width)."""
+    """(texts, tokens, width): the trunk's, and behind them the sparse encoder's where there is one."""
     vector: NDArray[np.float32]
     """(texts, width), of unit length."""
 
@@ -35,11 +36,14 @@ class Encoder:
     model: str
     """SHA-256 of the graph's file: what is kept is kept under it."""
     store: StateStore | None = None
+    terms: Terms | None = None
 
     def encode(self, texts: Sequence[Ids]) -> Encoded:
         """Computes all of them, exactly."""
         ids = self.frame.assemble(texts)
         states, vector = self.session.run(["states", "vector"], {"input_ids": ids})
+        if self.terms is not None:
+            states = np.concatenate([states, self.terms.encode(ids)], axis=2)
         return Encoded(ids, states, vector)
 
     def read(self, texts: Sequence[Ids]) -> tuple[Encoded, NDArray[np.bool_]]:
@@ -54,7 +58,7 @@ class Encoder:
         taken = np.array([key in kept for key in keys])
         kept |= self._keep({key: text for key, text in zip(keys, texts, strict=True) if key not in kept}, self.store)
         ids = self.frame.assemble(texts)
-        states = np.zeros((*ids.shape, len(kept[keys[0]].vector)), np.float32)
+        states = np.zeros((*ids.shape, kept[keys[0]].numbers.shape[1]), np.float32)
         for row, key in enumerate(keys):
             restored = kept[key].states
             states[row, : len(restored)] = restored

@@ -74,6 +74,15 @@ class Reading:
         self._reader = reader
         self._asked = asked
         self._lengths = (asked.ids != 0).sum(1)
+        terms = encoder.terms
+        self._sought = None
+        if terms is not None:
+            width = terms.table.shape[1]
+            sought = [
+                terms.expand(states[:length, -width:])
+                for states, length in zip(asked.states, self._lengths, strict=True)
+            ]
+            self._sought = np.stack(sought)
 
     def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
         """A logit per row."""
@@ -88,5 +97,7 @@ class Reading:
             "document_states": read.states,
             "document_vector": read.vector,
         }
+        if self._sought is not None:
+            inputs["query_terms"] = self._sought[owners]
         output: NDArray[np.float32] = self._reader.run(None, inputs)[0]
         return output

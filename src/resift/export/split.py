@@ -1,23 +1,40 @@
-"""A split network into a folder: `encoder.onnx`, `reader.onnx`, tokenizer and manifest."""
+"""A split network into a folder: `encoder.onnx`, `reader.onnx`, tokenizer and manifest.
+
+With a sparse encoder beside the trunk also `terms.onnx`, and `vocabulary.npz`: its table of terms, whose rows the graph
+is fed and a query is compared with, so that it is stored once.
+"""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from resift.export._graph import write_graph
+from resift.export.int8 import quantize_weights, round_channels
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.export.split_network import Side, SplitNetwork
-from resift.manifest import ENCODER, READER, Manifest
+from resift.export.terms import SIZE, Terms
+from resift.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 
 HEADS = "attention_heads"  # in the encoder's metadata
 OUTPUTS = ("states", "vector")
-SIDES = ("query", "document")
+NARROW = 4096  # rows from which on an embedding table gets 4 bits
+PARTS = {
+    "query_ids": {0: "rows", 1: "query_tokens"},
+    "query_states": {0: "rows", 1: "query_tokens"},
+    "query_vector": {0: "rows"},
+    "query_terms": {0: "rows", 1: "terms"},
+    "document_ids": {0: "rows", 1: "document_tokens"},
+    "document_states": {0: "rows", 1: "document_tokens"},
+    "document_vector": {0: "rows"},
+}
+"""What the reader is given; without a sparse encoder there are no terms."""
 
 
 class _Encoder(nn.Module):
@@ -26,8 +43,16 @@ class _Encoder(nn.Module):
         self.network = network
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        side = self.network.encode(input_ids)
-        return side.states, side.vector
+        return self.network.read(input_ids)
+
+
+class _Terms(nn.Module):
+    def __init__(self, terms: Terms) -> None:
+        super().__init__()
+        self.terms = terms
+
+    def forward(self, input_ids: Tensor, rows: Tensor) -> Tensor:
+        return self.terms.read(input_ids, rows)
 
 
 class _Reader(nn.Module):
@@ -36,16 +61,18 @@ class _Reader(nn.Module):
         self.network = network
 
     def forward(self, *parts: Tensor) -> Tensor:
-        return self.network.join(Side(*parts[:3]), Side(*parts[3:]))
+        *query, ids, states, vector = parts
+        return self.network.join(Side(*query), Side(ids, states, vector))
 
 
 def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Writes the network's two graphs, in the manifest's precision, and returns the manifest written."""
+    """Writes the network's graphs, in the manifest's precision, and returns the manifest written."""
     check_precision(manifest.precision)
     folder.mkdir(parents=True, exist_ok=True)
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 0]])
     with torch.inference_mode():
-        side = network.encode(ids)
+        query = network.ask(ids)
+    files = [ENCODER, READER, "tokenizer.json"]
     write_graph(
         _Encoder(network),
         {"input_ids": ids},
@@ -53,24 +80,40 @@ def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest:
         {**{name: {0: "rows", 1: "tokens"} for name in ("input_ids", "states")}, "vector": {0: "rows"}},
         outputs=OUTPUTS,
     )
-    axes = {
-        f"{text}_{part}": {0: "rows", 1: f"{text}_tokens"} if part != "vector" else {0: "rows"}
-        for text in SIDES
-        for part in Side._fields
+    if network.terms is not None:
+        _write_terms(network.terms, ids, folder, manifest.precision)
+        files += [TERMS, VOCABULARY]
+    parts = {
+        name: tensor
+        for name, tensor in zip(PARTS, (*query, query.ids, query.states, query.vector), strict=True)
+        if tensor is not None
     }
-    write_graph(
-        _Reader(network),
-        dict(zip(axes, (*side, *side), strict=True)),
-        folder / READER,
-        {**axes, "logit": {0: "rows"}},
-        outputs=("logit",),
-    )
-    for name in (ENCODER, READER):
-        tighten(folder / name)
-        quantize(folder / name, manifest.precision)
+    write_graph(_Reader(network), parts, folder / READER, {**PARTS, "logit": {0: "rows"}}, outputs=("logit",))
+    for name in files:
+        if name.endswith(".onnx"):
+            tighten(folder / name)
+            if manifest.precision == "int8":
+                quantize_weights(folder / name, narrow=NARROW)
+            else:
+                quantize(folder / name, manifest.precision)
     _note_heads(folder / ENCODER, network.heads)
+    if network.terms is not None:
+        _note_heads(folder / TERMS, network.terms.heads)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    return manifest.write(folder, [ENCODER, READER, "tokenizer.json"])
+    return manifest.write(folder, files)
+
+
+def _write_terms(terms: Terms, ids: Tensor, folder: Path, precision: str) -> None:
+    """The graph from rows of the vocabulary to token states, and the vocabulary, in 8 bits unless all is float32."""
+    table = terms.embeddings.word_embeddings.weight.detach()
+    axes = {name: {0: "rows", 1: "tokens"} for name in ("input_ids", "rows", "states")}
+    write_graph(_Terms(terms), {"input_ids": ids, "rows": table[ids]}, folder / TERMS, axes, outputs=("states",))
+    values = table.numpy()
+    steps = np.ones((len(values), 1), np.float32)
+    if precision != "float32":
+        values, steps = round_channels(values, keep=0)
+    bias = terms.bias.detach().numpy()
+    np.savez(folder / VOCABULARY, table=values, scales=steps, bias=bias, size=np.float32(SIZE))
 
 
 def _note_heads(path: Path, heads: int) -> None:

@@ -7,7 +7,6 @@ on a query before that, so it can be computed once and kept (PreTTR: MacAvaney e
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +16,11 @@ from torch.nn.functional import gelu, normalize, pad, softplus
 from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
-MASKED = -1e4  # added to an attention score to switch a position off; small enough for float16
-PAD = 0  # BERT's [PAD]: ids alone tell what is text
+from resift.export.layers import MASKED, PAD, attention, bert_layer
+from resift.export.terms import Terms, match
+
 CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
+LEXICAL = 4.0  # logit for a document that says all a query looks for, at the start
 LONG = 6.0  # logarithm of the tokens of a long document
 
 
@@ -29,9 +30,11 @@ class Side(NamedTuple):
     ids: Tensor
     """(rows, tokens), padded with 0."""
     states: Tensor
-    """(rows, tokens, width), after the separate layers."""
+    """(rows, tokens, width), after the separate layers; behind them, in the last axis, what `Terms` says of a token."""
     vector: Tensor
     """(rows, width), of unit length."""
+    terms: Tensor | None = None
+    """What a query looks for: see `Terms.expand`."""
 
     @property
     def mask(self) -> Tensor:
@@ -117,10 +120,13 @@ class SplitNetwork(nn.Module):
     """Plain-torch forward pass over the layers of a BERT trunk, with a reader on top.
 
     `separate` of the layers give the token states that are read, all of them the vector.
-    logit = slope(query) x cosine of the vectors + the reader's votes + bias.
+    logit = slope(query) x cosine of the vectors + the reader's votes + lexical(query) x matching terms + bias,
+    where the third needs a sparse encoder beside the trunk (`terms`).
     """
 
-    def __init__(self, trunk: BertModel, separate: int, slope: float = 1.0, bias: float = 0.0) -> None:
+    def __init__(
+        self, trunk: BertModel, separate: int, slope: float = 1.0, bias: float = 0.0, terms: Terms | None = None
+    ) -> None:
         super().__init__()
         self.embeddings = trunk.embeddings
         self.separate = nn.ModuleList(list(trunk.encoder.layer)[:separate])
@@ -130,53 +136,65 @@ class SplitNetwork(nn.Module):
         self.slope = nn.Parameter(torch.tensor(slope))
         self.gate = nn.Parameter(torch.zeros(self.width, 1))
         self.bias = nn.Parameter(torch.tensor(bias))
+        self.terms = terms
+        if terms is not None:
+            self.lexical = nn.Parameter(torch.tensor(LEXICAL))
+            self.lexical_gate = nn.Parameter(torch.zeros(self.width, 1))
         self.reader = Reader(self.width, self.heads)
         if len(self.upper):
             self.reader.take(self.upper[0])
 
     @classmethod
-    def load(cls, trunk: Path | str, separate: int, slope: float = 1.0, bias: float = 0.0) -> SplitNetwork:
+    def load(cls, trunk: Path | str, separate: int, slope: float = 1.0, *, terms: Terms | None = None) -> SplitNetwork:
         """The untrained network of a Hugging Face bi-encoder's folder: its cosine, and late interaction beside it."""
         config = AutoConfig.from_pretrained(str(trunk), local_files_only=True)
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)
-        return cls(model, separate, slope, bias).eval()
+        return cls(model, separate, slope, terms=terms).eval()
 
     def encode(self, ids: Tensor) -> Side:
         """Both parts of texts, (texts, tokens) of [CLS] text [SEP], padded with 0."""
+        states, vector = self.read(ids)
+        if self.terms is not None:
+            states = torch.cat([states, self.terms.encode(ids)], -1)
+        return Side(ids, states, vector)
+
+    def ask(self, ids: Tensor) -> Side:
+        """The same of queries, with what they look for."""
+        side = self.encode(ids)
+        if self.terms is None:
+            return side
+        return side._replace(terms=self.terms.expand(side.states[..., self.width :], side.mask))
+
+    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """What the trunk alone says of texts: states and vector."""
         states: Tensor = self.embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
         mask = (ids != PAD).to(states.dtype)
         for layer in self.separate:
-            states = self._layer(layer, states, mask)
+            states = bert_layer(layer, states, mask, self.heads)
         last = states
         for layer in self.upper:
-            last = self._layer(layer, last, mask)
+            last = bert_layer(layer, last, mask, self.heads)
         weights = mask.unsqueeze(-1)
-        return Side(ids, states, normalize((last * weights).sum(1) / weights.sum(1), dim=-1))
+        return states, normalize((last * weights).sum(1) / weights.sum(1), dim=-1)
 
     def join(self, query: Side, document: Side) -> Tensor:
         """One logit per row."""
-        cosine = (query.vector * document.vector).sum(-1)
-        slope = self.slope * (query.vector @ self.gate).squeeze(-1).exp()
-        logit: Tensor = slope * cosine + self.reader(query, document) + self.bias
-        return logit
+        logit: Tensor = self._share(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
+        asked, read = (side._replace(states=side.states[..., : self.width]) for side in (query, document))
+        logit = logit + self.reader(asked, read) + self.bias
+        if query.terms is None:
+            return logit
+        matched = match(query.terms, document.states[..., self.width :], document.mask)
+        return logit + self._share(self.lexical, self.lexical_gate, query) * matched
 
-    def _layer(self, layer: Any, states: Tensor, mask: Tensor) -> Tensor:
-        """One post-norm BERT layer, written out: the same under every version of transformers, and easy to export."""
-        own = layer.attention.self
-        mixed = attention(own.query(states), own.key(states), own.value(states), mask, self.heads)
-        states = layer.attention.output.LayerNorm(layer.attention.output.dense(mixed) + states)
-        inner = gelu(layer.intermediate.dense(states))
-        after: Tensor = layer.output.LayerNorm(layer.output.dense(inner) + states)
-        return after
+    def rescale(self, slope: float, shift: float) -> None:
+        """Makes every logit slope x logit + shift."""
+        parts = [self.slope, self.reader.scale, self.reader.vote, self.bias]
+        for part in parts if self.terms is None else (*parts, self.lexical):
+            part.data.mul_(slope)
+        self.bias.data.add_(shift)
 
-
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-    """Scaled dot-product attention; `mask` (rows, keys) says which keys are text."""
-    rows, _, width = query.shape
-
-    def split(states: Tensor) -> Tensor:
-        return states.view(rows, -1, heads, width // heads).transpose(1, 2)
-
-    scores = split(query) @ split(key).transpose(2, 3) / math.sqrt(width // heads)
-    shares = (scores + (1.0 - mask[:, None, None, :]) * MASKED).softmax(-1)
-    return (shares @ split(value)).transpose(1, 2).reshape(rows, -1, width)
+    @staticmethod
+    def _share(usual: Tensor, gate: Tensor, query: Side) -> Tensor:
+        """How much a part counts for this kind of query."""
+        return usual * (query.vector @ gate).squeeze(-1).exp()

@@ -12,6 +12,8 @@ STATIC = "static"
 """The bi-encoder that is a table of its own."""
 DENSE = "dense"
 """The bi-encoder that is the default cross-encoder's encoder, and has no folder of its own."""
+TINY = "tiny"
+"""The reranker made of parts of the others, which has no folder of its own either."""
 
 
 def bundled_folder(name: str) -> Path:
@@ -22,7 +24,9 @@ def bundled_folder(name: str) -> Path:
     """
     if name == DENSE:
         raise UnknownModelError(f"resift:{DENSE} is a bi-encoder, the encoder of resift:{BUNDLED[0]}: it embeds texts")
+    if name == TINY:
+        raise UnknownModelError(f"resift:{TINY} is made of parts of resift:{BUNDLED[0]} and has no folder of its own")
     if name not in (*BUNDLED, STATIC):
-        known = ", ".join(f"resift:{known}" for known in (*BUNDLED, STATIC))
+        known = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY, STATIC))
         raise UnknownModelError(f"there is no bundled model resift:{name}; there is {known}")
     return Path(__file__).parent / name

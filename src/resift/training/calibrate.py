@@ -68,10 +68,7 @@ def calibrate(model: CrossEncoder, lists: Sequence[CandidateList]) -> tuple[floa
     slope, shift = fit(flat, relevant)
     with torch.no_grad():
         if isinstance(first, SplitPairs):
-            first.network.slope.mul_(slope)
-            first.network.reader.scale.mul_(slope)
-            first.network.reader.vote.mul_(slope)
-            first.network.bias.mul_(slope).add_(shift)
+            first.network.rescale(slope, shift)
         else:
             last = first.model.classifier
             last = getattr(last, "out_proj", last)  # RoBERTa's head ends in a layer of its own

@@ -13,12 +13,14 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from resift.errors import ModelFileError
+from resift.export.int8 import unpack
 from resift.export.split import HEADS
 from resift.export.split_network import SplitNetwork
-from resift.manifest import ENCODER, READER, Manifest
+from resift.export.terms import Terms
+from resift.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 
 PREFIX = "network."
 BRACKETS = {
@@ -35,22 +37,47 @@ def read_network(folder: Path) -> SplitNetwork:
 
     Raises ModelFileError for any other folder.
     """
-    kind = Manifest.read(folder).kind
-    if kind != "split":
+    manifest = Manifest.read(folder)
+    if manifest.kind != "split":
         raise ModelFileError(
-            f"{folder} holds a {kind} model; training starts from a split one or a Hugging Face folder"
+            f"{folder} holds a {manifest.kind} model; training starts from a split one or a Hugging Face folder"
         )
-    encoder, reader = onnx.load(folder / ENCODER), onnx.load(folder / READER)
-    heads = {entry.key: entry.value for entry in encoder.metadata_props}.get(HEADS)
-    if heads is None:
-        raise ModelFileError(f"{folder}: {ENCODER} does not say {HEADS}: export it again with this version")
-    weights = {name: torch.tensor(values) for graph in (encoder, reader) for name, values in _weights(graph).items()}
-    network = SplitNetwork(BertModel(_config(weights, int(heads))), _layers(weights, "separate"))
+    encoder = onnx.load(folder / ENCODER)
+    weights = _tensors(encoder, onnx.load(folder / READER))
+    terms = _read_terms(folder) if TERMS in manifest.files else None
+    trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
+    network = SplitNetwork(trunk, _layers(weights, "separate"), terms=terms)
     network.load_state_dict(weights, strict=False)  # position ids and such are no weights
-    missing = {name for name, _ in network.named_parameters()} - weights.keys()
+    missing = {name for name, _ in network.named_parameters() if not name.startswith("terms.")} - weights.keys()
     if missing:
         raise ModelFileError(f"{folder}: {len(missing)} weights are not in its graphs, such as {min(missing)}")
     return network.eval()
+
+
+def _read_terms(folder: Path) -> Terms:
+    graph = onnx.load(folder / TERMS)
+    with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
+        vocabulary = {name: torch.tensor(stored[name]) for name in ("table", "scales", "bias")}
+    weights = _tensors(graph, prefix="terms.")
+    weights["embeddings.word_embeddings.weight"] = vocabulary["table"].float() * vocabulary["scales"]
+    weights["bias"] = vocabulary["bias"]
+    made = Terms(BertForMaskedLM(_config(weights, "layers", _heads(graph, folder))))
+    made.load_state_dict(weights, strict=False)
+    missing = {name for name, _ in made.named_parameters()} - weights.keys()
+    if missing:
+        raise ModelFileError(f"{folder}: {len(missing)} weights are not in {TERMS}, such as {min(missing)}")
+    return made.eval()
+
+
+def _heads(graph: onnx.ModelProto, folder: Path) -> int:
+    heads = {entry.key: entry.value for entry in graph.metadata_props}.get(HEADS)
+    if heads is None:
+        raise ModelFileError(f"{folder}: a graph does not say {HEADS}: export it again with this version")
+    return int(heads)
+
+
+def _tensors(*graphs: onnx.ModelProto, prefix: str = PREFIX) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(values) for graph in graphs for name, values in _weights(graph, prefix).items()}
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -60,33 +87,37 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     )
 
 
-def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
+def _weights(model: onnx.ModelProto, prefix: str) -> dict[str, NDArray[np.float32]]:
     """Parameter name → values, 8-bit ones restored, matrices as torch keeps them (outputs, inputs)."""
     stored = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    for name in [name for name in stored if name.endswith("_int4")]:
+        plain = name.removesuffix("_int4")
+        stored[plain] = unpack(stored.pop(name), stored.pop(f"{plain}_steps"))
     for name in [name for name in stored if name.endswith("_int8")]:
         plain = name.removesuffix("_int8")
         stored[plain] = stored.pop(name).astype(np.float32) * stored.pop(f"{plain}_scale")
     made = {output: node for node in model.graph.node for output in node.output}
-    found = {name.removeprefix(PREFIX): values for name, values in stored.items() if name.startswith(PREFIX)}
+    found = {name.removeprefix(prefix): values for name, values in stored.items() if name.startswith(prefix)}
     for node in model.graph.node:
         if node.op_type not in ("Add", "SkipLayerNormalization"):
             continue
         added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])  # between: the norm's own
-        bias = next((name for name in added if name.startswith(PREFIX) and name.endswith(".bias")), None)
+        bias = next((name for name in added if name.startswith(prefix) and name.endswith(".bias")), None)
         product = next((made[name] for name in added if name in made and made[name].op_type == "MatMul"), None)
         if bias is not None and product is not None:
-            found[bias.removeprefix(PREFIX).removesuffix("bias") + "weight"] = stored[product.input[1]].T
+            found[bias.removeprefix(prefix).removesuffix("bias") + "weight"] = stored[product.input[1]].T
     return {name: np.array(values, np.float32) for name, values in found.items()}
 
 
-def _config(weights: dict[str, torch.Tensor], heads: int) -> BertConfig:
+def _config(weights: dict[str, torch.Tensor], layers: str, heads: int) -> BertConfig:
+    """Of a BERT whose first layers are called so."""
     vocabulary, width = weights["embeddings.word_embeddings.weight"].shape
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=_layers(weights, "separate") + _layers(weights, "upper"),
+        num_hidden_layers=_layers(weights, layers) + _layers(weights, "upper"),
         num_attention_heads=heads,
-        intermediate_size=len(weights["separate.0.intermediate.dense.bias"]),
+        intermediate_size=len(weights[f"{layers}.0.intermediate.dense.bias"]),
         max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
         type_vocab_size=len(weights["embeddings.token_type_embeddings.weight"]),
     )

@@ -21,6 +21,7 @@ from transformers.trainer_utils import set_seed
 
 from resift.errors import InputError
 from resift.export.split_network import Side, SplitNetwork
+from resift.export.terms import Terms
 from resift.manifest import FILE
 from resift.models import bundled_folder
 from resift.training.exported import read_network, read_tokenizer
@@ -29,7 +30,7 @@ from resift.training.recipe import Recipe
 from resift.training.teachers import half_is_faster
 
 SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
-TRAINED = "reader.safetensors"
+TRAINED, SPARSE = "reader.safetensors", "terms"
 ROWS = 32  # texts or pairs at once: sorted by length, so small batches pad little
 READ = 256  # tokens of a text in use: what the bi-encoder below was trained to read
 KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
@@ -41,6 +42,7 @@ class Kept(NamedTuple):
     ids: Tensor
     states: Tensor
     vector: Tensor
+    terms: Tensor | None = None
 
 
 class SplitPairs(InputModule):
@@ -60,19 +62,22 @@ class SplitPairs(InputModule):
         self._kept: dict[str, Kept] = {}
         self._bytes = 0
         if frozen:
-            for part in (network.embeddings, network.separate, network.upper):
-                part.requires_grad_(False)
+            for part in (network.embeddings, network.separate, network.upper, network.terms):
+                if part is not None:
+                    part.requires_grad_(False)
         network.bias.requires_grad_(False)  # the same for every document of a list: it teaches nothing
 
     @classmethod
     def start(cls, base: str, separate: int, max_length: int, *, frozen: bool) -> SplitPairs:
         """From an exported split network, or a Hugging Face bi-encoder with an untrained reader on top.
 
-        `reader.safetensors` in the bi-encoder's folder holds weights of the network that were trained before.
+        In the bi-encoder's folder, `terms/` is a sparse encoder to stand beside it, and `reader.safetensors` holds
+        weights of the network that were trained before.
         """
         if (folder := exported_folder(base)) is not None:
             return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen)
-        network = SplitNetwork.load(base, separate, SLOPE)
+        sparse = Path(base) / SPARSE
+        network = SplitNetwork.load(base, separate, SLOPE, terms=Terms.load(sparse) if sparse.is_dir() else None)
         if (trained := Path(base) / TRAINED).is_file():
             network.load_state_dict(load_file(trained), strict=False)
         return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen)
@@ -100,7 +105,7 @@ class SplitPairs(InputModule):
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Adds `scores`, (pairs, 1): logits."""
         asked, read = features["query_rows"].tolist(), features["document_rows"].tolist()
-        queries, documents = self._sides(features["queries"]), self._sides(features["documents"])
+        queries, documents = self._asking(self._sides(features["queries"])), self._sides(features["documents"])
         order = sorted(range(len(read)), key=lambda row: len(documents[read[row]].ids))
         found = []
         for start in range(0, len(order), ROWS):
@@ -134,6 +139,16 @@ class SplitPairs(InputModule):
                 self._bytes += side.states.nbytes
         return found
 
+    def _asking(self, queries: list[Kept]) -> list[Kept]:
+        """The same, with what each query looks for."""
+        sparse = self.network.terms
+        if sparse is None:
+            return queries
+        side = _padded(queries)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            sought = sparse.expand(side.states[..., self.network.width :], side.mask)
+        return [query._replace(terms=terms) for query, terms in zip(queries, sought, strict=True)]
+
     def _encode(self, network: SplitNetwork, texts: Sequence[str]) -> list[Kept]:
         if not texts:
             return []
@@ -146,7 +161,7 @@ class SplitPairs(InputModule):
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
                 side = network.encode(torch.tensor([ids[row] for row in part], device=device))
-                found.update((row, Kept(*(one[place] for one in side))) for place, row in enumerate(part))
+                found.update((row, Kept(*(one[place] for one in side[:3]))) for place, row in enumerate(part))
         if not self.frozen:
             return [found[row] for row in range(len(ids))]
         # Copies: a view would keep the whole batch.
@@ -174,7 +189,10 @@ class SplitPairs(InputModule):
 def _padded(rows: Sequence[Kept]) -> Side:
     """Texts of unequal length as one batch, in float32."""
     ids, states = (pad_sequence([row[part] for row in rows], batch_first=True) for part in (0, 1))
-    return Side(ids, states.float(), torch.stack([row.vector for row in rows]).float())
+    terms = [row.terms for row in rows if row.terms is not None]
+    return Side(
+        ids, states.float(), torch.stack([row.vector for row in rows]).float(), torch.stack(terms) if terms else None
+    )
 
 
 def exported_folder(base: str) -> Path | None:

@@ -38,6 +38,9 @@ class Recipe:
     queries: int = 16
     """Lists per step."""
     learning_rate: float = 5e-5
+    blend: float = 1.0
+    """Share of the trained weights in the result, the rest is the start's: less than 1 keeps more of what the start knew
+    of other texts (Wortsman et al. 2022, arXiv 2109.01903)."""
     held_out: int = 200
     """Lists kept back to see how training goes and to calibrate on."""
     seed: int = 7
@@ -45,6 +48,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.hard <= 1 or not 0 <= self.keywords <= 1:
             raise InputError(f"hard and keywords are shares, 0 to 1; got {self.hard} and {self.keywords}")
+        if not 0 < self.blend <= 1:
+            raise InputError(f"blend is the trained weights' share, above 0 and at most 1; got {self.blend}")
         counts = {"negatives": self.negatives, "queries": self.queries, "max_length": self.max_length}
         for name, value in counts.items():
             if value < 1:

@@ -11,6 +11,8 @@ from safetensors.torch import load_model
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import ListNetLoss
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from resift.training.held_out import METRIC, HeldOut
@@ -30,6 +32,7 @@ def train(model: CrossEncoder, lesson: Lesson, recipe: Recipe, folder: Path, not
     Returns nDCG@10 on the held-out lists `before` and `after`.
     """
     held_out = HeldOut(lesson.held_out)
+    start = {name: weights.detach().clone() for name, weights in _learning(model)}
     before = held_out(model)[METRIC] if lesson.held_out else float("nan")
     note(f"held-out {METRIC} before training: {before:.3f}")
     rows = Dataset.from_dict(
@@ -52,10 +55,25 @@ def train(model: CrossEncoder, lesson: Lesson, recipe: Recipe, folder: Path, not
         last = get_last_checkpoint(str(folder / CHECKPOINTS))  # type: ignore[no-untyped-call]
     if last is not None:
         note(f"going on from {last}")
-    trainer.train(resume_from_checkpoint=last)
+    if last is not None and _finished(last):
+        trainer._load_from_checkpoint(last)  # to go on would be one step too many
+    else:
+        trainer.train(resume_from_checkpoint=last)
+    with torch.no_grad():
+        for name, weights in _learning(model):
+            weights.lerp_(start[name].to(weights), 1 - recipe.blend)
     after = held_out(model)[METRIC] if lesson.held_out else float("nan")
     note(f"held-out {METRIC} after training: {after:.3f}")
     return {"before": before, "after": after}
+
+
+def _finished(checkpoint: str) -> bool:
+    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))  # type: ignore[no-untyped-call]
+    return bool(state.global_step >= state.max_steps)
+
+
+def _learning(model: CrossEncoder) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
 
 
 class _Trainer(CrossEncoderTrainer):

@@ -1,0 +1,61 @@
+"""The sparse encoder of a split network at run time: a graph over token rows, and the vocabulary they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.engines._session import Session
+from resift.errors import ModelFileError
+from resift.manifest import TERMS, VOCABULARY
+
+SOUGHT = 32  # terms of a query: as many as it was trained with (`resift.export.terms.TERMS`)
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Token states to be compared with a vocabulary, and what a query looks for in them (SPLADE)."""
+
+    session: Session
+    table: Floats
+    """(vocabulary, width)."""
+    bias: Floats
+    """(vocabulary,)."""
+    size: float
+    """size x state x vocabulary + bias are logits."""
+
+    @classmethod
+    def load(cls, folder: Path, open_graph: Callable[[Path], Session]) -> Terms:
+        """From an exported model's folder. Raises ModelFileError for a file that is no vocabulary."""
+        try:
+            with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
+                table = stored["table"].astype(np.float32) * stored["scales"]
+                bias, size = stored["bias"], float(stored["size"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelFileError(f"{folder / VOCABULARY} is no vocabulary: {error}") from error
+        return cls(open_graph(folder / TERMS), table, bias, size)
+
+    def encode(self, ids: NDArray[np.int64]) -> Floats:
+        """Of padded texts, (texts, tokens): (texts, tokens, width)."""
+        return self.session.run(["states"], {"input_ids": ids, "rows": self.table[ids]})[0]
+
+    def expand(self, states: Floats) -> Floats:
+        """What a query of these token states, (tokens, width), looks for: see `resift.export.terms.Terms.expand`."""
+        logits = self.size * (states @ self.table.T).max(0) + self.bias
+        weights = np.log1p(np.maximum(logits, 0))
+        found = np.argsort(-weights, kind="stable")[:SOUGHT]
+        shares = weights[found] / max(float(weights[found].sum()), 1e-6)
+        return np.concatenate([self.size * self.table[found], self.bias[found, None], shares[:, None]], 1)
+
+    @staticmethod
+    def match(sought: Floats, states: Floats, text: NDArray[np.bool_]) -> Floats:
+        """How strongly documents stand for what queries look for, a row each: see `resift.export.terms.match`."""
+        logits = states @ sought[:, :, :-2].transpose(0, 2, 1) + sought[:, None, :, -2]
+        best = np.where(text[:, :, None], logits, -np.inf).max(1)
+        matched: Floats = (np.log1p(np.maximum(best, 0)) * sought[:, :, -1]).sum(1)
+        return matched

@@ -1,0 +1,133 @@
+"""`resift:tiny`: the parts of the bundled models that cost next to nothing, as a reranker of their own.
+
+The sparse encoder of `resift:small` says how strongly a document stands for the query's terms, and the table of
+`resift:static` how alike the two are in meaning. No file of its own, and about a twentieth of the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resift.engines._networks import open_session
+from resift.engines._pipeline import Pipeline, Run
+from resift.engines._session import Session
+from resift.engines._terms import Floats, Terms
+from resift.engines._tokenize import Frame, Ids, TextTokenizer
+from resift.errors import InputError
+from resift.load import LongDocuments
+from resift.manifest import TERMS, VOCABULARY, Manifest
+from resift.models import BUNDLED, STATIC, bundled_folder
+from resift.scorer import Request, Scale, Scores
+
+FILES = (TERMS, VOCABULARY, "tokenizer.json")
+TABLE = ("table.npy", "scales.npy")
+BATCH_TOKENS = 4096
+READ = 256  # tokens of a text, as `resift:small` reads
+MEANING, MATCHING, SHIFT = 6.0, 1.5, -3.0  # fitted on judged candidates of ten development collections: docs/models.md
+
+
+class TinyScorer:
+    """Scores with the sparse encoder and the static table that the wheel brings. Scores are logits.
+
+    Safe to use from any number of threads. Raises ModelFileError when a bundled file is damaged.
+    """
+
+    scale = Scale.LOGIT
+    engine = "tiny"
+    name = "resift:tiny"
+
+    def __init__(
+        self,
+        *,
+        long_documents: LongDocuments = "truncate",
+        max_length: int = READ,
+        batch_tokens: int = BATCH_TOKENS,
+        threads: int | None = None,
+    ) -> None:
+        if not 1 <= max_length <= READ:
+            raise InputError(f"{self.name} reads 1 to {READ} tokens, not max_length={max_length}")
+        folder, static = bundled_folder(BUNDLED[0]), bundled_folder(STATIC)
+        files, table = Manifest.read(folder, FILES), Manifest.read(static, TABLE)
+        self.long_documents = long_documents
+        self.max_length = max_length
+        self.identity = (
+            f"{self.engine} {files.fingerprint_of(FILES)} {table.fingerprint_of(TABLE)} "
+            f"{MEANING} {MATCHING} {max_length} {long_documents}"
+        )
+        self._options: dict[str, Any] = {
+            "long_documents": long_documents,
+            "max_length": max_length,
+            "batch_tokens": batch_tokens,
+            "threads": threads,
+        }
+        tokenizer = TextTokenizer.load(folder / "tokenizer.json")
+        network = _Network(
+            Terms.load(folder, lambda graph: Session(partial(open_session, graph, threads), threads)),
+            np.load(static / "table.npy", mmap_mode="r"),
+            np.load(static / "scales.npy"),
+            tokenizer.frame(),
+            max_length,
+        )
+        self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
+
+    def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
+        return self.score_many([Request(query, documents)])[0]
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """`score` for many queries, their documents batched together."""
+        return self._pipeline.score(requests)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (partial(type(self), **self._options), ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    terms: Terms
+    table: NDArray[np.int8]
+    scales: Floats
+    frame: Frame
+    limit: int
+
+    def room(self, query: int) -> int:
+        """As for every network that encodes query and document apart."""
+        return self.limit - self.frame.extra if query + self.frame.extra <= self.limit else 0
+
+    def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
+        """What is encoded for a pair: the document."""
+        return document + self.frame.extra
+
+    def open(self, queries: Sequence[Ids]) -> Run:
+        """Encodes every query once."""
+        vectors = np.stack([self._vector(query) for query in queries])
+        sought = np.stack([self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries])
+
+        def run(rows: Sequence[tuple[int, Ids]]) -> Floats:
+            owners, documents = [number for number, _ in rows], [document for _, document in rows]
+            ids = self.frame.assemble(documents)
+            matching = self.terms.match(sought[owners], self.terms.encode(ids), ids != 0)
+            alike = np.stack([self._vector(document) for document in documents])
+            meaning = (vectors[owners] * alike).sum(1)
+            logits: Floats = MEANING * meaning + MATCHING * matching + np.float32(SHIFT)
+            return logits
+
+        return run
+
+    def _vector(self, ids: Ids) -> Floats:
+        """The table's unit vector of a text; zeros for one without tokens."""
+        total = (self.table[ids] * self.scales[ids, None]).sum(0)
+        unit: Floats = total / max(float(np.linalg.norm(total)), float(np.finfo(np.float32).tiny))
+        return unit
+
+
+def tiny_bytes() -> int:
+    """What its parts take on disk."""
+    parts = {bundled_folder(BUNDLED[0]): FILES, bundled_folder(STATIC): TABLE}
+    return sum((folder / name).stat().st_size for folder, names in parts.items() for name in names)

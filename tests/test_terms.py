@@ -1,0 +1,134 @@
+"""Lexical matching in the split network, against SPLADE read plainly with transformers' own masked language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import random_models
+import torch
+from split_models import trunk
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertForMaskedLM
+
+from resift import load_scorer
+from resift.errors import ModelFileError
+from resift.export.split import export_split
+from resift.export.split_network import SplitNetwork
+from resift.export.terms import TERMS, Terms, match
+from resift.manifest import Manifest
+from resift.testing import check_scorer
+from resift.training.exported import read_network
+
+LEXICAL = 3.0
+QUERY, DOCUMENTS = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 60)), "panda eats bamboo panda"]
+
+
+@pytest.fixture(scope="module")
+def sparse() -> BertForMaskedLM:
+    torch.manual_seed(5)
+    config = BertConfig(
+        vocab_size=300, hidden_size=32, num_attention_heads=2, intermediate_size=64, num_hidden_layers=2
+    )
+    model = BertForMaskedLM(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def network(sparse: BertForMaskedLM) -> SplitNetwork:
+    made = SplitNetwork(trunk(), separate=2, slope=7.0, bias=-1.5, terms=Terms(sparse))
+    torch.manual_seed(6)
+    for name, parameter in made.named_parameters():  # equal tensors are exported once, and read back as one
+        if not name.startswith("terms."):
+            parameter.data += 0.02 * torch.randn_like(parameter)
+    torch.nn.init.normal_(made.lexical_gate, std=0.5)
+    made.lexical.data.fill_(LEXICAL)
+    return made.eval()
+
+
+def export(network: SplitNetwork, folder: Path, precision: str = "float32") -> Path:
+    random_models._wordpiece().save_pretrained(folder)
+    manifest = Manifest("split", "split", document_length=128, query_length=64, precision=precision)
+    export_split(network, folder / "tokenizer.json", folder / "model", manifest)
+    return folder / "model"
+
+
+def weights_of(sparse: BertForMaskedLM, ids: list[int]) -> torch.Tensor:
+    """SPLADE's vector of a text, (vocabulary,), one text at a time."""
+    with torch.inference_mode():
+        return sparse(torch.tensor([ids])).logits[0].relu().log1p().amax(0)
+
+
+def matched(sparse: BertForMaskedLM, asked: list[int], read: list[int]) -> float:
+    """The dot product over the query's strongest terms, as a share of what the query looks for."""
+    query, document = weights_of(sparse, asked), weights_of(sparse, read)
+    found = query.topk(TERMS).indices
+    return float(query[found] @ document[found] / query[found].sum())
+
+
+def tokens(folder: Path, text: str) -> list[int]:
+    return Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
+
+
+def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    expected = [matched(sparse, tokens(folder, QUERY), tokens(folder, text)) for text in DOCUMENTS]
+    assert max(expected) - min(expected) > 0.001, "a match that is always the same proves nothing"
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens(folder, text)) for text in DOCUMENTS], batch_first=True)
+    with torch.inference_mode():
+        query = network.ask(torch.tensor([tokens(folder, QUERY)]))
+        document = network.encode(ids)
+        found = match(query.terms.expand(len(ids), -1, -1), document.states[..., network.width :], document.mask)
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_exported_graphs_equal_the_network(network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    with torch.inference_mode():
+        query = network.ask(torch.tensor([tokens(folder, QUERY)]))
+        expected = [
+            float(network.join(query, network.encode(torch.tensor([tokens(folder, text)])))) for text in DOCUMENTS
+        ]
+    scorer = load_scorer(folder, batch_tokens=200)
+    assert list(scorer.score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=1e-4)
+    check_scorer(scorer)
+    kept = load_scorer(folder, keep_states=1 << 20)
+    assert list(kept.score(QUERY, DOCUMENTS)) == list(kept.score(QUERY, DOCUMENTS)), "computed or kept: the same"
+    assert list(kept.score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=0.3)
+
+
+def test_what_was_exported_is_read_back(network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path, "int8")
+    back = read_network(folder)
+    ids = torch.tensor([tokens(folder, QUERY)])
+    scorer = load_scorer(folder)
+    with torch.inference_mode():
+        logit = float(back.join(back.ask(ids), back.encode(ids)))
+    assert scorer.score(QUERY, [QUERY])[0] == pytest.approx(logit, abs=1e-3)
+    assert network.terms is not None
+    assert back.terms is not None
+    assert back.terms.heads == network.terms.heads
+
+
+def test_a_query_that_stands_for_nothing_matches_nothing(network: SplitNetwork) -> None:
+    assert network.terms is not None
+    silent = network.terms.expand(torch.zeros(1, 3, 32), torch.zeros(1, 3))  # no token at all
+    assert match(silent, torch.randn(1, 5, 32), torch.ones(1, 5)).tolist() == [0.0]
+
+
+def test_a_vocabulary_that_is_none_is_told(network: SplitNetwork, tmp_path: Path) -> None:
+    folder = export(network, tmp_path)
+    np.savez(folder / "vocabulary.npz", something=np.zeros(3))
+    manifest = Manifest.peek(folder)
+    manifest.write(folder, manifest.files)
+    with pytest.raises(ModelFileError, match="is no vocabulary"):
+        load_scorer(folder)
+
+
+def test_the_vocabulary_is_stored_once(network: SplitNetwork, tmp_path: Path) -> None:
+    graph = onnx.load(export(network, tmp_path) / "terms.onnx").graph
+    assert not [one.name for one in graph.initializer if 300 in one.dims]

@@ -1,0 +1,63 @@
+"""`resift:tiny` against its own definition: the sparse encoder's match and the table's cosine, text by text."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from resift import Reranker, load_scorer
+from resift.engines.tiny import MATCHING, MEANING, SHIFT
+from resift.errors import InputError, UnknownModelError
+from resift.export.terms import match
+from resift.models import bundled_folder
+from resift.static import StaticEmbedder
+from resift.testing import check_scorer
+from resift.training.exported import read_network, read_tokenizer
+
+QUERY = "why did the fox give up on the grapes?"
+DOCUMENTS = ["The fox could not reach the grapes.", "Foxes eat fruit.", "Income tax is due in May.", "", "grapes"]
+
+
+def test_its_logits_are_what_it_says_they_are() -> None:
+    network, tokenizer = read_network(bundled_folder("small")), read_tokenizer(bundled_folder("small"))
+    assert network.terms is not None
+    query, *vectors = StaticEmbedder().embed([QUERY, *DOCUMENTS])
+    expected = []
+    with torch.inference_mode():
+        asked = network.ask(torch.tensor([tokenizer(QUERY)["input_ids"]]))
+        assert asked.terms is not None
+        for text, vector in zip(DOCUMENTS, vectors, strict=True):
+            ids = torch.tensor([tokenizer(text)["input_ids"]])
+            matched = match(asked.terms, network.terms.encode(ids), torch.ones(ids.shape))
+            expected.append(MEANING * float(query @ vector) + MATCHING * float(matched) + SHIFT)
+    assert list(load_scorer("resift:tiny").score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_it_keeps_a_scorers_promises() -> None:
+    scorer = load_scorer("resift:tiny", batch_tokens=64)
+    check_scorer(scorer)
+    again = pickle.loads(pickle.dumps(scorer))  # noqa: S301 - our own bytes
+    assert list(again.score(QUERY, DOCUMENTS)) == list(scorer.score(QUERY, DOCUMENTS))
+    assert scorer.identity == again.identity != load_scorer("resift:tiny", max_length=64).identity
+
+
+def test_it_ranks_and_reads_long_texts_as_it_is_told() -> None:
+    long = "nothing of note happened. " * 100 + "The fox could not reach the grapes."
+    texts = ["Income tax is due in May.", long]
+    windows = Reranker("resift:tiny", long_documents="max_window").rank(QUERY, texts)
+    assert [one.index for one in windows] == [1, 0]
+    beginning = Reranker("resift:tiny", long_documents="first_window").rank(QUERY, texts)
+    assert beginning[0].score < windows[0].score
+
+
+def test_what_it_can_not_do_is_told() -> None:
+    with pytest.raises(InputError, match="reads 1 to 256 tokens, not max_length=512"):
+        load_scorer("resift:tiny", max_length=512)
+    with pytest.raises(InputError, match="resift:tiny has no option keep_states"):
+        load_scorer("resift:tiny", keep_states=1)
+    with pytest.raises(UnknownModelError, match="made of parts of resift:small"):
+        bundled_folder("tiny")
+    assert np.isfinite(load_scorer("resift:tiny").score("?", ["x"])[0])

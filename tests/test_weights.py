@@ -1,0 +1,37 @@
+"""4-bit embedding tables: packed, unpacked, and looked up by the graph as `unpack` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from resift.export.int8 import pack, quantize_weights, unpack
+
+TABLE = np.random.default_rng(7).normal(0, 0.05, (300, 96)).astype(np.float32)
+TABLE[5] = 0
+
+
+def test_packed_tables_come_back_nearly_as_they_were() -> None:
+    back = unpack(*pack(TABLE))
+    assert np.linalg.norm(back - TABLE) / np.linalg.norm(TABLE) < 0.11
+    assert not back[5].any()
+    packed, steps = pack(TABLE)
+    assert (packed.shape, packed.dtype, steps.shape) == ((300, 48), np.uint8, (300, 3))
+
+
+def test_the_graph_looks_up_what_unpack_says(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["rows", "tokens"])]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["rows", "tokens", 96])]
+    node = helper.make_node("Gather", ["table", "ids"], ["out"])
+    graph = helper.make_graph([node], "lookup", inputs, outputs, [numpy_helper.from_array(TABLE, "table")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    quantize_weights(path, narrow=300)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    ids = np.array([[0, 299, 7], [5, 5, 1]])
+    assert np.array_equal(session.run(None, {"ids": ids})[0], unpack(*pack(TABLE))[ids])
+    assert path.stat().st_size < TABLE.nbytes / 5
