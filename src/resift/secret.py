@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from resift.errors import InputError
@@ -71,3 +73,12 @@ class ApiKey:
             "an API key is not pickled: leave api_key out and set the service's environment variable, "
             "which is read again wherever the pickle is opened"
         )
+
+
+def find_key(given: str | SecretLike | None, variables: Sequence[str]) -> ApiKey | None:
+    """The key that was given, else that of the first environment variable that has one; None where none has."""
+    if given is not None:
+        return ApiKey(given)
+    found = (os.environ.get(variable, "").strip() for variable in variables)
+    key = next(filter(None, found), None)
+    return None if key is None else ApiKey(key)
