@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from resift.errors import InputError
@@ -52,6 +52,21 @@ class ApiKey:
         'invalid key: **********'
         """
         return text.replace(self._value, STARS)
+
+    @staticmethod
+    def hide_in(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Model options whose `api_key`, if they have one, is an ApiKey: for objects that keep and show them.
+
+        >>> ApiKey.hide_in({"timeout": 5, "api_key": "sk-1234"})
+        {'timeout': 5, 'api_key': ApiKey('**********')}
+        """
+        key = options.get("api_key")
+        return dict(options) if key is None else {**options, "api_key": ApiKey(key)}
+
+    @staticmethod
+    def leave_out(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Model options without `api_key`: what may be saved of them."""
+        return {name: value for name, value in options.items() if name != "api_key"}
 
     def __repr__(self) -> str:
         return f"ApiKey('{STARS}')"
