@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,12 +30,9 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines._source import Source
+    from resift.engines._source import Source, batch_budget, turn
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
-
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Ids and mask, (rows, tokens), to scores, (rows,) or (rows, labels)."""
@@ -79,8 +74,7 @@ class GenerativeScorer:
         on_cpu = self._device.type == "cpu"
         self._model, tokenizer = _load(source, config, on_cpu)
         self._model.to(self._device).eval()
-        # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
-        self._turn = nullcontext() if on_cpu else threading.Lock()
+        self._turn = turn(self._device)
         limit = config.get("max_position_embeddings") or config.get("n_positions") or asked.length
         self.max_length = shorter(int(limit), max_length, self.name, asked.length)
         backend: Tokenizer = tokenizer.backend_tokenizer
@@ -89,12 +83,11 @@ class GenerativeScorer:
         network = PairNetwork(self._forward(read), _template(asked, tokenizer, left), self.max_length)
         texts = Tokenizer.from_str(backend.to_str())
         texts.encode_special_tokens = True  # a text that spells a special token is text
-        default = CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
         self._pipeline = Pipeline(
             TextTokenizer(texts),
             network,
             long_documents,
-            default if batch_tokens is None else batch_tokens,
+            batch_budget(self._device, batch_tokens),
             Wording(before_query, after_query, LEAD),
         )
 

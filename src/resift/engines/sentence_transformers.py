@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,9 @@ try:
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines._source import Source
+    from resift.engines._source import Source, batch_budget, turn
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
-
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 
 
 class SentenceTransformersScorer:
@@ -71,13 +66,11 @@ class SentenceTransformersScorer:
         if self._model.device.type == "cpu":
             self._model.float()  # half precision on CPU is slower and ties scores
         check_labels(self._model.num_labels, self.name)
-        # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
-        self._turn = nullcontext() if self._model.device.type == "cpu" else threading.Lock()
+        self._turn = turn(self._model.device)
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
         entry = find(self.name)
         self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
-        default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self.batch_tokens = default if batch_tokens is None else batch_tokens
+        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
         try:
             self._pipeline = self._build(long_documents, self.batch_tokens)
         except ValueError as error:  # a language model without a template for pairs
