@@ -14,6 +14,7 @@ from transformers import PretrainedConfig
 
 from resift.catalogue import find
 from resift.errors import InputError, ModelFileError
+from resift.manifest import digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 CPU_BATCH_TOKENS = 2048
@@ -39,6 +40,15 @@ class Source:
         said = asdict(self)
         del said["name"]
         return {**said, "local_files_only": self.local_files_only or self.is_folder}
+
+    def checksum(self, config: PretrainedConfig) -> str | None:
+        """The folder's files, or the commit that a hub model's `config` was loaded from.
+
+        None where that is not known: the model may change under its name.
+        """
+        if self.is_folder:
+            return digest(sorted(path for path in Path(self.name).rglob("*") if path.is_file()))
+        return getattr(config, "_commit_hash", None)
 
     def config(self) -> dict[str, Any]:
         """The model's config.json; {} where it has none.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -66,10 +68,11 @@ class GenerativeScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
         config = source.config()
         asked = _prompt(self.name, prompt)
         before_query, after_query = asked.around_query(instruction)
+        self._wording = repr((asked, before_query, after_query))
         self._device = torch.device(device or get_device_name())
         on_cpu = self._device.type == "cpu"
         self._model, tokenizer = _load(source, config, on_cpu)
@@ -90,6 +93,17 @@ class GenerativeScorer:
             batch_budget(self._device, batch_tokens),
             Wording(before_query, after_query, LEAD),
         )
+
+    @cached_property
+    def identity(self) -> str | None:
+        """What decides the scores: the files, their precision, the template, and how much of a text is read.
+
+        None for a hub model whose commit is not known: it may change under its name.
+        """
+        files = self._source.checksum(self._model.config)
+        wording = sha256(self._wording.encode()).hexdigest()[:16]
+        kind = f"{self._model.dtype} {self._device.type} {wording}"
+        return files and f"lm {files} {kind} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One number per document. Raises InputError when query and template alone are longer than the model reads."""

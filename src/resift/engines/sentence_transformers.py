@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
-from resift.manifest import digest
 from resift.scorer import Request, Scale, Scores, Usage
 
 try:
@@ -56,7 +54,7 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
         source.config()  # for its checks
         try:
             self._model = CrossEncoder(self.name, device=device, **source.options())
@@ -91,12 +89,7 @@ class SentenceTransformersScorer:
 
         None for a hub model whose commit is not known: it may change under its name.
         """
-        files: str | None
-        folder = Path(self.name)
-        if folder.is_dir():
-            files = digest(sorted(path for path in folder.rglob("*") if path.is_file()))
-        else:
-            files = getattr(self._model.config, "_commit_hash", None)
+        files = self._source.checksum(self._model.config)
         device = self._model.device.type
         dtype = next(self._model.parameters()).dtype
         return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
