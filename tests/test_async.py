@@ -88,6 +88,23 @@ async def test_too_many_waiting_calls_are_refused_at_once() -> None:
     assert len(await reranker.arank("q", DOCUMENTS)) == 3, "room again"
 
 
+async def test_calls_of_a_service_count_against_max_pending() -> None:
+    class Service(OverlapScorer):
+        async def ascore(self, query: str, documents: Sequence[str]) -> Sequence[float]:
+            await answered.wait()
+            return self.score(query, documents)
+
+    answered = asyncio.Event()
+    reranker = Reranker(Service(), max_pending=1)
+    waiting = asyncio.create_task(reranker.arank("q", DOCUMENTS))
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError, match="max_pending=1"):
+        await reranker.arank("q", DOCUMENTS)
+    answered.set()
+    await waiting
+    assert len(await reranker.arank("q", DOCUMENTS)) == 3, "room again"
+
+
 async def test_a_cancelled_call_that_waits_is_never_scored() -> None:
     scorer = Slow()
     reranker = Reranker(scorer, max_pending=2)  # type: ignore[arg-type]

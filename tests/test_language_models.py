@@ -290,6 +290,21 @@ def test_half_precision_weights_are_computed_in_float32_on_cpu(language_model: F
             assert list(scorer.score(QUERY, DOCUMENTS[:7])) == pytest.approx(expected[:7], abs=TOLERANCE)
 
 
+def test_scores_are_kept_by_files_template_and_length(language_model: Folder, tmp_path: Path) -> None:
+    name = "Qwen3-Reranker-0.6B"
+    folder = shutil.copytree(language_model(name), tmp_path / name)
+    for hits in (0, 2):
+        with Reranker(folder, cache=tmp_path / "scores.sqlite") as reranker:
+            assert reranker.rank(QUERY, DOCUMENTS[:2]).stats.cache_hits == hits
+    told = [
+        load_scorer(folder, **options).identity  # type: ignore[attr-defined]
+        for options in ({}, {"instruction": INSTRUCTION}, {"max_length": LENGTH}, {"long_documents": "max_window"})
+    ]
+    with (folder / "config.json").open("a") as config:
+        config.write("\n")
+    assert len({*told, load_scorer(folder).identity}) == 5  # type: ignore[attr-defined]
+
+
 def test_what_is_no_language_model_is_refused(saved: Folder) -> None:
     with pytest.raises(ModelFileError, match="nothing says how it was taught to answer"):
         load_scorer(f"lm:{saved('modernbert')}")

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resift import InputError, OverloadedError, Request, Reranker, Scale, ScorerError
+from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError
 from resift.engines._session import Cores
 from resift.merging import ROUND, lane_of
 from resift.testing import OverlapScorer
@@ -160,6 +160,19 @@ def test_rerankers_that_share_a_scorer_share_its_worker() -> None:
     copy = pickle.loads(pickle.dumps(Reranker(OverlapScorer(), max_pending=7)))
     assert lane_of(copy.scorer) is copy._lane
     assert copy._gate.limit == 7
+
+
+def test_members_are_asked_in_turn_with_whoever_else_asks_them() -> None:
+    scorer = Held()
+    both = Ensemble([scorer, OverlapScorer()], by="rank")
+    combined = (Reranker(both), Reranker(Fallback([scorer, OverlapScorer()])))
+    with ThreadPoolExecutor(4) as pool, scorer.held():
+        calls = [pool.submit(one.rank, "q", texts(3)) for one in (Reranker(scorer), *combined)]
+        calls.append(pool.submit(asyncio.run, combined[0].arank("q", texts(3))))
+        assert scorer.entered.acquire(timeout=20)
+        assert not scorer.entered.acquire(timeout=0.3)
+    assert [len(call.result(timeout=20)) for call in calls] == [3] * 4
+    assert scorer.most_inside == 1
 
 
 async def test_threads_and_tasks_count_alike_against_max_pending() -> None:

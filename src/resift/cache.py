@@ -28,8 +28,8 @@ class Cached:
     which processes may share. The file holds digests, never texts.
 
     A key is made of the scorer's `identity` (for the engines: checksum of the model's files, engine, precision,
-    maximum length and `long_documents`), the query and the text: another model never meets these scores. A
-    damaged, locked or full file is logged as a warning, and scores are computed.
+    maximum length, `long_documents`, and a language model's template), the query and the text: another model never
+    meets these scores. A damaged, locked or full file is logged as a warning, and scores are computed.
 
     Raises InputError for a scorer that has no `identity`, and for one whose scores depend on the whole list.
 

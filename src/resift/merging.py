@@ -240,6 +240,9 @@ class Lane:
 
     def submit(self, call: Call[Any]) -> None:
         """Scores the call's tasks in turn with those of others, then concludes it."""
+        if call.over:  # there are no documents
+            call.conclude()
+            return
         with self._lock:
             self._waiting.extend(call.tasks)
             if not self._busy:
@@ -313,6 +316,25 @@ def lane_of(scorer: Scorer) -> Lane:
         if lane is None:
             lane = _LANES[id(scorer)] = Lane(scorer)
         return lane
+
+
+def asked(scorer: Scorer, requests: Sequence[Request]) -> Call[list[Scores]]:
+    """What a scorer that others are made of says, in its own lane: whoever else asks it has a turn too.
+
+    Waiting for the call raises what the scorer raises, as `score_many` does.
+    """
+    lane = lane_of(scorer)
+    tasks = [lane.task(request, None, by_deadline=False) for request in requests]
+
+    def answers() -> list[Scores]:
+        for task in tasks:
+            if task.error is not None:
+                raise task.error
+        return [task.answer()[0] for task in tasks]
+
+    call = Call(tasks, answers)
+    lane.submit(call)
+    return call
 
 
 class Gate:

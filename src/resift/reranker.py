@@ -213,10 +213,7 @@ class Reranker:
         tasks = [lane.task(job.request, terms.stopping, terms.deadline is not None) for job in jobs]
         call = Call(tasks, partial(self._rankings, jobs, tasks, terms))
         self._gate.enter(call.future)
-        if call.over:  # there are no documents
-            call.conclude()
-        else:
-            lane.submit(call)
+        lane.submit(call)
         return call
 
     async def _await_scorer(self, job: Job[T], scorer: AsyncScorer, terms: Terms) -> Ranking[T]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from resift.errors import InputError
@@ -51,6 +53,21 @@ class ApiKey:
         """
         return text.replace(self._value, STARS)
 
+    @staticmethod
+    def hide_in(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Model options whose `api_key`, if they have one, is an ApiKey: for objects that keep and show them.
+
+        >>> ApiKey.hide_in({"timeout": 5, "api_key": "sk-1234"})
+        {'timeout': 5, 'api_key': ApiKey('**********')}
+        """
+        key = options.get("api_key")
+        return dict(options) if key is None else {**options, "api_key": ApiKey(key)}
+
+    @staticmethod
+    def leave_out(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Model options without `api_key`: what may be saved of them."""
+        return {name: value for name, value in options.items() if name != "api_key"}
+
     def __repr__(self) -> str:
         return f"ApiKey('{STARS}')"
 
@@ -71,3 +88,12 @@ class ApiKey:
             "an API key is not pickled: leave api_key out and set the service's environment variable, "
             "which is read again wherever the pickle is opened"
         )
+
+
+def find_key(given: str | SecretLike | None, variables: Sequence[str]) -> ApiKey | None:
+    """The key that was given, else that of the first environment variable that has one; None where none has."""
+    if given is not None:
+        return ApiKey(given)
+    found = (os.environ.get(variable, "").strip() for variable in variables)
+    key = next(filter(None, found), None)
+    return None if key is None else ApiKey(key)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     InstanceOf,
+    PlainSerializer,
     PrivateAttr,
-    field_serializer,
-    field_validator,
     model_validator,
 )
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
@@ -28,6 +28,9 @@ from langchain_resift._documents import report, reranked, scored_text
 from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
 
 EVENT = "resift_rerank"
+
+EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
+"""Options of the engine. A key among them is hidden, and left out of what is saved."""
 
 
 class RerankInput(TypedDict):
@@ -57,22 +60,13 @@ class Reranking(BaseModel):
     """A file that remembers scores, or ":memory:", as `resift.Reranker` has it."""
     long_documents: Literal["truncate", "max_window", "first_window"] | None = None
     """What to do about documents longer than the model reads, as `resift.ModelOptions` has it."""
-    engine_options: dict[str, Any] = Field(default_factory=dict)
+    engine_options: EngineOptions = Field(default_factory=dict)
     """Further `resift.ModelOptions` (`threads`, `base_url`, `api_key`...). The engine checks them when it is built.
     An `api_key` is not serialised, and can't be pickled: an environment variable does better."""
     reranker: InstanceOf[Reranker] | None = Field(default=None, exclude=True, repr=False)
     """One that is built already: to share it, or to bring a scorer of your own. It is not serialised."""
 
     _lazy: Lazy[Reranker] | None = PrivateAttr(default=None)
-
-    @field_validator("engine_options")
-    @classmethod
-    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
-
-    @field_serializer("engine_options")
-    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in options.items() if name != "api_key"}
 
     @model_validator(mode="after")
     def _one_say(self) -> Self:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
-from resift.concurrency import Worker
 from resift.errors import InputError, OverloadedError, ScorerError
 from resift.load import LongDocuments, Model, load_scorer
+from resift.merging import asked, lane_of
 from resift.scorer import AsyncScorer, Request, Scorer, Scores, check_scores, failed, score_many
 
 
@@ -19,7 +18,7 @@ class Members:
         if len(listed) < 2:
             raise InputError(f"there is nothing to combine in {listed!r}: give two models or more, as [one, other]")
         self.scorers: tuple[Scorer, ...] = tuple(load_scorer(model) for model in listed)
-        self._worker = Worker(limit=1024)
+        self._lanes = [lane_of(scorer) for scorer in self.scorers]  # held, and their threads with them
 
     whole_lists = True
     """Half a list from one model and half from another would be no order: a deadline takes all of it or nothing."""
@@ -31,11 +30,12 @@ class Members:
         return modes.pop() if len(modes) == 1 else None
 
     async def aask(self, scorer: Scorer, request: Request) -> Scores:
-        """`ask` for one request: a scorer that can be awaited is, any other runs on a thread of its own."""
-        if not isinstance(scorer, AsyncScorer):
-            return (await self._worker.run(partial(ask, scorer, [request])))[0]
+        """`ask` for one request: a scorer that can be awaited is, any other runs on its own thread."""
         try:
-            answer = await scorer.ascore(request.query, request.documents)
+            if isinstance(scorer, AsyncScorer):
+                answer = await scorer.ascore(request.query, request.documents)
+            else:
+                (answer,) = await asked(scorer, [request]).await_(None)
         except (InputError, OverloadedError, ScorerError):
             raise
         except Exception as error:  # as in score_many: callers catch one type, and the cause is chained
@@ -45,7 +45,10 @@ class Members:
 
 def ask(scorer: Scorer, requests: Sequence[Request]) -> list[Scores]:
     """A member's answers, each with one finite score per document. Raises ScorerError where it has none."""
-    answers = score_many(scorer, requests)
+    # A scorer that waits for a service gains nothing from waiting in turn.
+    answers: Sequence[Sequence[float]] = (
+        score_many(scorer, requests) if isinstance(scorer, AsyncScorer) else asked(scorer, requests).wait(None)
+    )
     return [
         check_scores(scorer, answer, range(len(request.documents)))
         for answer, request in zip(answers, requests, strict=True)

@@ -1,18 +1,24 @@
-"""Where a Hugging Face model comes from, and whose code it runs: checked before a weight is loaded."""
+"""Where a Hugging Face model comes from, whose code it runs, and how torch is fed: what the engines over it share."""
 
 from __future__ import annotations
 
 import re
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PretrainedConfig
 
 from resift.catalogue import find
 from resift.errors import InputError, ModelFileError
+from resift.manifest import digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+CPU_BATCH_TOKENS = 2048
+GPU_BATCH_TOKENS = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,15 @@ class Source:
         said = asdict(self)
         del said["name"]
         return {**said, "local_files_only": self.local_files_only or self.is_folder}
+
+    def checksum(self, config: PretrainedConfig) -> str | None:
+        """The folder's files, or the commit that a hub model's `config` was loaded from.
+
+        None where that is not known: the model may change under its name.
+        """
+        if self.is_folder:
+            return digest(sorted(path for path in Path(self.name).rglob("*") if path.is_file()))
+        return getattr(config, "_commit_hash", None)
 
     def config(self) -> dict[str, Any]:
         """The model's config.json; {} where it has none.
@@ -74,3 +89,16 @@ class Source:
                 f"the code of {self.name} lies in another repository ({', '.join(sorted(elsewhere))}), which no "
                 "revision pins: put its files into a folder with the model's, and name them in config.json's auto_map"
             )
+
+
+def batch_budget(device: torch.device, said: int | None) -> int:
+    """Tokens in one batch: so many as were said, else what suits the device."""
+    default = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+    return default if said is None else said
+
+
+def turn(device: torch.device) -> AbstractContextManager[object]:
+    """What a thread holds while it runs a model: Apple's backend crashes when two enter it, and one GPU gains nothing
+    from two.
+    """
+    return nullcontext() if device.type == "cpu" else threading.Lock()

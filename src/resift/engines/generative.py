@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,9 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines._source import Source
+    from resift.engines._source import Source, batch_budget, turn
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
-
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 
 Read = Callable[[Tensor, Tensor], Tensor]
 """Ids and mask, (rows, tokens), to scores, (rows,) or (rows, labels)."""
@@ -71,16 +68,16 @@ class GenerativeScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
         config = source.config()
         asked = _prompt(self.name, prompt)
         before_query, after_query = asked.around_query(instruction)
+        self._wording = repr((asked, before_query, after_query))
         self._device = torch.device(device or get_device_name())
         on_cpu = self._device.type == "cpu"
         self._model, tokenizer = _load(source, config, on_cpu)
         self._model.to(self._device).eval()
-        # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
-        self._turn = nullcontext() if on_cpu else threading.Lock()
+        self._turn = turn(self._device)
         limit = config.get("max_position_embeddings") or config.get("n_positions") or asked.length
         self.max_length = shorter(int(limit), max_length, self.name, asked.length)
         backend: Tokenizer = tokenizer.backend_tokenizer
@@ -89,14 +86,24 @@ class GenerativeScorer:
         network = PairNetwork(self._forward(read), _template(asked, tokenizer, left), self.max_length)
         texts = Tokenizer.from_str(backend.to_str())
         texts.encode_special_tokens = True  # a text that spells a special token is text
-        default = CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
         self._pipeline = Pipeline(
             TextTokenizer(texts),
             network,
             long_documents,
-            default if batch_tokens is None else batch_tokens,
+            batch_budget(self._device, batch_tokens),
             Wording(before_query, after_query, LEAD),
         )
+
+    @cached_property
+    def identity(self) -> str | None:
+        """What decides the scores: the files, their precision, the template, and how much of a text is read.
+
+        None for a hub model whose commit is not known: it may change under its name.
+        """
+        files = self._source.checksum(self._model.config)
+        wording = sha256(self._wording.encode()).hexdigest()[:16]
+        kind = f"{self._model.dtype} {self._device.type} {wording}"
+        return files and f"lm {files} {kind} {self.max_length} {self.long_documents}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """One number per document. Raises InputError when query and template alone are longer than the model reads."""

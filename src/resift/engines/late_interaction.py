@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +25,11 @@ try:
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer
     from tokenizers import Tokenizer
+
+    from resift.engines._source import Source, batch_budget
 except ImportError as error:
     raise MissingExtraError("late interaction", "late-interaction") from error
 
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 STORED = 256  # documents whose vectors are known are compared so many at a time: bounds memory
 MODES: tuple[LongDocuments, ...] = ("truncate", "first_window")
 PROMPTS = ("document", "passage", "corpus")  # of a document: the first that a model has, as `encode_document` takes it
@@ -71,10 +70,9 @@ class LateInteractionScorer:
         self.name = os.fspath(model)
         self.vectors: Mapping[str, Vectors] = {} if vectors is None else vectors
         self.long_documents = long_documents
-        hub = {"revision": revision, "local_files_only": local_files_only, "trust_remote_code": trust_remote_code}
-        self._model = _load(self.name, device, hub)
-        default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self.batch_tokens = default if batch_tokens is None else batch_tokens
+        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        self._model = _load(source, device)
+        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
         if self.batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {self.batch_tokens}")
         if long_documents not in MODES:
@@ -91,7 +89,7 @@ class LateInteractionScorer:
             "max_length": max_length,
             "batch_tokens": batch_tokens,
             "device": device,
-            **hub,
+            **source.options(),
         }
         # Its tokenizer is told anew for each call how to cut and pad, so that two threads would read each other's.
         self._turn = threading.Lock()
@@ -244,10 +242,10 @@ class _Answer(NamedTuple):
         return Scores(tuple(self.values.tolist()), usage, self.spans)
 
 
-def _load(name: str, device: str | None, hub: dict[str, Any]) -> MultiVectorEncoder:
-    local = hub["local_files_only"] or Path(name).is_dir()
+def _load(source: Source, device: str | None) -> MultiVectorEncoder:
+    name = source.name
     try:
-        model = MultiVectorEncoder(name, device=device, **{**hub, "local_files_only": local})
+        model = MultiVectorEncoder(name, device=device, **source.options())
     except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
         raise ModelFileError(f"{name} can't be loaded as a late-interaction model: {error}") from error
     if not isinstance(model[0], Transformer) or not hasattr(model.tokenizer, "backend_tokenizer"):

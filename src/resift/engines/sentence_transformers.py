@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,6 @@ from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
-from resift.manifest import digest
 from resift.scorer import Request, Scale, Scores, Usage
 
 try:
@@ -27,12 +23,9 @@ try:
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines._source import Source
+    from resift.engines._source import Source, batch_budget, turn
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
-
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 
 
 class SentenceTransformersScorer:
@@ -61,7 +54,7 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
         source.config()  # for its checks
         try:
             self._model = CrossEncoder(self.name, device=device, **source.options())
@@ -71,13 +64,11 @@ class SentenceTransformersScorer:
         if self._model.device.type == "cpu":
             self._model.float()  # half precision on CPU is slower and ties scores
         check_labels(self._model.num_labels, self.name)
-        # Apple's backend crashes when two threads enter it; one GPU gains nothing from two.
-        self._turn = nullcontext() if self._model.device.type == "cpu" else threading.Lock()
+        self._turn = turn(self._model.device)
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
         entry = find(self.name)
         self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
-        default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
-        self.batch_tokens = default if batch_tokens is None else batch_tokens
+        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
         try:
             self._pipeline = self._build(long_documents, self.batch_tokens)
         except ValueError as error:  # a language model without a template for pairs
@@ -98,12 +89,7 @@ class SentenceTransformersScorer:
 
         None for a hub model whose commit is not known: it may change under its name.
         """
-        files: str | None
-        folder = Path(self.name)
-        if folder.is_dir():
-            files = digest(sorted(path for path in folder.rglob("*") if path.is_file()))
-        else:
-            files = getattr(self._model.config, "_commit_hash", None)
+        files = self._source.checksum(self._model.config)
         device = self._model.device.type
         dtype = next(self._model.parameters()).dtype
         return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"

@@ -40,7 +40,7 @@ def locate(scheme: str, service: Service, name: str, base_url: str | None, key: 
     if not model and service.url is not None:
         raise InputError(f"which model of {service.title}? Name it, as in {scheme}:MODEL")
     if base_url is not None:
-        base = _checked(base_url)
+        base = checked(base_url)
         return Address(
             f"{scheme}:{base}" + (f"#{model}" if model else ""), _join(base, service.wire.path), model or None
         )
@@ -60,7 +60,7 @@ def _of_key(service: Service, key: ApiKey) -> str:
     return next(urls, service.url or "")
 
 
-def _checked(url: str) -> str:
+def checked(url: str) -> str:
     """The URL without a slash at its end. Errors show no more of it than its host: it may hold a password."""
     try:
         parts = urlsplit(url)

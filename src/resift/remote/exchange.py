@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from resift.errors import RemoteError
 from resift.remote.retry import Clock, Policy, pause, worth_retrying
-from resift.remote.services import Service
+from resift.remote.services import Provider
 from resift.remote.wire import Reply, complaint
 from resift.secret import ApiKey
 
@@ -52,10 +52,10 @@ Steps = Generator[Step, Any, R]
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Asks one service, patiently. Errors carry its own words, and never the key."""
+    """Asks one provider, patiently. Errors carry its own words, and never the key."""
 
     name: str
-    service: Service
+    provider: Provider
     key: ApiKey | None
     policy: Policy
 
@@ -89,7 +89,7 @@ class Exchange:
         return worth_retrying(outcome.status) and self._way_out(complaint(outcome)) is None
 
     def _way_out(self, said: str) -> str | None:
-        return next((way for sign, way in self.service.permanent.items() if sign in said), None)
+        return next((way for sign, way in self.provider.permanent.items() if sign in said), None)
 
     def _refused(self, outcome: Reply | Failure, attempts: int) -> RemoteError:
         tried = f" ({attempts} attempts)" if attempts > 1 else ""
@@ -98,7 +98,7 @@ class Exchange:
         said = complaint(outcome)
         way = self._way_out(said) or self._usual_way_out(outcome)
         return self.error(
-            f"{self.service.title} answered {outcome.status}{tried}: {said}{f'. {way}' if way else ''}", outcome.status
+            f"{self.provider.title} answered {outcome.status}{tried}: {said}{f'. {way}' if way else ''}", outcome.status
         )
 
     def _usual_way_out(self, reply: Reply) -> str | None:
@@ -106,7 +106,7 @@ class Exchange:
             return "Redirects are not followed, since the key would go along: give the final address as base_url"
         if reply.status == 401:
             known = "Is it the right key?" if self.key is not None else "No key was sent."
-            return f"{known} It is taken from api_key=, or from {' or '.join(self.service.variables)}"
+            return f"{known} It is taken from api_key=, or from {' or '.join(self.provider.variables)}"
         return None
 
     def _late(self, attempts: int, outcome: Reply | Failure | None = None) -> RemoteError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -17,7 +16,7 @@ from resift.remote.exchange import Exchange, Steps, Together
 from resift.remote.retry import Clock, Policy
 from resift.remote.services import SERVICES, Service
 from resift.scorer import Request, Scale, Scores, Usage
-from resift.secret import ApiKey, SecretLike
+from resift.secret import SecretLike, find_key
 
 
 class RemoteScorer:
@@ -50,8 +49,8 @@ class RemoteScorer:
         batch_documents: int | None = None,
         scale: Scale | str | None = None,
     ) -> None:
-        service = SERVICES[scheme]
-        key = _from_environment(service) if api_key is None else ApiKey(api_key)
+        self._service = service = SERVICES[scheme]
+        key = find_key(api_key, service.variables)
         self._address = locate(scheme, service, name, base_url, key)
         if key is None and service.url is not None and self._address.endpoint.startswith(service.url):
             raise InputError(f"{scheme}:{name} needs a key: set {service.variables[0]}, or give api_key=")
@@ -122,7 +121,7 @@ class RemoteScorer:
         if self._key_by_hand:
             raise TypeError(
                 f"{self.name} has a key that was given by hand, and keys are not pickled: set "
-                f"{self._exchange.service.variables[0]} instead, which is read again wherever the pickle is opened"
+                f"{self._service.variables[0]} instead, which is read again wherever the pickle is opened"
             )
         return (_reopen, (self._scheme, self._said, self._recipe))
 
@@ -132,7 +131,7 @@ class RemoteScorer:
         if not any(documents for _, documents in requests):
             return [Scores(()) for _ in requests]
         limit = yield from self._documents_a_request(deadline)
-        size = self._exchange.service.bytes
+        size = self._service.bytes
         parts = [
             part
             for number, (query, documents) in enumerate(requests)
@@ -145,18 +144,18 @@ class RemoteScorer:
         return [_gather(pairs) for pairs in scored]
 
     def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[wire.Scored]:
-        spelled = self._exchange.service.wire
+        spelled = self._service.wire
         body = wire.body(spelled, self._address.model, query, texts)
         reply = yield from self._exchange.ask(self._address.endpoint, body, deadline, self._client.clock)
         try:
             return wire.read(spelled, self.scale, reply, len(texts))
         except wire.UnusableAnswerError as error:
             # Not chained: what is quoted there may hold the key.
-            raise self._exchange.error(f"{self._exchange.service.title} gave {error}", reply.status) from None
+            raise self._exchange.error(f"{self._service.title} gave {error}", reply.status) from None
 
     def _documents_a_request(self, deadline: float) -> Steps[int | None]:
         """What the user said, else what the server says, asked once, else what is known of the service."""
-        service = self._exchange.service
+        service = self._service
         if self._limit is None and service.info is not None:
             url = self._address.beside(service.info)
             try:
@@ -187,12 +186,6 @@ def _scale(service: Service, model: str, said: Scale | str | None) -> Scale:
         return Scale(said)
     except ValueError:
         raise InputError(f"scale is one of {', '.join(Scale)}, not {said!r}") from None
-
-
-def _from_environment(service: Service) -> ApiKey | None:
-    found = (os.environ.get(variable, "").strip() for variable in service.variables)
-    key = next(filter(None, found), None)
-    return None if key is None else ApiKey(key)
 
 
 def _reopen(scheme: str, name: str, options: dict[str, Any]) -> RemoteScorer:

@@ -28,16 +28,24 @@ class Wire:
     """Further fields of every request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A provider, or a kind of server."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Whoever answers over HTTP."""
 
     title: str
+    variables: tuple[str, ...]
+    """Environment variables that may hold the key; the first one that is set counts."""
+    permanent: Mapping[str, str] = field(default_factory=dict)
+    """What an error says that is never worth another try → the way out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service(Provider):
+    """A service that reranks, or a kind of server."""
+
     wire: Wire
     scale: Scale
     """What its scores mean, asked as `wire` asks."""
-    variables: tuple[str, ...]
-    """Environment variables that may hold the key; the first one that is set counts."""
     url: str | None = None
     """Where it is; None for what people run themselves."""
     hosted_path: str | None = None
@@ -52,8 +60,6 @@ class Service:
     """A path that tells the server's own limit of documents."""
     scales: Mapping[str, Scale] = field(default_factory=dict)
     """Models whose scores mean something else than the others', by how they begin."""
-    permanent: Mapping[str, str] = field(default_factory=dict)
-    """What an error says that is never worth another try → the way out."""
 
 
 SERVICES: Mapping[str, Service] = {

@@ -58,7 +58,7 @@ def parts(request: int, query: str, documents: Sequence[str], limit: int | None,
 
 
 def body(wire: Wire, model: str | None, query: str, documents: Sequence[str]) -> bytes:
-    """The request. Half a surrogate pair, which no encoding of a text can hold, goes as a question mark."""
+    """The request."""
     asked: dict[str, Any] = {
         **({"model": model} if wire.model and model is not None else {}),
         "query": {"text": query} if wire.as_objects else query,
@@ -66,6 +66,11 @@ def body(wire: Wire, model: str | None, query: str, documents: Sequence[str]) ->
         **({} if wire.limit is None else {wire.limit: len(documents)}),
         **wire.extra,
     }
+    return encoded(asked)
+
+
+def encoded(asked: Mapping[str, Any]) -> bytes:
+    """JSON. Half a surrogate pair, which no encoding of a text can hold, goes as a question mark."""
     return json.dumps(asked, ensure_ascii=False).encode(errors="replace")
 
 

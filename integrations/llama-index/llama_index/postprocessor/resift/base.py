@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import pickle
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from llama_index.core.bridge.pydantic import Field, field_serializer, field_validator, model_validator
+from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from pydantic import InstanceOf
+from pydantic import AfterValidator, InstanceOf, PlainSerializer
 from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
 from llama_index.postprocessor.resift._events import dispatcher, reported
 from resift import ApiKey, Hit, InputError, Ranking, Reranker
+
+EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
+"""Options of the engine. A key among them is hidden, and left out of what is saved."""
 
 
 class ResiftRerank(Component, BaseNodePostprocessor):
@@ -97,7 +100,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default=None, frozen=True, description="Run code that comes with the model. Off unless you say so."
     )
 
-    engine_options: dict[str, Any] = Field(
+    engine_options: EngineOptions = Field(
         default_factory=dict,
         frozen=True,
         description=(
@@ -145,15 +148,6 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         if self.reranker is not None and given:
             raise ValueError(f"{', '.join(given)}: options of the model go to Reranker(...), not beside reranker=")
         return self
-
-    @field_validator("engine_options")
-    @classmethod
-    def _hidden_key(cls, options: dict[str, Any]) -> dict[str, Any]:
-        return {**options, "api_key": ApiKey(options["api_key"])} if options.get("api_key") is not None else options
-
-    @field_serializer("engine_options")
-    def _without_key(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in options.items() if name != "api_key"}
 
     @field_serializer("model")
     def _model_name(self, model: str | None) -> str | None:
