@@ -54,10 +54,9 @@ class Encoder:
         taken = np.array([key in kept for key in keys])
         kept |= self._keep({key: text for key, text in zip(keys, texts, strict=True) if key not in kept}, self.store)
         ids = self.frame.assemble(texts)
-        states = np.zeros((*ids.shape, len(kept[keys[0]].vector)), np.float32)
+        states = np.zeros((*ids.shape, kept[keys[0]].numbers.shape[1]), np.float32)
         for row, key in enumerate(keys):
-            restored = kept[key].states
-            states[row, : len(restored)] = restored
+            kept[key].restore(states[row, : len(kept[key].numbers)])
         return Encoded(ids, states, np.stack([kept[key].vector for key in keys])), taken
 
     def vectors(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
