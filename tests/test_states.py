@@ -23,6 +23,8 @@ from hypothesis.extra.numpy import arrays
 
 from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
+from resift.engines._encoder import Encoder
+from resift.engines._tokenize import Frame
 from resift.engines.onnx import OnnxScorer
 from resift.export.pair import export_model
 from resift.states import ENTRY, FileStates, Kept, MemoryStates
@@ -45,16 +47,42 @@ def scorer(folder: Path, **options: object) -> OnnxScorer:
 
 def kept(tokens: int = 3, width: int = 8, seed: int = 0) -> Kept:
     random = np.random.default_rng(seed)
-    return Kept.of(random.normal(size=(tokens, width)).astype(np.float32), random.normal(size=width).astype(np.float32))
+    states = random.normal(size=(tokens, width)).astype(np.float32)
+    return Kept.of(states, random.normal(size=width // 2).astype(np.float32))  # a vector has a width of its own
 
 
 @given(arrays(np.float32, (4, 16), elements=st.floats(-60, 60, width=32)))
 def test_rounding_is_off_by_half_a_step_at_most(states: np.ndarray) -> None:
-    entry = Kept.of(states, states[0])
+    entry, restored = Kept.of(states, states[0]), np.empty_like(states)
+    entry.restore(restored)
     # The scale is a float16 itself: it may cut the largest number of a token by one part in 2,000, and knows no
     # steps below 6e-8.
     allowed = entry.scales.astype(np.float32)[:, None] / 2 + np.abs(states) / 1000
-    assert (np.abs(entry.states - states) <= allowed + 1e-5).all()
+    assert (np.abs(restored - states) <= allowed + 1e-5).all()
+
+
+class Wider:
+    """A session whose states are wider than its vectors."""
+
+    def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        ids = inputs["input_ids"].astype(np.float32)
+        every = {"states": ids[:, :, None] * np.arange(1, 6, dtype=np.float32), "vector": ids[:, :2]}
+        return [every[name] for name in names]
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_states_have_a_width_of_their_own(where: str, tmp_path: Path) -> None:
+    store = MemoryStates(10**6) if where == "memory" else FileStates(tmp_path / "states.sqlite3")
+    special = np.array([1], np.int32)
+    encoder = Encoder(Wider(), Frame(special, special), "model", store)  # type: ignore[arg-type]  # has run alone
+    texts = [np.array(ids, np.int32) for ids in ([7, 5, 3], [9], [7, 2])]
+    exact = encoder.encode(texts)
+    for taken in (False, True):
+        found, which = encoder.read(texts)
+        assert which.tolist() == [taken] * 3
+        np.testing.assert_allclose(found.states, exact.states, atol=0.2)
+        for part in (0, 2):
+            np.testing.assert_array_equal(found[part], exact[part])
 
 
 @pytest.mark.parametrize("where", ["memory", "file"])
@@ -100,7 +128,7 @@ def test_a_ranking_tells_what_was_kept(folder: Path) -> None:
 
 def test_memory_stays_within_its_bound_and_forgets_what_was_not_used() -> None:
     one = kept().bytes
-    assert one == 3 * 8 + 3 * 2 + 8 * 4 + ENTRY
+    assert one == 3 * 8 + 3 * 2 + 4 * 4 + ENTRY
     store = MemoryStates(3 * one)
     for number in range(3):
         store.put({bytes([number]): kept(seed=number)})
@@ -131,7 +159,8 @@ def test_a_file_stays_within_its_bound(tmp_path: Path) -> None:
     assert store.path.stat().st_size <= limit + 20_000
     assert not store.get([b"\x00\x00"])
     last = store.get([(39).to_bytes(2, "big")])
-    np.testing.assert_array_equal(next(iter(last.values())).numbers, kept(100, 128, 39).numbers)
+    for found, put in zip(next(iter(last.values())), kept(100, 128, 39), strict=True):
+        np.testing.assert_array_equal(found, put)
 
 
 def test_another_process_finds_them(folder: Path, tmp_path: Path) -> None:

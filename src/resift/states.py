@@ -32,7 +32,9 @@ ASKED = 500  # keys in one statement
 SEAL = 4  # bytes of checksum at the end of every blob
 APPLICATION = 0x52534654  # "RSFT": says whose file it is
 USED = ("page_count", "freelist_count", "page_size")
-SCHEMA = "CREATE TABLE states (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, numbers BLOB NOT NULL)"
+SCHEMA = """
+CREATE TABLE states (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, scales BLOB NOT NULL, numbers BLOB NOT NULL)
+"""
 OLDEST = "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states ORDER BY rowid LIMIT 16)"
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Kept(NamedTuple):
     scales: NDArray[np.float16]
     """(tokens,): what a token's numbers are multiplied with."""
     vector: NDArray[np.float32]
-    """(width,), of unit length, as it was computed."""
+    """(its own width,), of unit length, as it was computed."""
 
     @classmethod
     def of(cls, states: NDArray[np.float32], vector: NDArray[np.float32]) -> Kept:
@@ -56,10 +58,9 @@ class Kept(NamedTuple):
         rounded = np.round(states / scales[:, None].astype(np.float32)).clip(-LEVELS, LEVELS)
         return cls(rounded.astype(np.int8), scales, vector.copy())
 
-    @property
-    def states(self) -> NDArray[np.float32]:
-        """The states again, (tokens, width)."""
-        return self.numbers.astype(np.float32) * self.scales[:, None].astype(np.float32)
+    def restore(self, into: NDArray[np.float32]) -> None:
+        """Writes the states again, (tokens, width)."""
+        np.multiply(self.numbers, self.scales[:, None].astype(np.float32), out=into)
 
     @property
     def bytes(self) -> int:
@@ -142,17 +143,15 @@ class FileStates:
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
         """What is there of these, and whole: every entry carries its checksums."""
 
-        def entry(vector: bytes, numbers: bytes) -> Kept:
-            first, second = _opened(vector), _opened(numbers)
-            width = len(first) // 4
-            tokens = len(second) // (width + 2)
+        def entry(vector: bytes, scales: bytes, numbers: bytes) -> Kept:
+            each = np.frombuffer(_opened(scales), np.float16)
             return Kept(
-                np.frombuffer(second, np.int8, tokens * width).reshape(tokens, width),
-                np.frombuffer(second, np.float16, tokens, tokens * width),
-                np.frombuffer(first, np.float32),
+                np.frombuffer(_opened(numbers), np.int8).reshape(len(each), -1),
+                each,
+                np.frombuffer(_opened(vector), np.float32),
             )
 
-        return self._read("vector, numbers", keys, entry)
+        return self._read("vector, scales, numbers", keys, entry)
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """The vectors alone of what is there."""
@@ -161,13 +160,13 @@ class FileStates:
     def put(self, entries: Mapping[bytes, Kept]) -> None:
         """Keeps these: all of them or, where the process is killed meanwhile, none."""
         rows = [
-            (key, _sealed(entry.vector.tobytes()), _sealed(entry.numbers.tobytes() + entry.scales.tobytes()))
+            (key, *(_sealed(part.tobytes()) for part in (entry.vector, entry.scales, entry.numbers)))
             for key, entry in entries.items()
         ]
 
         def write(base: sqlite3.Connection) -> None:
             base.execute("BEGIN IMMEDIATE")
-            base.executemany("INSERT OR REPLACE INTO states (key, vector, numbers) VALUES (?, ?, ?)", rows)
+            base.executemany("INSERT OR REPLACE INTO states (key, vector, scales, numbers) VALUES (?, ?, ?, ?)", rows)
             while self.limit is not None and _used(base) > self.limit and base.execute(OLDEST).rowcount:
                 pass
             base.execute("COMMIT")

@@ -60,8 +60,7 @@ class Encoder:
         ids = self.frame.assemble(texts)
         states = np.zeros((*ids.shape, kept[keys[0]].numbers.shape[1]), np.float32)
         for row, key in enumerate(keys):
-            restored = kept[key].states
-            states[row, : len(restored)] = restored
+            kept[key].restore(states[row, : len(kept[key].numbers)])
         return Encoded(ids, states, np.stack([kept[key].vector for key in keys])), taken
 
     def vectors(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
