@@ -39,7 +39,7 @@ def test_its_logits_are_what_it_says_they_are() -> None:
 def test_it_keeps_a_scorers_promises() -> None:
     scorer = load_scorer("resift:tiny", batch_tokens=64)
     check_scorer(scorer)
-    again = pickle.loads(pickle.dumps(scorer))  # noqa: S301 - our own bytes
+    again = pickle.loads(pickle.dumps(scorer))
     assert list(again.score(QUERY, DOCUMENTS)) == list(scorer.score(QUERY, DOCUMENTS))
     assert scorer.identity == again.identity != load_scorer("resift:tiny", max_length=64).identity
 

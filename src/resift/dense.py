@@ -65,7 +65,7 @@ class DenseEmbedder:
         self.folder = encoder_folder(folder)
         if (kind := Manifest.peek(self.folder).kind) != "split":
             raise ModelFileError(f"{self.folder} holds a {kind} model, which has no encoder for a text alone")
-        manifest = Manifest.read(self.folder, FILES)
+        manifest = Manifest.read(self.folder, FILES if states_file is None else None)
         self.name = f"resift:{DENSE}" if folder is None else manifest.name
         self.fingerprint = manifest.fingerprint_of(FILES)
         self.max_length = manifest.document_length
@@ -73,8 +73,15 @@ class DenseEmbedder:
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        session = Session(partial(open_session, self.folder / ENCODER, threads), threads)
-        self._encoder = Encoder(session, self._tokenizer.frame(), manifest.sum_of(ENCODER), open_store(0, states_file))
+        frame = self._tokenizer.frame()
+
+        def open_graph(graph: Path) -> Session:
+            return Session(partial(open_session, graph, threads), threads)
+
+        if states_file is None:  # a vector needs nothing of the sparse encoder, which states hold too
+            self._encoder = Encoder(open_graph(self.folder / ENCODER), frame, manifest.sum_of(ENCODER))
+        else:
+            self._encoder = Encoder.of(self.folder, manifest, frame, open_graph, open_store(0, states_file))
 
     @property
     def dimensions(self) -> int:

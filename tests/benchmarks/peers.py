@@ -5,7 +5,8 @@
     python tests/benchmarks/peers.py --json peers.json --plot docs/performance
 
 A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
-nothing; `--quick` measures little; `--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
+nothing; `--effort` is quick (minutes), usual (half an hour) or full (hours: up to 1,000 passages, and their memory);
+`--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
 Every ONNX peer gets the graph as torch's exporter leaves it, and the int8 that onnxruntime makes of it, per channel.
 """
 
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
@@ -34,9 +35,27 @@ from systems import BASELINE, SYSTEMS, Loaded, make_folders
 from workload import LENGTHS, QUERY, build_model, passages
 
 CLOSE = 1e-3  # of a score between 0 and 1
-COUNTS = (10, 30, 100, 300, 1000)
 CALLERS = 16
-MOST_TOKENS = 60_000  # of one timed list: longer ones take minutes a round, and say nothing that shorter ones don't
+
+
+class Effort(NamedTuple):
+    """How much is measured."""
+
+    counts: tuple[int, ...]
+    rounds: int
+    most_tokens: int
+    """Longer lists are left out: they take minutes a round."""
+    shared: tuple[int, ...]
+    """Candidates of the lists that many callers rank at once."""
+    long_passages: int
+    """Of the list whose ranking shows peak memory."""
+
+
+EFFORTS = {
+    "quick": Effort((10, 30), 2, 4_000, (10,), 30),
+    "usual": Effort((10, 30, 100, 300), 3, 12_000, (10,), 100),
+    "full": Effort((10, 30, 100, 300, 1000), 5, 120_000, (10, 100), 1000),
+}
 
 
 @dataclass(frozen=True)
@@ -56,8 +75,7 @@ class Cell:
 def main(
     model: Annotated[Path | None, typer.Option(help="Folder of a BERT cross-encoder.")] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="These systems.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of every measurement.")] = 5,
-    quick: Annotated[bool, typer.Option("--quick", help="10 and 30 candidates, 2 rounds.")] = False,
+    effort: Annotated[Literal["quick", "usual", "full"], typer.Option(help="How much is measured.")] = "usual",
     check: Annotated[bool, typer.Option("--check", help="Compare scores, time nothing.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="All figures.")] = None,
     plot_stem: Annotated[Path | None, typer.Option("--plot", help="Write STEM.svg and STEM.png.")] = None,
@@ -66,7 +84,7 @@ def main(
 ) -> None:
     """Compare."""
     if probe is not None and work is not None:
-        run_probe(probe, work, 100 if quick else 1000)
+        run_probe(probe, work, EFFORTS[effort].long_passages)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
@@ -79,9 +97,8 @@ def main(
         problems = compare(loaded)
         if check:
             raise typer.Exit(1 if problems else 0)
-        counts = (10, 30) if quick else COUNTS
-        cells = list(measure(loaded, counts, 2 if quick else rounds))
-        starts = {name: start(name, folder, quick=quick) for name in loaded}
+        cells = list(measure(loaded, EFFORTS[effort]))
+        starts = {name: start(name, folder, effort) for name in loaded}
         sizes = {name: installed_bytes(SYSTEMS[name].installs) for name in loaded}
         peak = matrix_product_peak()
         results = {
@@ -126,17 +143,17 @@ def compare(loaded: dict[str, Loaded]) -> list[str]:
     return problems
 
 
-def measure(loaded: dict[str, Loaded], counts: tuple[int, ...], rounds: int) -> Iterator[Cell]:
+def measure(loaded: dict[str, Loaded], effort: Effort) -> Iterator[Cell]:
     """Every system on every list, one after the other in an order of its own each round."""
     chance = random.Random(5)
     for length in LENGTHS:
-        for count in counts:
+        for count in effort.counts:
             texts = passages(count, length)
-            if sum(map(len, texts)) / 4 > MOST_TOKENS and count > 300:
+            if sum(map(len, texts)) / 4 > effort.most_tokens:
                 continue
-            for callers in (1, CALLERS) if count in (10, 100) else (1,):
+            for callers in (1, CALLERS) if count in effort.shared and length == "mixed" else (1,):
                 times: dict[str, list[float]] = {name: [] for name in loaded}
-                for _ in range(rounds):
+                for _ in range(effort.rounds):
                     for name in chance.sample(list(loaded), len(loaded)):
                         times[name].append(timed(loaded[name], texts, callers))
                 middle = {name: statistics.median(spent) for name, spent in times.items()}
@@ -158,11 +175,11 @@ def timed(one: Loaded, texts: list[str], callers: int) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def start(name: str, folder: Path, *, quick: bool) -> dict[str, float]:
+def start(name: str, folder: Path, effort: str) -> dict[str, float]:
     """Seconds from process start to the first ranking of 10, and peak memory (MB) of a long list, in a process."""
-    command = [sys.executable, __file__, "--probe", name, "--work", str(folder), *(["--quick"] if quick else [])]
+    command = [sys.executable, __file__, "--probe", name, "--work", str(folder), "--effort", effort]
     found = []
-    for _ in range(1 if quick else 3):
+    for _ in range(1 if effort == "quick" else 2):
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None

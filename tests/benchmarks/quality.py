@@ -40,14 +40,14 @@ class BiEncoder:
 
 def main(
     data: Annotated[Path, typer.Argument(help="Folder of collections.")],
-    model: Annotated[list[str], typer.Option("--model")],
+    model: Annotated[list[str] | None, typer.Option("--model")] = None,
     bi_encoder: Annotated[str | None, typer.Option("--bi-encoder")] = None,
     queries: Annotated[int, typer.Option("--queries")] = 100,
     only: Annotated[list[str] | None, typer.Option("--only", help="These collections.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
 ) -> None:
     """Measure, printing each collection as it is done."""
-    rerankers = {name: Reranker(name, long_documents="first_window") for name in model}
+    rerankers = {name: Reranker(name, long_documents="first_window") for name in model or []}
     if bi_encoder is not None:
         rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))
     typer.echo("| collection | queries | first stage | " + " | ".join(rerankers) + " |")

@@ -23,7 +23,7 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from transformers import AutoModel, AutoTokenizer
 from workload import QUERY, build_model, passages
 
-from resift import DenseEmbedder, Reranker, StaticEmbedder
+from resift import Cascade, DenseEmbedder, Reranker, StaticEmbedder
 from resift.engines.late_interaction import LateInteractionScorer
 from resift.export.pair import export_model
 
@@ -64,6 +64,8 @@ def _systems(folder: Path, texts: list[str]) -> dict[str, Callable[[str], object
         "MiniLM-L6 exported, int8-dynamic": Reranker(folder / "dynamic"),
         "resift:small": Reranker(),
         "resift:small, states kept": Reranker(keep_states=1_000_000_000),
+        "resift:tiny": Reranker("resift:tiny"),
+        "resift:tiny over all, resift:small over 20": Reranker(Cascade(["resift:tiny", None], keep=20)),
     }
     runs: dict[str, Callable[[str], object]] = {
         "sentence-transformers predict": lambda query: plain.predict([(query, text) for text in texts]),

@@ -199,5 +199,6 @@ SYSTEMS: dict[str, System] = {
     "resift openvino float32": System(_resift("openvino:float32"), ("resift", "openvino")),
     "resift openvino int8": System(_resift("openvino:int8"), ("resift", "openvino"), exact=False),
     "resift:small": System(_resift("resift:small"), ("resift",), exact=False),
+    "resift:tiny": System(_resift("resift:tiny"), ("resift",), exact=False),
 }
 BASELINE = "sentence-transformers"

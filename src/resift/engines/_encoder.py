@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resift.engines._session import Session
-from resift.engines._terms import Terms
+from resift.engines._terms import OpenGraph, Terms
 from resift.engines._tokenize import Frame, Ids
+from resift.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.states import Kept, StateStore
+
+STATES = (ENCODER, TERMS, VOCABULARY)
+"""Files that states come from."""
 
 
 class Encoded(NamedTuple):
@@ -34,9 +39,18 @@ class Encoder:
     session: Session
     frame: Frame
     model: str
-    """SHA-256 of the graph's file: what is kept is kept under it."""
+    """SHA-256 of the files that states come from: what is kept is kept under it."""
     store: StateStore | None = None
     terms: Terms | None = None
+
+    @classmethod
+    def of(
+        cls, folder: Path, manifest: Manifest, frame: Frame, open_graph: OpenGraph, store: StateStore | None
+    ) -> Encoder:
+        """What a split model's folder holds, with the sparse encoder where there is one."""
+        files = [name for name in STATES if name in manifest.files]
+        terms = Terms.load(folder, open_graph) if TERMS in files else None
+        return cls(open_graph(folder / ENCODER), frame, "".join(map(manifest.sum_of, files)), store, terms)
 
     def encode(self, texts: Sequence[Ids]) -> Encoded:
         """Computes all of them, exactly."""

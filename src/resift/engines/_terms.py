@@ -15,6 +15,7 @@ from resift.manifest import TERMS, VOCABULARY
 
 SOUGHT = 32  # terms of a query: as many as it was trained with (`resift.export.terms.TERMS`)
 Floats = NDArray[np.float32]
+OpenGraph = Callable[[Path], Session]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Terms:
     """size x state x vocabulary + bias are logits."""
 
     @classmethod
-    def load(cls, folder: Path, open_graph: Callable[[Path], Session]) -> Terms:
+    def load(cls, folder: Path, open_graph: OpenGraph) -> Terms:
         """From an exported model's folder. Raises ModelFileError for a file that is no vocabulary."""
         try:
             with np.load(folder / VOCABULARY, allow_pickle=False) as stored:

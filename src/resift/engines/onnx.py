@@ -16,11 +16,10 @@ from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
-from resift.engines._terms import Terms
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.load import HUB_ID, LongDocuments
-from resift.manifest import ENCODER, FILE, READER, TERMS, Manifest, digest
+from resift.manifest import FILE, READER, Manifest, digest
 from resift.scorer import Request, Scale, Scores
 from resift.states import open_store
 
@@ -82,12 +81,9 @@ class OnnxScorer:
 
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
-            session, reader = self._session(self.folder / ENCODER), self._session(self.folder / READER)
             store = open_store(*self._keeping)
-            terms = Terms.load(self.folder, self._session) if TERMS in manifest.files else None
-            model = "".join(manifest.sum_of(name) for name in (ENCODER, TERMS) if name in manifest.files)
-            encoder = Encoder(session, tokenizer.frame(), model, store, terms)
-            return SplitNetwork(encoder, reader, manifest.query_length, self.max_length)
+            encoder = Encoder.of(self.folder, manifest, tokenizer.frame(), self._session, store)
+            return SplitNetwork(encoder, self._session(self.folder / READER), manifest.query_length, self.max_length)
         if self._keeping != (0, None):
             raise InputError(
                 f"{self.name} reads query and document together: there are no document states to keep; "

@@ -39,8 +39,8 @@ class Recipe:
     """Lists per step."""
     learning_rate: float = 5e-5
     blend: float = 1.0
-    """Share of the trained weights in the result, the rest is the start's: less than 1 keeps more of what the start knew
-    of other texts (Wortsman et al. 2022, arXiv 2109.01903)."""
+    """The trained weights' share in the result; the rest is the start's. Less than 1 keeps more of what the start knew
+    (Wortsman et al. 2022, arXiv 2109.01903)."""
     held_out: int = 200
     """Lists kept back to see how training goes and to calibrate on."""
     seed: int = 7
