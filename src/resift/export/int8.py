@@ -142,7 +142,7 @@ def _unpacked(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     table, ids = node.input
     out = node.output[0]
     float32 = onnx.TensorProto.FLOAT
-    steps: list[tuple[str, list[str], str, dict[str, int]]] = [
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Gather", [f"{table}_int4", ids], "packed", {"axis": 0}),
         ("Cast", ["packed"], "bytes", {"to": float32}),
         ("Div", ["bytes", "sixteen"], "shifted", {}),

@@ -188,7 +188,8 @@ class SplitPairs(InputModule):
 
 def _padded(rows: Sequence[Kept]) -> Side:
     """Texts of unequal length as one batch, in float32."""
-    ids, states = (pad_sequence([row[part] for row in rows], batch_first=True) for part in (0, 1))
+    ids = pad_sequence([row.ids for row in rows], batch_first=True)
+    states = pad_sequence([row.states for row in rows], batch_first=True)
     terms = [row.terms for row in rows if row.terms is not None]
     return Side(
         ids, states.float(), torch.stack([row.vector for row in rows]).float(), torch.stack(terms) if terms else None

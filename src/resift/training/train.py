@@ -68,7 +68,7 @@ def train(model: CrossEncoder, lesson: Lesson, recipe: Recipe, folder: Path, not
 
 
 def _finished(checkpoint: str) -> bool:
-    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))  # type: ignore[no-untyped-call]
+    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
     return bool(state.global_step >= state.max_steps)
 
 
