@@ -35,7 +35,7 @@ def quantize_weights(path: Path, *, matrices: bool = True, narrow: int | None = 
     for initializer in graph.initializer:
         values = numpy_helper.to_array(initializer)
         name = initializer.name
-        wanted = values.dtype == np.float32 and values.ndim == 2 and values.size >= LEAST
+        wanted = values.dtype == np.float32 and values.ndim >= 2 and values.size >= LEAST
         if wanted and name in tables and name not in multiplied and narrow and len(values) >= narrow:
             packed, steps = pack(values)
             kept += [_named(packed, f"{name}_int4"), _named(steps, f"{name}_steps")]
@@ -66,7 +66,7 @@ def quantize_weights(path: Path, *, matrices: bool = True, narrow: int | None = 
 def _weights(node: onnx.NodeProto) -> dict[str, int]:
     """The weight a node multiplies with, and the axis of its output channels."""
     if node.op_type == "MatMul":
-        return {node.input[1]: 1}
+        return {node.input[1]: -1}
     if node.op_type == "Gemm":
         transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         return {node.input[1]: 0 if transposed else 1}
@@ -74,8 +74,8 @@ def _weights(node: onnx.NodeProto) -> dict[str, int]:
 
 
 def round_channels(values: NDArray[np.float32], keep: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric 8-bit values and one scale per slice of axis `keep`, shaped to multiply."""
-    scales = np.abs(values).max(axis=1 - keep, keepdims=True) / 127
+    """Symmetric 8-bit values and one scale per slice of axis `keep` (rows, or -1: columns), shaped to multiply."""
+    scales = np.abs(values).max(axis=1 if keep == 0 else -2, keepdims=True) / 127
     scales[scales == 0] = 1.0
     return np.round(values / scales).astype(np.int8), scales.astype(np.float32)
 

@@ -7,6 +7,7 @@ on a query before that, so it can be computed once and kept (PreTTR: MacAvaney e
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from torch.nn.functional import gelu, normalize, pad, softplus
 from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
-from resift.export.layers import MASKED, PAD, attention, bert_layer
+from resift.export.layers import MASKED, PAD, bert_layer
 from resift.export.terms import Terms, match
 
 CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
@@ -47,6 +48,9 @@ class Reader(nn.Module):
 
     A vote is the token's best cosine in the document (late interaction: ColBERT, Khattab and Zaharia 2020), plus what
     one layer of attention over the document's tokens makes of it. Votes are weighted by the query alone.
+
+    Attention multiplies the query with the weights of keys and values, not every token of the document: the same
+    numbers, and less work while a query has fewer tokens than width / heads.
     """
 
     def __init__(self, width: int, heads: int, dimensions: int = 128, inner: int = 768, scale: float = 11.0) -> None:
@@ -60,7 +64,11 @@ class Reader(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width, 1))
         self.scale = nn.Parameter(torch.tensor(scale))
         self.clues = nn.Parameter(torch.zeros(CLUES, width))
-        self.query, self.key, self.value, self.mixed = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.mixed = nn.Linear(width, width), nn.Linear(width, width)
+        size = width // heads
+        self.key = nn.Parameter(torch.randn(heads, size, width) / math.sqrt(width))  # a key's bias moves no share
+        self.value = nn.Parameter(torch.randn(heads, width, size) / math.sqrt(width))
+        self.value_bias = nn.Parameter(torch.zeros(width))
         self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
         # Starts as late interaction alone: the attention's voice is silent until it has learned something.
@@ -71,13 +79,15 @@ class Reader(nn.Module):
         """Starts attention from a BERT layer's: one that has learned to read these states."""
         for mine, theirs in (
             (self.query, layer.attention.self.query),
-            (self.key, layer.attention.self.key),
-            (self.value, layer.attention.self.value),
             (self.mixed, layer.attention.output.dense),
             (self.first, layer.attention.output.LayerNorm),
             (self.second, layer.output.LayerNorm),
         ):
             mine.load_state_dict(theirs.state_dict())
+        own = layer.attention.self
+        self.key.data.copy_(own.key.weight.data.view(self.key.shape))
+        self.value.data.copy_(own.value.weight.data.view(self.key.shape).transpose(1, 2))
+        self.value_bias.data.copy_(own.value.bias.data)
 
     def forward(self, query: Side, document: Side) -> Tensor:
         """A logit per row."""
@@ -102,15 +112,13 @@ class Reader(nn.Module):
         return (asked @ read.transpose(1, 2) + (1.0 - document.mask[:, None, :]) * MASKED).amax(-1)
 
     def _attend(self, states: Tensor, document: Side) -> Tensor:
-        mixed = self.mixed(
-            attention(
-                self.query(states),
-                self.key(document.states),
-                self.value(document.states),
-                document.mask,
-                self.heads,
-            )
-        )
+        rows, tokens, width = states.shape
+        size = width // self.heads
+        asked = self.query(states).view(rows, tokens, self.heads, size).transpose(1, 2) @ self.key
+        likes = asked.reshape(rows, -1, width) @ document.states.transpose(1, 2) / math.sqrt(size)
+        shares = (likes + (1.0 - document.mask[:, None, :]) * MASKED).softmax(-1)
+        seen = (shares @ document.states).view(rows, self.heads, tokens, width) @ self.value
+        mixed = self.mixed(seen.transpose(1, 2).reshape(rows, tokens, width) + self.value_bias)
         states = self.first(states + mixed)
         heard: Tensor = self.second(states + self.down(gelu(self.up(states))))
         return heard
