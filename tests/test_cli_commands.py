@@ -119,19 +119,29 @@ def test_search_options_reach_the_search(here: Path) -> None:
 
 
 def test_a_folder_indexed_once_serves_both_stages(here: Path) -> None:
-    indexed = as_json("index", "docs", "--embedder", "dense", "--keep-states")
+    indexed = as_json("index", "docs", "--keep-states")
     assert indexed["states_bytes"] == (here / ".resift/states.sqlite3").stat().st_size > 0
     found = as_json("search", "what do pandas eat?")
     assert found["hits"][0]["document"]["metadata"]["path"] == "docs/animals/pandas.txt"
     assert (found["stats"]["states_kept"], found["stats"]["tokens"]) == (5, 0)
-    # The collection remembers its bi-encoder; saying another is an error.
-    assert as_json("index", "docs")["unchanged"] == 5
-    refused = run("index", "docs", "--embedder", "static", code=1).stderr
-    assert "was indexed with resift:dense, and vectors of two models can't be compared" in refused
 
 
-def test_states_of_what_was_indexed_before_are_added(here: Path) -> None:
-    as_json("index", "docs")
+@pytest.mark.parametrize(
+    ("option", "own", "other"), [([], "dense", "static"), (["--embedder", "static"], "static", "dense")]
+)
+def test_a_collection_remembers_its_bi_encoder(here: Path, option: list[str], own: str, other: str) -> None:
+    run("index", "docs/install.md", *option)
+    assert as_json("index", "docs", "--embedder", own)["new"] == 4
+    (here / "docs" / "more.txt").write_text("Said of neither.")
+    assert as_json("index", "docs")["new"] == 1
+    refused = run("index", "docs", "--embedder", other, code=1).stderr
+    assert f"was indexed with resift:{own}, and vectors of two models can't be compared: leave out" in refused
+    assert as_json("search", "what do pandas eat?")["hits"][0]["document"]["metadata"]["title"] == "pandas"
+
+
+@pytest.mark.parametrize("embedder", Embedder)
+def test_states_of_what_was_indexed_before_are_added(here: Path, embedder: Embedder) -> None:
+    as_json("index", "docs", "--embedder", embedder)
     assert as_json("search", "pandas")["stats"]["states_kept"] == 0
     assert not (here / ".resift/states.sqlite3").exists()
     assert "states: .resift/states.sqlite3, " in run("index", "docs", "--keep-states").stdout

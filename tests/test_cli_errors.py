@@ -73,16 +73,24 @@ def test_a_collection_name_that_chroma_refuses(here: Path) -> None:
 def test_a_collection_with_another_embedding(here: Path) -> None:
     client = chromadb.PersistentClient(path=here / ".resift", settings=Settings(anonymized_telemetry=False))
     client.create_collection("documents")
+    # Of the length of resift:dense's: Chroma itself would add ours to them.
+    own = client.create_collection("own", embedding_function=None)
+    own.add(ids=["a"], documents=["x"], embeddings=[[1.0] * 384])
     (here / "a.txt").write_text("x")
-    assert "collection 'documents' in .resift can't be used: " in fails("index", "a.txt")
+    for name, vectors in (("documents", "default"), ("own", "vectors of its own")):
+        assert fails("index", "a.txt", "--collection", name) == (
+            f"resift: collection {name!r} in .resift was indexed with {vectors}, and vectors of two models can't be "
+            "compared: index into a new --collection"
+        )
+    assert own.count() == 1
 
 
 def test_a_collection_of_another_bi_encoder_is_not_searched_at_random(
     indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Manifest, "fingerprint", "that of a later release")
+    monkeypatch.setattr(Manifest, "fingerprint_of", lambda *_: "that of a later release")
     for command in (["search", "x"], ["index", "a.txt"]):
-        assert "was indexed with another version of the bi-encoder resift:static" in fails(*command)
+        assert "was indexed with another version of the bi-encoder resift:dense" in fails(*command)
 
 
 def test_a_database_that_is_none(here: Path) -> None:

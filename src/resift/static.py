@@ -1,4 +1,4 @@
-"""The bundled bi-encoder: one vector per token, looked up and averaged. numpy at run time, no network to run.
+"""The fast bundled bi-encoder: one vector per token, looked up and averaged. numpy at run time, no network to run.
 
 Made as model2vec makes its tables (https://github.com/MinishLab/model2vec): each token's vector is what a sentence
 encoder says of the token alone, reduced by PCA, weighted by how rare the token is.

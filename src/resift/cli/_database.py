@@ -18,12 +18,12 @@ EMBEDDINGS: dict[str, type[StaticEmbedding] | type[DenseEmbedding]] = {
     "static": StaticEmbedding,
     "dense": DenseEmbedding,
 }
-DEFAULT = "static"
+DEFAULT = "dense"  # finds more: a reranker can only put right what was fetched
 EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
 
 def create(db: Path, collection: str, embedder: str | None = None, states: Path | None = None) -> chromadb.Collection:
-    """The collection, made if it isn't there, with the bi-encoder of that name (None: its own; a new one's is static).
+    """The collection, made if it isn't there, with the bi-encoder of that name (None: its own; a new one's is dense).
 
     With `states`, what a dense one encodes is kept in that file. Raises InputError for a name Chroma refuses, and for
     a collection that has another embedding.
@@ -31,16 +31,22 @@ def create(db: Path, collection: str, embedder: str | None = None, states: Path 
     client = _client(db)
     try:
         stored = _stored(client, collection)
-        wanted = next((name for name, one in EMBEDDINGS.items() if one.name() == stored), DEFAULT)
-        if stored is not None and embedder not in (None, wanted):
+        own = next((name for name, one in EMBEDDINGS.items() if one.name() == stored), None)
+        # Vectors of another's may have the length of ours, and then Chroma would mix them in silence.
+        if stored is not None and (own is None or embedder not in (None, own)):
+            way_out = (
+                "index into a new --collection"
+                if own is None
+                else "leave out --embedder, or index into a new --collection"
+            )
             raise InputError(
-                f"collection {collection!r} in {db} was indexed with {stored.replace('-', ':') or 'no embedding'}, and "
-                f"vectors of two models can't be compared: leave out --embedder, or index into a new --collection"
+                f"collection {collection!r} in {db} was indexed with {stored.replace('-', ':') or 'vectors of its own'}, "
+                f"and vectors of two models can't be compared: {way_out}"
             )
         found = client.get_or_create_collection(
             collection,
             configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
-            embedding_function=_embedding(embedder or wanted, states),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
+            embedding_function=_embedding(own or embedder or DEFAULT, states),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
         )
     except (ChromaError, ValueError) as error:
         if isinstance(error, InputError):

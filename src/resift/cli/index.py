@@ -40,7 +40,9 @@ def index(
     embedder: Annotated[
         Embedder | None,
         typer.Option(
-            "--embedder", help="The bi-encoder of the first stage [default: the collection's own, or static]."
+            "--embedder",
+            help="The bi-encoder of the first stage: dense finds more, static is many times as fast "
+            "[default: the collection's own, or dense].",
         ),
     ] = None,
     keep_states: Annotated[
