@@ -36,8 +36,8 @@ def create(db: Path, collection: str, embedder: str | None = None, states: Path 
         if stored is not None and (own is None or embedder not in (None, own)):
             had = stored.replace("-", ":") or "vectors of its own"
             raise InputError(
-                f"collection {collection!r} in {db} was indexed with {had}, and vectors of two models can't be compared: "
-                f"{'' if own is None else 'leave out --embedder, or '}index into a new --collection"
+                f"collection {collection!r} in {db} was indexed with {had}, and vectors of two models can't be "
+                f"compared: {'' if own is None else 'leave out --embedder, or '}index into a new --collection"
             )
         found = client.get_or_create_collection(
             collection,
