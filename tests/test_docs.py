@@ -74,7 +74,7 @@ def _commands(code: str) -> Iterator[tuple[str, str]]:
 def _run_command(command: str) -> str:
     arguments = shlex.split(command, comments=True)[1:]
     run = subprocess.run(
-        [sys.executable, "-m", "resift", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "resift", *arguments], capture_output=True, text=True, timeout=600, check=False
     )
     assert run.returncode == 0 or run.stderr, command
     return run.stdout if run.returncode == 0 else run.stderr

@@ -34,14 +34,10 @@ def create(db: Path, collection: str, embedder: str | None = None, states: Path 
         own = next((name for name, one in EMBEDDINGS.items() if one.name() == stored), None)
         # Vectors of another's may have the length of ours, and then Chroma would mix them in silence.
         if stored is not None and (own is None or embedder not in (None, own)):
-            way_out = (
-                "index into a new --collection"
-                if own is None
-                else "leave out --embedder, or index into a new --collection"
-            )
+            had = stored.replace("-", ":") or "vectors of its own"
             raise InputError(
-                f"collection {collection!r} in {db} was indexed with {stored.replace('-', ':') or 'vectors of its own'}, "
-                f"and vectors of two models can't be compared: {way_out}"
+                f"collection {collection!r} in {db} was indexed with {had}, and vectors of two models can't be "
+                f"compared: {'' if own is None else 'leave out --embedder, or '}index into a new --collection"
             )
         found = client.get_or_create_collection(
             collection,
