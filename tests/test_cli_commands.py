@@ -210,7 +210,8 @@ def test_a_long_text_is_shortened_and_no_number_is(here: Path, monkeypatch: pyte
 
 def test_models() -> None:
     found = as_json("models")
-    assert {model["name"] for model in found["models"]} == {"resift:small", "resift:static", "resift:dense"}
+    names = [model["name"] for model in found["models"]]
+    assert names == ["resift:small", "resift:tiny", "resift:static", "resift:dense"]
     assert all(model["bytes"] > 1_000_000 and model["licence"] for model in found["models"])
     assert {scheme["scheme"] for scheme in found["schemes"]} == set(SCHEMES)
     out = run("models").stdout

@@ -115,7 +115,7 @@ def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: Spl
 def test_int8_stays_close_and_independent_of_the_batch(network: SplitNetwork, tmp_path: Path) -> None:
     exact, rounded = (load_scorer(export(network, tmp_path / name, name)) for name in ("float32", "int8"))
     documents = random_models.documents((1, 4, 9, 40))
-    assert list(rounded.score("panda", documents)) == pytest.approx(list(exact.score("panda", documents)), abs=0.2)
+    assert list(rounded.score("panda", documents)) == pytest.approx(list(exact.score("panda", documents)), abs=0.25)
     check_scorer(rounded)
 
 

@@ -129,9 +129,8 @@ def models(
 
 
 def _bundled() -> list[Bundled]:
-    from resift.engines.tiny import tiny_bytes
     from resift.manifest import ENCODER, Manifest
-    from resift.models import BUNDLED, DENSE, STATIC, TINY, bundled_folder
+    from resift.models import BUNDLED, DENSE, STATIC, TINY, TINY_PARTS, bundled_folder
 
     found = []
     for folder in map(bundled_folder, (*BUNDLED, STATIC)):
@@ -146,5 +145,6 @@ def _bundled() -> list[Bundled]:
     source = f"the encoder of {found[0].name}, at no extra bytes"
     dense = found[0]._replace(name=f"resift:{DENSE}", kind="bi-encoder (dense)", bytes=size, source=source)
     source = f"parts of {found[0].name} and {found[-1].name}, at no extra bytes"
-    tiny = found[0]._replace(name=f"resift:{TINY}", kind="cross-encoder (tiny)", bytes=tiny_bytes(), source=source)
+    size = sum((bundled_folder(part) / name).stat().st_size for part, names in TINY_PARTS.items() for name in names)
+    tiny = found[0]._replace(name=f"resift:{TINY}", kind="cross-encoder (tiny)", bytes=size, source=source)
     return [found[0], tiny, *found[1:], dense]

@@ -21,12 +21,10 @@ from resift.engines._terms import Floats, Terms
 from resift.engines._tokenize import Frame, Ids, TextTokenizer
 from resift.errors import InputError
 from resift.load import LongDocuments
-from resift.manifest import TERMS, VOCABULARY, Manifest
-from resift.models import BUNDLED, STATIC, bundled_folder
+from resift.manifest import Manifest
+from resift.models import TINY_PARTS, bundled_folder
 from resift.scorer import Request, Scale, Scores
 
-FILES = (TERMS, VOCABULARY, "tokenizer.json")
-TABLE = ("table.npy", "scales.npy")
 BATCH_TOKENS = 4096
 READ = 256  # tokens of a text, as `resift:small` reads
 MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
@@ -52,14 +50,12 @@ class TinyScorer:
     ) -> None:
         if not 1 <= max_length <= READ:
             raise InputError(f"{self.name} reads 1 to {READ} tokens, not max_length={max_length}")
-        folder, static = bundled_folder(BUNDLED[0]), bundled_folder(STATIC)
-        files, table = Manifest.read(folder, FILES), Manifest.read(static, TABLE)
+        parts = {bundled_folder(name): files for name, files in TINY_PARTS.items()}
+        folder, static = parts
+        sums = [Manifest.read(one, files).fingerprint_of(files) for one, files in parts.items()]
         self.long_documents = long_documents
         self.max_length = max_length
-        self.identity = (
-            f"{self.engine} {files.fingerprint_of(FILES)} {table.fingerprint_of(TABLE)} "
-            f"{MEANING} {MATCHING} {max_length} {long_documents}"
-        )
+        self.identity = f"{self.engine} {' '.join(sums)} {MEANING} {MATCHING} {max_length} {long_documents}"
         self._options: dict[str, Any] = {
             "long_documents": long_documents,
             "max_length": max_length,
@@ -125,9 +121,3 @@ class _Network:
         total = (self.table[ids] * self.scales[ids, None]).sum(0)
         unit: Floats = total / max(float(np.linalg.norm(total)), float(np.finfo(np.float32).tiny))
         return unit
-
-
-def tiny_bytes() -> int:
-    """What its parts take on disk."""
-    parts = {bundled_folder(BUNDLED[0]): FILES, bundled_folder(STATIC): TABLE}
-    return sum((folder / name).stat().st_size for folder, names in parts.items() for name in names)

@@ -14,6 +14,11 @@ DENSE = "dense"
 """The bi-encoder that is the default cross-encoder's encoder, and has no folder of its own."""
 TINY = "tiny"
 """The reranker made of parts of the others, which has no folder of its own either."""
+TINY_PARTS = {
+    "small": ("terms.onnx", "vocabulary.npz", "tokenizer.json"),
+    "static": ("table.npy", "scales.npy"),
+}
+"""Folder → its files that `tiny` reads."""
 
 
 def bundled_folder(name: str) -> Path:
