@@ -5,8 +5,8 @@
     python tests/benchmarks/peers.py --json peers.json --plot docs/performance
 
 A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
-nothing; `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their memory);
-`--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
+nothing; `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their
+memory); `--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
 Every ONNX peer gets the graph as torch's exporter leaves it, and the int8 that onnxruntime makes of it, per channel.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -201,7 +200,10 @@ def run_probe(name: str, folder: Path, count: int) -> None:
     loaded.rank(QUERY, loaded.prepare([f"a wolf, a shepherd and sheep number {n}" for n in range(10)]))
     show("ranked")
     loaded.rank(QUERY, loaded.prepare(passages(count, "long")))
-    show(f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    status = Path("/proc/self/status").read_text(
+        encoding="utf-8"
+    )  # Linux; getrusage's peak is inherited from the parent
+    show(f"memory {int(status.partition('VmHWM:')[2].split()[0]) / 1024:.0f}")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from resift.demo import fables
 from resift.models import bundled_folder
@@ -42,6 +40,9 @@ def _mixed(chance: random.Random) -> int:
 
 def build_model(folder: Path, layers: int = 6) -> Path:
     """MiniLM-L6's architecture with random weights and a real WordPiece tokenizer, as `save_pretrained` writes it."""
+    import torch  # only now: the start of systems that need no torch is timed
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
     torch.manual_seed(7)
     config = BertConfig(
         hidden_size=384, num_attention_heads=12, intermediate_size=1536, num_hidden_layers=layers, num_labels=1
