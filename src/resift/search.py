@@ -62,7 +62,7 @@ class TwoStageSearch:
 
     >>> texts = ["Stocks fell on Monday.", "The fox could not reach the grapes.", "Grapes grow on vines."]
     >>> search = TwoStageSearch(MemoryFirstStage(texts))
-    >>> search.search("which animal wanted grapes?", top_k=1)[0].document.text
+    >>> search.search("which animal wanted fruit?", top_k=1)[0].document.text
     'The fox could not reach the grapes.'
     """
 
