@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
+from resift.engines._terms import SOUGHT
 from resift.errors import ModelFileError
 from resift.export.split import export_split
 from resift.export.split_network import SplitNetwork
-from resift.export.terms import TERMS, Terms, match
+from resift.export.terms import Terms, match
 from resift.manifest import Manifest
 from resift.testing import check_scorer
 from resift.training.exported import read_network
@@ -66,7 +67,7 @@ def weights_of(sparse: BertForMaskedLM, ids: list[int]) -> torch.Tensor:
 def matched(sparse: BertForMaskedLM, asked: list[int], read: list[int]) -> float:
     """The dot product over the query's strongest terms, as a share of what the query looks for."""
     query, document = weights_of(sparse, asked), weights_of(sparse, read)
-    found = query.topk(TERMS).indices
+    found = query.topk(SOUGHT).indices
     return float(query[found] @ document[found] / query[found].sum())
 
 

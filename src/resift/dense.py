@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from resift.engines._batches import plan, windows
 from resift.engines._encoder import Encoder
-from resift.engines._networks import open_session
-from resift.engines._session import Session
+from resift.engines._networks import opener
 from resift.engines._tokenize import TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.manifest import ENCODER, Manifest
@@ -73,11 +72,7 @@ class DenseEmbedder:
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        frame = self._tokenizer.frame()
-
-        def open_graph(graph: Path) -> Session:
-            return Session(partial(open_session, graph, threads), threads)
-
+        frame, open_graph = self._tokenizer.frame(), opener(threads)
         if states_file is None:  # a vector needs nothing of the sparse encoder, which states hold too
             self._encoder = Encoder(open_graph(self.folder / ENCODER), frame, manifest.sum_of(ENCODER))
         else:

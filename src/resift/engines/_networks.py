@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from resift.engines._encoder import Encoded, Encoder
 from resift.engines._pairs import Forward
+from resift.engines._session import Session
+from resift.engines._terms import OpenGraph
 from resift.engines._tokenize import Ids
 from resift.errors import InputError, ModelFileError
 
@@ -29,6 +32,11 @@ def open_session(path: Path, threads: int | None) -> InferenceSession:
         return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exception types share no base
         raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
+
+
+def opener(threads: int | None) -> OpenGraph:
+    """What opens graphs as sessions that know their limits."""
+    return lambda graph: Session(partial(open_session, graph, threads), threads)
 
 
 def pair_forward(session: InferenceSession) -> Forward:

@@ -13,7 +13,7 @@ from resift.engines._session import Session
 from resift.errors import ModelFileError
 from resift.manifest import TERMS, VOCABULARY
 
-SOUGHT = 32  # terms of a query: as many as it was trained with (`resift.export.terms.TERMS`)
+SOUGHT = 32  # a query's strongest terms; 256 rank no better
 Floats = NDArray[np.float32]
 OpenGraph = Callable[[Path], Session]
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._networks import open_session
+from resift.engines._networks import opener
 from resift.engines._pipeline import Pipeline, Run
-from resift.engines._session import Session
 from resift.engines._terms import Floats, Terms
 from resift.engines._tokenize import Frame, Ids, TextTokenizer
 from resift.errors import InputError
@@ -24,6 +23,7 @@ from resift.load import LongDocuments
 from resift.manifest import Manifest
 from resift.models import TINY_PARTS, bundled_folder
 from resift.scorer import Request, Scale, Scores
+from resift.static import pooled
 
 BATCH_TOKENS = 4096
 READ = 256  # tokens of a text, as `resift:small` reads
@@ -64,7 +64,7 @@ class TinyScorer:
         }
         tokenizer = TextTokenizer.load(folder / "tokenizer.json")
         network = _Network(
-            Terms.load(folder, lambda graph: Session(partial(open_session, graph, threads), threads)),
+            Terms.load(folder, opener(threads)),
             np.load(static / "table.npy", mmap_mode="r"),
             np.load(static / "scales.npy"),
             tokenizer.frame(),
@@ -102,22 +102,15 @@ class _Network:
 
     def open(self, queries: Sequence[Ids]) -> Run:
         """Encodes every query once."""
-        vectors = np.stack([self._vector(query) for query in queries])
+        vectors = pooled(self.table, self.scales, queries)
         sought = np.stack([self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries])
 
         def run(rows: Sequence[tuple[int, Ids]]) -> Floats:
             owners, documents = [number for number, _ in rows], [document for _, document in rows]
             ids = self.frame.assemble(documents)
             matching = self.terms.match(sought[owners], self.terms.encode(ids), ids != 0)
-            alike = np.stack([self._vector(document) for document in documents])
-            meaning = (vectors[owners] * alike).sum(1)
+            meaning = (vectors[owners] * pooled(self.table, self.scales, documents)).sum(1)
             logits: Floats = MEANING * meaning + MATCHING * matching + np.float32(SHIFT)
             return logits
 
         return run
-
-    def _vector(self, ids: Ids) -> Floats:
-        """The table's unit vector of a text; zeros for one without tokens."""
-        total = (self.table[ids] * self.scales[ids, None]).sum(0)
-        unit: Floats = total / max(float(np.linalg.norm(total)), float(np.finfo(np.float32).tiny))
-        return unit

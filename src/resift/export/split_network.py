@@ -168,7 +168,10 @@ class SplitNetwork(nn.Module):
 
     def ask(self, ids: Tensor) -> Side:
         """The same of queries, with what they look for."""
-        side = self.encode(ids)
+        return self.asking(self.encode(ids))
+
+    def asking(self, side: Side) -> Side:
+        """Encoded queries, with what they look for."""
         if self.terms is None:
             return side
         return side._replace(terms=self.terms.expand(side.states[..., self.width :], side.mask))

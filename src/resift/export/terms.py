@@ -16,9 +16,9 @@ from torch.nn.functional import gelu, pad
 from transformers import AutoModelForMaskedLM
 from transformers.models.bert.modeling_bert import BertForMaskedLM
 
+from resift.engines._terms import SOUGHT
 from resift.export.layers import MASKED, PAD, bert_layer
 
-TERMS = 32  # a query's strongest; 256 rank no better
 SIZE = 4.0  # token states are divided by it: about as large as the trunk's, they share a scale with them where kept
 
 
@@ -60,7 +60,7 @@ class Terms(nn.Module):
         """
         vocabulary = self.embeddings.word_embeddings.weight * SIZE
         logits = states @ vocabulary.T + (1.0 - mask[:, :, None]) * MASKED
-        weights, found = (logits.amax(1) + self.bias).relu().log1p().topk(min(TERMS, len(vocabulary)))
+        weights, found = (logits.amax(1) + self.bias).relu().log1p().topk(min(SOUGHT, len(vocabulary)))
         shares = weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)
         return torch.cat([vocabulary[found], self.bias[found][..., None], shares[..., None]], -1)
 

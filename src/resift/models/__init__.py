@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resift.errors import UnknownModelError
+from resift.manifest import TERMS, VOCABULARY
 
 BUNDLED = ("small",)
 """Cross-encoders, the default first."""
@@ -15,8 +16,8 @@ DENSE = "dense"
 TINY = "tiny"
 """The reranker made of parts of the others, which has no folder of its own either."""
 TINY_PARTS = {
-    "small": ("terms.onnx", "vocabulary.npz", "tokenizer.json"),
-    "static": ("table.npy", "scales.npy"),
+    BUNDLED[0]: (TERMS, VOCABULARY, "tokenizer.json"),
+    STATIC: ("table.npy", "scales.npy"),
 }
 """Folder → its files that `tiny` reads."""
 

@@ -141,12 +141,10 @@ class SplitPairs(InputModule):
 
     def _asking(self, queries: list[Kept]) -> list[Kept]:
         """The same, with what each query looks for."""
-        sparse = self.network.terms
-        if sparse is None:
-            return queries
-        side = _padded(queries)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            sought = sparse.expand(side.states[..., self.network.width :], side.mask)
+            sought = self.network.asking(_padded(queries)).terms
+        if sought is None:
+            return queries
         return [query._replace(terms=terms) for query, terms in zip(queries, sought, strict=True)]
 
     def _encode(self, network: SplitNetwork, texts: Sequence[str]) -> list[Kept]:
