@@ -29,7 +29,7 @@ from typing import Annotated, Literal, NamedTuple
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 import typer
-from report import environment, installed_bytes, matrix_product_peak, plot, print_rows, show
+from report import environment, installed_bytes, plot, print_rows, product_peaks, show
 from systems import BASELINE, SYSTEMS, Loaded, make_folders
 from workload import LENGTHS, QUERY, build_model, passages
 
@@ -99,10 +99,9 @@ def main(
         cells = list(measure(loaded, EFFORTS[effort]))
         starts = {name: start(name, folder, effort) for name in loaded}
         sizes = {name: installed_bytes(SYSTEMS[name].installs) for name in loaded}
-        peak = matrix_product_peak()
         results = {
             "environment": environment(),
-            "matrix_product_gflops": peak,
+            "product_gflops": product_peaks(),
             "cells": [asdict(cell) for cell in cells],
             "start": starts,
             "installed_bytes": sizes,

@@ -78,10 +78,10 @@ def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], miner: Em
 
 
 @cache  # the bi-encoder that mines is often one of the teachers: its vectors are made once
-def dense_embed(folder: str) -> Callable[[Sequence[str]], Vectors]:
-    """What embeds with a sentence-transformers bi-encoder: unit vectors, remembered text by text."""
+def dense_embed(folder: str, *, read: int = READ) -> Callable[[Sequence[str]], Vectors]:
+    """What embeds `read` tokens with a sentence-transformers bi-encoder: unit vectors, remembered text by text."""
     model = SentenceTransformer(folder, local_files_only=Path(folder).is_dir())
-    model.max_seq_length = READ
+    model.max_seq_length = read
     if half_is_faster(model.device):
         model.bfloat16()
     known: dict[str, Vectors] = {}
