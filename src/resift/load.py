@@ -63,6 +63,8 @@ class ModelOptions(TypedDict, total=False):
     """A file for document states, shared by processes (`onnx`, the same networks)."""
     device: str
     """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
+    dtype: Literal["float32", "bfloat16"]
+    """What torch computes in (`st`). Default: bfloat16 on a card that has it, else float32."""
     instruction: str
     """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""
     revision: str

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift.engines._encoder import Encoded, Encoder
-from resift.engines._pairs import Forward
+from resift.engines._pairs import Forward, as_logits
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph
 from resift.engines._tokenize import Ids
@@ -45,7 +45,7 @@ def pair_forward(session: InferenceSession) -> Forward:
 
     def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = session.run(None, {name: inputs[name] for name in names})[0]
-        return output
+        return as_logits(output)
 
     return forward
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from resift.engines._pipeline import Run
 from resift.engines._tokenize import Ids, Template
 from resift.errors import InputError, ModelFileError
 
-Forward = Callable[[dict[str, NDArray[np.int64]]], NDArray[np.float32]]
-"""`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to the network's output, (rows,) or (rows, labels)."""
+Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
+"""`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to logits, (rows,)."""
+M = TypeVar("M")
 
 LEAST_LENGTH = 16  # tokens of a pair; a smaller max_length leaves no room for anything
 ROBERTA_KIN = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet", "longformer")
@@ -39,18 +40,19 @@ class PairNetwork:
     def open(self, queries: Sequence[Ids]) -> Run:
         """Nothing can be done ahead: every layer sees both."""
 
-        def run(rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
-            return as_logits(self.forward(self.template.assemble([(queries[owner], ids) for owner, ids in rows])))
+        def run(rows: Sequence[tuple[int, Ids]]) -> ArrayLike:
+            return self.forward(self.template.assemble([(queries[owner], ids) for owner, ids in rows]))
 
         return run
 
 
-def as_logits(output: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One logit per row. Two labels are (not relevant, relevant): their log-odds is the difference."""
-    if output.ndim == 2 and output.shape[1] == 2:
-        difference: NDArray[np.float32] = output[:, 1] - output[:, 0]
-        return difference
-    return output.reshape(len(output))
+def as_logits(output: M) -> M:
+    """One logit per row of an array or a tensor. Two labels are (not relevant, relevant): their log-odds is the
+    difference.
+    """
+    array: Any = output
+    logits: M = array[:, 1] - array[:, 0] if array.ndim == 2 and array.shape[1] == 2 else array.reshape(len(array))
+    return logits
 
 
 def check_labels(labels: int, name: str) -> None:

@@ -9,7 +9,7 @@ from itertools import accumulate, chain
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from resift.engines._batches import plan, windows
 from resift.engines._tokenize import Ids, TextTokenizer, Tokens
@@ -17,8 +17,8 @@ from resift.errors import InputError
 from resift.load import LongDocuments
 from resift.scorer import Request, Scores, Span, Usage
 
-Run = Callable[[Sequence[tuple[int, Ids]]], NDArray[np.float32]]
-"""Logits of one batch: each row is (number of its query, document ids)."""
+Run = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
+"""Logits of one batch: each row is (number of its query, document ids). Read once all batches are under way."""
 
 
 @runtime_checkable
@@ -144,15 +144,19 @@ class Pipeline:
             np.zeros(len(rows), bool),
         )
         run = self.network.open(queries)
+        found: list[tuple[list[int], ArrayLike]] = []
         for number, batch in enumerate(plan(lengths.tolist(), self.batch_tokens)):
             inputs = [rows[row] for row in batch]
-            work.logits[batch] = run(
+            logits = run(
                 [(row.request, documents[row.request][row.document].ids[row.start : row.stop]) for row in inputs]
             )
+            found.append((batch, logits))
             work.padded[batch] = lengths[batch].max()
             if isinstance(run, Keeping):
                 work.taken[batch] = run.taken
             work.batch[batch] = number
+        for batch, logits in found:
+            work.logits[batch] = logits
         return work
 
     def _gather(

@@ -1,15 +1,12 @@
-"""Where a Hugging Face model comes from, whose code it runs, and how torch is fed: what the engines over it share."""
+"""Where a Hugging Face model comes from, and whose code it runs: what the engines over torch share."""
 
 from __future__ import annotations
 
 import re
-import threading
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PretrainedConfig
 
 from resift.catalogue import find
@@ -17,8 +14,6 @@ from resift.errors import InputError, ModelFileError
 from resift.manifest import digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +84,3 @@ class Source:
                 f"the code of {self.name} lies in another repository ({', '.join(sorted(elsewhere))}), which no "
                 "revision pins: put its files into a folder with the model's, and name them in config.json's auto_map"
             )
-
-
-def batch_budget(device: torch.device, said: int | None) -> int:
-    """Tokens in one batch: so many as were said, else what suits the device."""
-    default = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
-    return default if said is None else said
-
-
-def turn(device: torch.device) -> AbstractContextManager[object]:
-    """What a thread holds while it runs a model: Apple's backend crashes when two enter it, and one GPU gains nothing
-    from two.
-    """
-    return nullcontext() if device.type == "cpu" else threading.Lock()

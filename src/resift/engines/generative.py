@@ -32,7 +32,8 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines._source import Source, batch_budget, turn
+    from resift.engines._device import OnDevice, batch_budget, to_device, turn
+    from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
 
@@ -131,13 +132,10 @@ class GenerativeScorer:
         return read, scale
 
     def _forward(self, read: Read) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
             with self._turn, torch.inference_mode():
-                ids, mask = (
-                    torch.from_numpy(inputs[name]).to(self._device) for name in ("input_ids", "attention_mask")
-                )
-                scores: NDArray[np.float32] = read(ids, mask).float().cpu().numpy()
-            return scores
+                ids, mask = (to_device(inputs[name], self._device) for name in ("input_ids", "attention_mask"))
+                return OnDevice(read(ids, mask))
 
         return forward
 

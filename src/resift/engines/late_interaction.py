@@ -26,7 +26,8 @@ try:
     from sentence_transformers.base.modules import Transformer
     from tokenizers import Tokenizer
 
-    from resift.engines._source import Source, batch_budget
+    from resift.engines._device import batch_budget
+    from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("late interaction", "late-interaction") from error
 

@@ -23,7 +23,8 @@ try:
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines._source import Source, batch_budget, turn
+    from resift.engines._device import Dtype, OnDevice, batch_budget, set_numbers, to_device, turn
+    from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
@@ -31,9 +32,12 @@ except ImportError as error:
 class SentenceTransformersScorer:
     """Scores with a sentence-transformers `CrossEncoder`: a Hugging Face id or a folder.
 
-    Scores are the raw logits, whatever activation the model's files ask for; float32 on CPU. Unlike `predict`,
-    only documents are cut, never the query, and batches are made by tokens. A model that reads its pairs in a
-    form of its own (a chat template) is left to `predict`, which then truncates as it does.
+    Scores are the raw logits, whatever activation the model's files ask for. Unlike `predict`, only documents are
+    cut, never the query, and batches are made by tokens. A model that reads its pairs in a form of its own (a chat
+    template) is left to `predict`, which then truncates as it does.
+
+    It computes in float32, and on a card that has bfloat16 in that, but for the last layer, so that scores don't
+    tie; `dtype` says otherwise. All batches are queued before the first score is read.
 
     Raises ModelFileError for a model that is not there or can't be loaded, InputError for an impossible option.
     """
@@ -48,6 +52,7 @@ class SentenceTransformersScorer:
         max_length: int | None = None,
         batch_tokens: int | None = None,
         device: str | None = None,
+        dtype: Dtype | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
@@ -61,9 +66,8 @@ class SentenceTransformersScorer:
         except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
             raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
-        if self._model.device.type == "cpu":
-            self._model.float()  # half precision on CPU is slower and ties scores
         check_labels(self._model.num_labels, self.name)
+        set_numbers(self._model, self._model.num_labels, self._model.device, dtype)
         self._turn = turn(self._model.device)
         limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
         entry = find(self.name)
@@ -118,14 +122,10 @@ class SentenceTransformersScorer:
         return Pipeline(tokenizer, network, long_documents, batch_tokens)
 
     def _forward(self, names: Sequence[str]) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
             with self._turn, torch.inference_mode():
-                features: dict[str, Any] = {
-                    name: torch.from_numpy(inputs[name]).to(self._model.device) for name in names
-                }
-                scores = self._model({**features, "modality": "text"})["scores"]
-                output: NDArray[np.float32] = scores.float().cpu().numpy()
-            return output
+                features: dict[str, Any] = {name: to_device(inputs[name], self._model.device) for name in names}
+                return OnDevice(as_logits(self._model({**features, "modality": "text"})["scores"]))
 
         return forward
 

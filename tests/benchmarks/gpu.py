@@ -1,0 +1,91 @@
+"""One cross-encoder on a card: sentence-transformers' `predict` and resift, in float32 and bfloat16, side by side.
+
+    python tests/benchmarks/gpu.py --candidates 1000
+    python tests/benchmarks/gpu.py --model FOLDER --device cpu --candidates 30
+
+All systems take turns on the same mixed passages. `predict` is measured with its own batch of 32 pairs, and with 256.
+The largest difference is of logits, against float32 `predict`; ties are pairs that share their score with another.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from report import environment, show
+from sentence_transformers import CrossEncoder
+from workload import QUERY, build_model, passages
+
+from resift import load_scorer
+from resift.engines._device import Dtype
+
+Score = Callable[[Sequence[str]], Sequence[float]]
+DTYPES: dict[str, Dtype] = {"float32": "float32", "bfloat16": "bfloat16"}
+
+
+def predict(folder: str, device: str, dtype: str, pairs: int) -> Score:
+    """sentence-transformers' own way."""
+    model = CrossEncoder(folder, device=device, model_kwargs={"dtype": getattr(torch, dtype)})
+
+    def score(texts: Sequence[str]) -> Sequence[float]:
+        found = model.predict(
+            [(QUERY, text) for text in texts],
+            batch_size=pairs,
+            activation_fn=torch.nn.Identity(),
+            convert_to_tensor=True,
+            show_progress_bar=False,
+        )
+        return [float(one) for one in found.float().cpu()]
+
+    return score
+
+
+def ours(folder: str, device: str, dtype: str) -> Score:
+    """resift's engine."""
+    scorer = load_scorer(f"st:{folder}", device=device, dtype=DTYPES[dtype])
+    return lambda texts: list(scorer.score(QUERY, texts))
+
+
+def main(
+    model: Annotated[Path | None, typer.Option("--model", help="Default: MiniLM-L6's shape, random.")] = None,
+    device: Annotated[str, typer.Option("--device")] = "cuda",
+    candidates: Annotated[int, typer.Option("--candidates")] = 1000,
+    rounds: Annotated[int, typer.Option("--rounds")] = 7,
+) -> None:
+    """Print a table."""
+    texts = passages(candidates, "mixed")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = str(model or build_model(Path(temporary) / "weights"))
+        systems: dict[str, Score] = {}
+        for dtype in DTYPES:
+            for pairs in (32, 256):
+                systems[f"predict, {dtype}, {pairs} pairs"] = predict(folder, device, dtype, pairs)
+            systems[f"resift, {dtype}"] = ours(folder, device, dtype)
+        scores = {name: np.array(score(texts)) for name, score in systems.items()}  # and warms up
+        spent: dict[str, list[float]] = {name: [] for name in systems}
+        for _ in range(rounds):
+            for name, score in systems.items():
+                started = time.perf_counter()
+                score(texts)
+                spent[name].append(1000 * (time.perf_counter() - started))
+    first = next(iter(systems))
+    card = torch.cuda.get_device_name() if device == "cuda" else device
+    show(f"{environment()}\n{card}, {candidates} mixed passages\n\n| | ms | times as fast | difference | ties |")
+    show("|---|---|---|---|---|")
+    for name, times in spent.items():
+        middle = statistics.median(times)
+        apart = float(np.abs(scores[name] - scores[first]).max())
+        ties = len(texts) - len(set(scores[name].tolist()))
+        ratio = statistics.median(spent[first]) / middle
+        show(f"| {name} | {middle:.1f} | {ratio:.1f} | {apart:.4f} | {ties} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
