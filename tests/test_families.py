@@ -118,6 +118,8 @@ def test_code_of_its_own_is_refused_and_the_way_is_named(saved: Folder, tmp_path
         load_scorer(folder)
     with pytest.raises(ModelFileError, match="code of its own"):
         export_model(str(folder), tmp_path / "onnx")
+    with pytest.raises(ModelFileError, match="code of its own"):
+        load_scorer(f"colbert:{folder}")
     elsewhere = {"AutoModelForSequenceClassification": "someone/else--modeling.Model"}
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": elsewhere}))
     with pytest.raises(ModelFileError, match=r"in another repository \(someone/else\)"):
@@ -125,7 +127,7 @@ def test_code_of_its_own_is_refused_and_the_way_is_named(saved: Folder, tmp_path
 
 
 @pytest.mark.parametrize("revision", [None, "main", "abc123", "A" * 40])
-@pytest.mark.parametrize("scheme", ["", "st:", "lm:", "qwen3-reranker:"])
+@pytest.mark.parametrize("scheme", ["", "st:", "colbert:", "lm:", "qwen3-reranker:"])
 def test_remote_code_of_a_hub_model_needs_a_commit(scheme: str, revision: str | None) -> None:
     options = {} if revision is None else {"revision": revision}
     with pytest.raises(InputError, match="pin what you have read with revision="):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
-import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +11,10 @@ import numpy as np
 import pytest
 import random_models
 import torch
-from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.sparse_encoder.modules import SpladePooling
+from topic_pairs import by_letters, topic_pairs, write
 from transformers import BertConfig, BertForMaskedLM, BertModel
 from typer.testing import CliRunner
 
@@ -27,20 +23,12 @@ from resift.cli.app import app
 from resift.training.calibrate import calibrate, fit, judged_lists
 from resift.training.held_out import HeldOut, logits
 from resift.training.lesson import prepare, prepare_once
-from resift.training.mining import CandidateList, keywords, mine
+from resift.training.mining import CandidateList
 from resift.training.networks import build, own_embed
-from resift.training.pairs import Pair, read_pairs
+from resift.training.pairs import Pair
 from resift.training.recipe import Recipe, targets
 from resift.training.teachers import Teacher
 from resift.training.train import CHECKPOINTS, train
-
-FILLERS = ["the", "a", "of", "in", "and", "eats", "sleeps", "runs", "quickly", "under", "over", "beneath"]
-TOPICS = ["panda", "bamboo", "tree", "grass", "stock", "monday", "water", "river", "market", "hyperbole"]
-
-
-def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def silent(_: str) -> None:
@@ -49,14 +37,7 @@ def silent(_: str) -> None:
 
 @pytest.fixture(scope="session")
 def pairs() -> list[Pair]:
-    """Each query names three topics; its answer holds those words among others."""
-    made = []
-    for number, topics in enumerate(list(itertools.combinations(TOPICS, 3))[:80]):
-        draw = random.Random(number)
-        words = [*topics, *draw.sample(FILLERS, 6)]
-        draw.shuffle(words)
-        made.append(Pair(" ".join(topics), " ".join(words)))
-    return made
+    return topic_pairs()
 
 
 @pytest.fixture(scope="session")
@@ -73,77 +54,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     encoder = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(64, "mean")], device="cpu")
     encoder.save(str(folder))
     return str(folder)
-
-
-def by_letters(texts: Sequence[str]) -> NDArray[np.float32]:
-    """A bi-encoder of our own: how often each letter comes."""
-    counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz "] for text in texts], np.float32)
-    unit: NDArray[np.float32] = counts / np.linalg.norm(counts, axis=1, keepdims=True)
-    return unit
-
-
-def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
-    row = {"query": " who? ", "positive": "me", "negatives": ["you", "you"], "group": 4}
-    file = tmp_path / "pairs.jsonl.gz"
-    with gzip.open(file, "wt", encoding="utf-8") as out:
-        out.write(json.dumps(row) + "\n\n" + json.dumps(row) + "\n")
-    assert read_pairs([file]) == [Pair("who?", "me", ("you",), "4")]
-    plain = write(tmp_path / "pairs.jsonl", {"query": "q", "positive": "p", "negative": "n"})
-    assert read_pairs([plain, plain]) == [Pair("q", "p", ("n",))]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"query": "q"}', "pairs.jsonl:1: positive is missing or empty"),
-        (b'{"query": " ", "positive": "p"}', "query is missing or empty"),
-        (b'{"query": "q", "positive": 3}', "positive is missing or empty"),
-        (b'{"query": "q", "positive": "p", "negatives": [""]}', "a negative is missing or empty"),
-        (b'{"query": "q", "positive": "p", "negatives": 3}', "negatives is a list of texts, this is a int"),
-        (b'{"query": "q", "positive": "p", "negatives": ["p "]}', "the positive is also one of the negatives: 'p'"),
-        (
-            b'{"query": "q", "positive": "p"}\n{"query": "q", "positive": "x", "negatives": ["p"]}',
-            "pairs.jsonl:2: a negative of 'q' is its positive in .*pairs.jsonl:1",
-        ),
-        (b'\n{"query": "q"', "pairs.jsonl:2: not valid JSON"),
-        (b'["q", "p"]', "a JSON object is needed, this is a list"),
-        (b'{"query": "q", "positive": "\xff"}', "pairs.jsonl is not UTF-8"),
-        (b"", "no pair of query and positive"),
-    ],
-)
-def test_wrong_pairs_are_told_with_their_place(tmp_path: Path, content: bytes, message: str) -> None:
-    file = tmp_path / "pairs.jsonl"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        read_pairs([file])
-
-
-def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[Pair]) -> None:
-    near = Pair(pairs[0].query, pairs[0].positive + ".", ("given and wrong",))  # the answer again, but for a full stop
-    lists = mine([*pairs, near], by_letters, negatives=5, seed=3)
-    assert lists == mine([*pairs, near], by_letters, negatives=5, seed=3)
-    assert lists != mine([*pairs, near], by_letters, negatives=5, seed=4)
-    assert all(len(set(one.documents)) == 6 for one in lists)
-    assert [one.documents[0] for one in lists] == [pair.positive for pair in [*pairs, near]]
-    for one in (lists[0], lists[-1]):
-        assert not {pairs[0].positive, near.positive} & set(one.documents[1:])
-    assert lists[-1].documents[1] == "given and wrong"
-    shared = [len(set(one.query.split()) & set(text.split())) for one in lists[:-1] for text in one.documents[1:]]
-    by_chance = [len(set(one.query.split()) & set(other.positive.split())) for one in lists for other in pairs]
-    assert np.mean(shared) > np.mean(by_chance) + 0.15
-
-
-def test_few_passages_give_few_negatives() -> None:
-    found = mine([Pair("a", "one text"), Pair("b", "another passage")], by_letters, negatives=5, seed=1)
-    assert [one.documents for one in found] == [("one text", "another passage"), ("another passage", "one text")]
-
-
-def test_queries_become_keywords_and_stay_without_contradiction() -> None:
-    asked = [Pair("What is a panda?", "a bear", ("a tree",)), Pair("Where is the panda?", "a tree")]
-    assert keywords(asked, 0.0, 1) == asked
-    assert keywords(asked, 1.0, 1) == asked  # a single word left is no query: kept whole
-    longer = [Pair("What is a panda bear?", "this", ("that",)), Pair("Where is the panda bear?", "that")]
-    assert keywords(longer, 1.0, 1) == [Pair("panda bear", "this"), Pair("panda bear", "that")]
 
 
 def test_targets_are_what_listnet_makes_of_them_again() -> None:

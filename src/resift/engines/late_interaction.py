@@ -245,6 +245,7 @@ class _Answer(NamedTuple):
 
 def _load(source: Source, device: str | None) -> MultiVectorEncoder:
     name = source.name
+    source.config()  # for its checks
     try:
         model = MultiVectorEncoder(name, device=device, **source.options())
     except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
