@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
 from resift.engines._terms import SOUGHT
+from resift.engines._terms import Terms as RuntimeTerms
 from resift.errors import ModelFileError
 from resift.export.split import export_split
 from resift.export.split_network import SplitNetwork
@@ -85,6 +86,15 @@ def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network
         document = network.encode(ids)
         found = match(query.terms.expand(len(ids), -1, -1), document.states[..., network.width :], document.mask)
     assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_document_that_speaks_against_a_term_counts_as_one_that_says_nothing_of_it() -> None:
+    sought = torch.tensor([[[1.0, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.5]]])  # two terms: vector, bias, share
+    states = torch.tensor([[[-9.0, 3.0], [-0.5, 1.0], [7.0, 7.0]]])  # the last is padding
+    text = torch.tensor([[1.0, 1.0, 0.0]])
+    expected = pytest.approx([0.5 * np.log1p(3.0)])
+    assert match(sought, states, text).tolist() == expected
+    assert RuntimeTerms.match(sought.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
 
 
 def test_the_exported_graphs_equal_the_network(network: SplitNetwork, tmp_path: Path) -> None:
