@@ -102,6 +102,16 @@ def test_the_query_is_never_cut(saved: Folder, exported: Folder) -> None:
             scorer.score(random_models.text(600, seed=5), ["panda"])
 
 
+@pytest.mark.parametrize("model", ["resift:small", "resift:tiny"])
+def test_the_bundled_models_read_queries_twice_as_long_as_documents(model: str) -> None:
+    scorer = load_scorer(model)
+    query = random_models.text(300, seed=5)
+    one, other = scorer.score(query, [query, "stocks fell on monday"])
+    assert one > other
+    with pytest.raises(InputError, match="the query has 1200 tokens, which leaves 0 for a document"):
+        scorer.score("panda " * 1200, ["panda"])
+
+
 def test_max_length_shortens_what_is_read(exported: Folder) -> None:
     short = load_scorer(exported("bert-6"), max_length=64)
     assert short.score(QUERY, [random_models.text(200, 1)]).spans[0].truncated  # type: ignore[attr-defined]

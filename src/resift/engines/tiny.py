@@ -26,7 +26,8 @@ from resift.scorer import Request, Scale, Scores
 from resift.static import pooled
 
 BATCH_TOKENS = 4096
-READ = 256  # tokens of a text, as `resift:small` reads
+READ = 256  # tokens of a document, as `resift:small` reads
+ASKED = 512  # and of a query: what the sparse encoder has positions for
 MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
 
 
@@ -94,7 +95,7 @@ class _Network:
 
     def room(self, query: int) -> int:
         """As for every network that encodes query and document apart."""
-        return self.limit - self.frame.extra if query + self.frame.extra <= self.limit else 0
+        return self.limit - self.frame.extra if query + self.frame.extra <= ASKED else 0
 
     def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
         """What is encoded for a pair: the document."""

@@ -159,6 +159,12 @@ class SplitNetwork(nn.Module):
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)
         return cls(model, separate, slope, terms=terms).eval()
 
+    @property
+    def positions(self) -> int:
+        """Tokens of a text that every part can tell apart by their places."""
+        parts = [self.embeddings] if self.terms is None else [self.embeddings, self.terms.embeddings]
+        return min(one.position_embeddings.num_embeddings for one in parts)
+
     def encode(self, ids: Tensor) -> Side:
         """Both parts of texts, (texts, tokens) of [CLS] text [SEP], padded with 0."""
         states, vector = self.read(ids)

@@ -29,12 +29,12 @@ def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, lic
         precision = "int8" if int8 else "float32"
         return export_model(str(folder / TORCH), folder, precision=precision, max_length=recipe.max_length)
     first.save(str(_made(folder / TORCH)))
-    length = min(READ, first.network.embeddings.position_embeddings.num_embeddings)
+    limit = first.network.positions
     manifest = Manifest(
         name=name or folder.resolve().name,
         kind="split",
-        document_length=length,
-        query_length=length,
+        document_length=min(READ, limit),
+        query_length=limit,  # of a query nothing may be cut, so it may be longer than what the encoder is used to
         precision="int8" if int8 else "float32",
         source=f"trained from {Path(recipe.base).name}",
         licence=licence,

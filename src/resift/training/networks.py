@@ -117,7 +117,7 @@ class SplitPairs(InputModule):
 
     def reads(self, tokens: int) -> None:
         """Reads so many tokens of a text from now on, or what the trunk has positions for."""
-        self.max_length = min(tokens, self.network.embeddings.position_embeddings.num_embeddings)
+        self.max_length = min(tokens, self.network.positions)
         self._kept, self._bytes = {}, 0
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
