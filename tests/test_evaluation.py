@@ -113,6 +113,26 @@ def test_rerankers_side_by_side(collection: Collection) -> None:
     assert {row["query"] for row in report.per_query()} == {"q1", "q2"}
 
 
+def test_a_query_that_is_refused_keeps_its_first_stage_order(make: Make) -> None:
+    """And is told: a collection with one query too long for a model can be measured all the same."""
+    lines = [json.dumps({"_id": id, "text": text}) for id, text in {**QUERIES, "q2": "stocks " * 600}.items()]
+    folder = make(queries="\n".join(lines))
+    collection = read_collection(folder)
+    report = evaluate(collection, {"small": Reranker("resift:tiny")}, stage="judged")
+    first, one = report.evaluations
+    assert list(one.refused) == ["q2"]
+    assert one.refused["q2"].startswith("the query has 600 tokens")
+    assert one.per_query["nDCG@10"]["q2"] == first.per_query["nDCG@10"]["q2"]
+    assert (len(one.seconds), one.pairs) == (1, 3), "only what was scored is timed"
+    command = ["eval", str(folder), "--first-stage", "judged", "--model", "resift:tiny"]
+    found = CliRunner().invoke(app, command)
+    assert "resift:tiny refused 1 of 2 queries, which keep their first-stage order: q2: the query has" in found.stderr
+    assert list(json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["evaluations"][1]["refused"]) == ["q2"]
+    alone = Collection("alone", collection.documents, {"q2": collection.queries["q2"]}, {"q2": {"d3": 1}})
+    with pytest.raises(InputError, match="the query has 600 tokens"):
+        evaluate(alone, {"small": Reranker("resift:tiny")}, stage="judged")
+
+
 def test_fused_with_the_first_stage(collection: Collection) -> None:
     reversed_ = Reranker(ScriptedScorer([1.0, 2.0, 3.0]))  # of the first stage's three, the last first
     run = {"q1": ["d2", "d1", "d4"]}

@@ -10,7 +10,7 @@ import typer
 
 from resift.cli._models import no_truncation_warning
 from resift.cli._options import FirstStage, Json, JudgedCollection, Qrels, Queries
-from resift.cli._output import console, json_document, number, seconds, table
+from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def _show(report: Report) -> None:
     columns = ("", *(f">{metric}" for metric in report.evaluations[0].metrics), ">median", ">p95", ">pairs/s")
     screen = console()
     screen.print(table(f"{report.collection}: {report.queries} queries, {report.depth} candidates", columns, rows))
+    for each in report.evaluations:
+        if each.refused:
+            query, reason = next(iter(each.refused.items()))
+            share = f"{len(each.refused)} of {report.queries} queries"
+            note(f"{each.name} refused {share}, which keep their first-stage order: {query}: {reason}")
     if not report.ordered:
         screen.print("The candidates are the judged documents: their first-stage order means nothing.")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Evaluation:
     seconds: Sequence[float] = field(default_factory=list)
     """Of each query."""
     pairs: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Queries that the reranker can't take (too long for it), and why. They count with their first-stage order."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe, without the single queries."""
@@ -45,7 +47,13 @@ class Evaluation:
         versus = None
         if self.comparison is not None:
             versus = {**asdict(self.comparison), "verdict": self.comparison.verdict}
-        return {"name": self.name, "metrics": dict(self.metrics), "against_first_stage": versus, **cost}
+        return {
+            "name": self.name,
+            "metrics": dict(self.metrics),
+            "against_first_stage": versus,
+            "refused": dict(self.refused),
+            **cost,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ def evaluate(
     measures so many queries only: the collection's first. `fuse` adds, for each reranker, its order fused with the
     first stage's by reciprocal rank, where the first stage weighs `fuse` and the reranker 1 - `fuse`. Queries go one
     at a time, as they would in use, and the rerankers take turns on each, so that noise hits all alike.
+
+    A query that a reranker refuses (it is too long for it) keeps its first-stage order there, and its evaluation says
+    so. Raises InputError where it refuses all.
     """
     if depth < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth and limit must be at least 1, got {depth} and {limit}")
@@ -111,22 +122,31 @@ def evaluate(
     before = measure(qrels, lists)
     runs: dict[str, dict[str, Sequence[str]]] = {name: {} for name in rerankers}
     seconds: dict[str, list[float]] = {name: [] for name in rerankers}
+    refused: dict[str, dict[str, str]] = {name: {} for name in rerankers}
     for done, query in enumerate(lists):
         if progress is not None:
             progress(done, len(lists))
         for name, reranker in rerankers.items():
             started = time.perf_counter()
-            ranking = reranker.rank(collection.queries[query], lists[query], text=collection.documents.__getitem__)
+            try:
+                ranking = reranker.rank(collection.queries[query], lists[query], text=collection.documents.__getitem__)
+            except InputError as error:
+                refused[name][query] = str(error)
+                if len(refused[name]) == len(lists):
+                    raise
+                runs[name][query] = lists[query]
+                continue
             seconds[name].append(time.perf_counter() - started)
             runs[name][query] = ranking.documents
-    pairs = sum(map(len, lists.values()))
     name = stage_name(stage)
     evaluations = [Evaluation(f"first stage: {name}", _means(before), before)]
     for model, run in runs.items():
-        evaluations.append(_evaluation(model, qrels, run, before[MAIN], seconds[model], pairs))
+        pairs = sum(len(listed) for query, listed in lists.items() if query not in refused[model])
+        one = Evaluation(model, {}, {}, seconds=seconds[model], pairs=pairs, refused=refused[model])
+        evaluations.append(_measured(one, qrels, run, before[MAIN]))
         if fuse is not None:
             both = fused([lists, run], [fuse, 1 - fuse])
-            evaluations.append(_evaluation(f"{model} + first stage", qrels, both, before[MAIN], seconds[model], pairs))
+            evaluations.append(_measured(replace(one, name=f"{model} + first stage"), qrels, both, before[MAIN]))
     told = stage if isinstance(stage, str) else name
     return Report(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
 
@@ -137,16 +157,12 @@ def check_keeps_all(reranker: Reranker) -> None:
         raise InputError(f"every candidate's place is needed: {reranker} must have neither top_k nor min_relevance")
 
 
-def _evaluation(
-    name: str,
-    qrels: Mapping[str, Mapping[str, int]],
-    run: Run,
-    before: Mapping[str, float],
-    seconds: Sequence[float],
-    pairs: int,
+def _measured(
+    one: Evaluation, qrels: Mapping[str, Mapping[str, int]], run: Run, before: Mapping[str, float]
 ) -> Evaluation:
+    """The same with the figures of its order."""
     after = measure(qrels, run)
-    return Evaluation(name, _means(after), after, compare(before, after[MAIN]), seconds, pairs)
+    return replace(one, metrics=_means(after), per_query=after, comparison=compare(before, after[MAIN]))
 
 
 def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
