@@ -162,22 +162,33 @@ def _print_peak(results: dict[str, Any]) -> None:
 
 
 def plot(results: dict[str, Any], stem: Path) -> None:
-    """Median milliseconds against candidates, mixed passages, one caller, both axes logarithmic."""
+    """A bar for each system: median milliseconds for 100 mixed passages (or the most there were), one caller."""
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "resift"  # the same figure gives the same file
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5))
     cells = [cell for cell in results["cells"] if cell["length"] == "mixed" and cell["callers"] == 1]
-    for name in dict.fromkeys(cell["system"] for cell in cells):
-        own = sorted((cell["candidates"], cell["median"]) for cell in cells if cell["system"] == name)
-        style = {"linewidth": 2.2} if name.startswith("resift") else {"linewidth": 1, "linestyle": "--"}
-        axes.plot(*zip(*own, strict=True), marker="o", markersize=3, label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="candidates (mixed lengths)", ylabel="median ms")
-    axes.grid(visible=True, which="both", alpha=0.2)
-    axes.legend(fontsize=7)
+    count = min({cell["candidates"] for cell in cells}, key=lambda count: abs(count - 100))
+    bars = sorted((cell for cell in cells if cell["candidates"] == count), key=lambda cell: -cell["median"])
+    ours = [cell["system"].startswith("resift") for cell in bars]
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(bars) + 1))
+    drawn = axes.barh(
+        [cell["system"] for cell in bars],
+        [cell["median"] for cell in bars],
+        color=["#1f6feb" if mine else "#b8bcc2" for mine in ours],
+    )
+    labels = [f"{cell['median']:,.0f} ms   {cell['ratio']:.1f} x" for cell in bars]
+    axes.bar_label(drawn, labels, padding=4, fontsize=8)
+    for label, mine in zip(axes.get_yticklabels(), ours, strict=True):
+        label.set_fontweight("bold" if mine else "normal")
+    axes.set_xlim(0, 1.22 * bars[0]["median"])
+    title = f"{count} mixed passages, median ms (times as fast as {BASELINE})"
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
     figure.tight_layout()
     for kind in ("svg", "png"):
-        figure.savefig(stem.with_suffix(f".{kind}"), dpi=150)
+        figure.savefig(stem.with_suffix(f".{kind}"), dpi=150, metadata={"Date": None} if kind == "svg" else None)
     plt.close(figure)
