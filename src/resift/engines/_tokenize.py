@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,8 @@ from resift.errors import ModelFileError
 Ids = NDArray[np.int32]
 Pair = tuple[Ids, Ids]
 
+REMEMBERED = 32_000_000  # bytes: some 16,000 passages
+ENTRY = 400  # bytes of what is remembered besides texts and numbers
 CHUNK = 64  # texts tokenised at once: an Encoding holds far more than the ids kept from it
 CHARACTERS_PER_TOKEN = 40  # generous: the start of a text that is cut here surely holds the tokens wanted
 
@@ -96,7 +101,7 @@ class TextTokenizer:
         self._padding = padding
 
     @classmethod
-    def load(cls, path: Path) -> TextTokenizer:
+    def load(cls, path: Path) -> Self:
         """From a `tokenizer.json`. Raises ModelFileError."""
         if not path.exists():
             raise ModelFileError(f"{path.parent} has no {path.name}: save the model's fast tokenizer there")
@@ -158,6 +163,45 @@ class TextTokenizer:
             self._tokenizer.encode("a", add_special_tokens=False),
             self._tokenizer.encode("a a", add_special_tokens=False),
         )
+
+
+class RememberingTokenizer(TextTokenizer):
+    """One that remembers what texts became, for where the same documents come again and again: once their states are
+    kept, tokenising is an eighth of what is left to do. Within a bound; what was not used for longest goes first.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, limit: int = REMEMBERED) -> None:
+        super().__init__(tokenizer)
+        self.limit = limit
+        self.bytes = 0
+        self._known: OrderedDict[tuple[str, int | None], Tokens] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
+        """As ever, and the same arrays for a text that comes again: they can't be written to."""
+        keys = [(text, enough) for text in texts]
+        with self._lock:
+            found = {key: self._known[key] for key in keys if key in self._known}
+            for key in found:
+                self._known.move_to_end(key)
+        new = [key for key in dict.fromkeys(keys) if key not in found]
+        fresh = dict(zip(new, super().encode([text for text, _ in new], enough), strict=True))
+        with self._lock:
+            for key, tokens in fresh.items():
+                if key not in self._known:
+                    tokens.ids.setflags(write=False)
+                    tokens.offsets.setflags(write=False)
+                    self._known[key] = tokens
+                    self.bytes += _size(key[0], tokens)
+            while self.bytes > self.limit:
+                (text, _), tokens = self._known.popitem(last=False)
+                self.bytes -= _size(text, tokens)
+        found |= fresh
+        return [found[key] for key in keys]
+
+
+def _size(text: str, tokens: Tokens) -> int:
+    return len(text) + tokens.ids.nbytes + tokens.offsets.nbytes + ENTRY
 
 
 def _tokens(encoding: Encoding) -> Tokens:

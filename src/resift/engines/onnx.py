@@ -16,13 +16,14 @@ from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
-from resift.engines._tokenize import TextTokenizer
+from resift.engines._tokenize import RememberingTokenizer, TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.load import HUB_ID, LongDocuments
 from resift.manifest import FILE, READER, Manifest, digest
 from resift.scorer import Request, Scale, Scores
 from resift.states import open_store
 
+NOTHING = (0, None)  # keep_states and states_file where no states are kept
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
 
@@ -61,14 +62,15 @@ class OnnxScorer:
         entry = find(str(self.folder))
         usual = None if entry is None else entry.tuned_length
         self.max_length = shorter(manifest.document_length, max_length, self.name, usual)
-        tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
+        kind = TextTokenizer if self._keeping == NOTHING else RememberingTokenizer
+        tokenizer = kind.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
 
     @cached_property
     def identity(self) -> str:
         """What decides the scores: the files, their precision, and how much of a text is read."""
         files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
-        rounded = " kept states" if self._keeping != (0, None) else ""
+        rounded = " kept states" if self._keeping != NOTHING else ""
         return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{rounded}"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
@@ -84,7 +86,7 @@ class OnnxScorer:
             store = open_store(*self._keeping)
             encoder = Encoder.of(self.folder, manifest, tokenizer.frame(), self._session, store)
             return SplitNetwork(encoder, self._session(self.folder / READER), manifest.query_length, self.max_length)
-        if self._keeping != (0, None):
+        if self._keeping != NOTHING:
             raise InputError(
                 f"{self.name} reads query and document together: there are no document states to keep; "
                 "leave out keep_states and states_file"
