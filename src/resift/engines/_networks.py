@@ -20,13 +20,15 @@ from resift.errors import InputError, ModelFileError
 
 
 def open_session(path: Path, threads: int | None) -> InferenceSession:
-    """A CPU session that gives memory back: ONNX Runtime's arena keeps the largest of every shape it has met."""
+    """A CPU session whose threads sleep while there is nothing to do."""
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     options = SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
+    # Threads that wait busily for the next operator take the cores from the other sessions of a split network, and from
+    # everybody else on the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only: its warnings speak of its own graph passes
     try:
         return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
