@@ -30,10 +30,10 @@ def test_they_are_what_the_tokenizer_says_however_little_is_remembered(
     calls: list[tuple[list[str], int | None]], room: int
 ) -> None:
     tokenizer = RememberingTokenizer.load(FILE)
-    tokenizer.limit = 700 * room
+    tokenizer.recent.limit = 700 * room
     for texts, enough in calls:
         assert same(tokenizer.encode(texts, enough), PLAIN.encode(texts, enough))
-        assert tokenizer.bytes <= tokenizer.limit
+        assert tokenizer.recent.held <= tokenizer.recent.limit
 
 
 def test_a_text_that_comes_again_is_not_tokenised_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_text_that_comes_again_is_not_tokenised_again(monkeypatch: pytest.Monk
 
 def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = RememberingTokenizer.load(FILE)
-    tokenizer.limit = 900  # two short texts
+    tokenizer.recent.limit = 900  # two short texts
     tokenizer.encode(["panda"])
     tokenizer.encode(["bamboo"])
     tokenizer.encode(["panda"])
@@ -61,13 +61,13 @@ def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatc
 
 def test_any_number_of_threads_may_share_it() -> None:
     tokenizer = RememberingTokenizer.load(FILE)
-    tokenizer.limit = 2000
+    tokenizer.recent.limit = 2000
     texts = [f"panda {number % 7}" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: tokenizer.encode(texts), range(50)))
     expected = PLAIN.encode(texts)
     assert all(same(one, expected) for one in found)
-    assert 0 < tokenizer.bytes <= 2000
+    assert 0 < tokenizer.recent.held <= 2000
 
 
 def test_it_stands_where_states_are_kept_and_nowhere_else() -> None:

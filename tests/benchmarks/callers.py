@@ -63,12 +63,15 @@ def main(
 
 
 async def _round(reranker: Reranker, lists: list[list[str]], turn: int) -> Round:
-    requests = [Request(f"{QUERY} {turn} {caller}", texts) for caller, texts in enumerate(lists)]
+    # Other queries each time: a query that was asked before is remembered.
+    batch, single, requests = (
+        [Request(f"{QUERY} {turn} {caller} {way}", texts) for caller, texts in enumerate(lists)] for way in range(3)
+    )
     started = time.perf_counter()
-    score_many(reranker.scorer, requests)
+    score_many(reranker.scorer, batch)
     merged = time.perf_counter() - started
     alone = {}
-    for request in requests[: len(SIZES)]:
+    for request in single[: len(SIZES)]:
         alone[len(request.documents)] = await _timed(reranker, request)
     watch = asyncio.create_task(_lag())
     started = time.perf_counter()

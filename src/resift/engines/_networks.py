@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
-from resift.engines._encoder import Encoded, Encoder
+from resift.engines._encoder import Encoder
 from resift.engines._pairs import Forward, as_logits
+from resift.engines._recent import Recent
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph
 from resift.engines._tokenize import Ids
 from resift.errors import InputError, ModelFileError
+
+QUERIES = 64  # remembered: calls that are scored piece by piece, in turns with others, ask again and again
 
 
 def open_session(path: Path, threads: int | None) -> InferenceSession:
@@ -52,6 +56,17 @@ def pair_forward(session: InferenceSession) -> Forward:
     return forward
 
 
+class Asked(NamedTuple):
+    """One query, as every document is read for it."""
+
+    ids: NDArray[np.int64]
+    states: NDArray[np.float32]
+    """(tokens, width)."""
+    vector: NDArray[np.float32]
+    sought: NDArray[np.float32] | None
+    """The terms it looks for, where there is a sparse encoder: see `Terms.expand`."""
+
+
 @dataclass(frozen=True, slots=True)
 class SplitNetwork:
     """Query and document encoded apart, then the query reads: its own part is computed once for a whole list."""
@@ -60,6 +75,7 @@ class SplitNetwork:
     reader: InferenceSession
     query_length: int
     document_length: int
+    recent: Recent[bytes, Asked] = field(default_factory=lambda: Recent(QUERIES))
 
     def room(self, query: int) -> int:
         """The document has an input of its own; what the query takes only decides whether there is one at all."""
@@ -71,38 +87,48 @@ class SplitNetwork:
         return document + self.encoder.frame.extra
 
     def open(self, queries: Sequence[Ids]) -> Reading:
-        """Encodes every query once."""
-        return Reading(self.encoder, self.reader, self.encoder.encode(queries))
+        """Encodes every query once, also where its documents come in several rounds."""
+        asked = self.recent.find([query.tobytes() for query in queries], self._ask)
+        return Reading(self.encoder, self.reader, asked)
+
+    def _ask(self, keys: Sequence[bytes]) -> list[Asked]:
+        ids, states, vectors = self.encoder.encode([np.frombuffer(key, np.int32) for key in keys])
+        found = []
+        for row, length in enumerate((ids != 0).sum(1)):
+            own = states[row, :length]
+            terms = self.encoder.terms
+            sought = None if terms is None else terms.expand(own[:, -terms.table.shape[1] :])
+            found.append(Asked(ids[row, :length].copy(), own.copy(), vectors[row].copy(), sought))
+        return found
 
 
 class Reading:
     """The queries of one pass, reading batches of documents. `taken` says which of the last batch were kept before."""
 
-    def __init__(self, encoder: Encoder, reader: InferenceSession, asked: Encoded) -> None:
+    def __init__(self, encoder: Encoder, reader: InferenceSession, asked: Sequence[Asked]) -> None:
         self.taken: NDArray[np.bool_] = np.zeros(0, bool)
         self._encoder = encoder
         self._reader = reader
-        self._asked = asked
-        self._lengths = (asked.ids != 0).sum(1)
-        terms = encoder.terms
-        self._sought = None
-        if terms is not None:
-            width = terms.table.shape[1]
-            sought = [
-                terms.expand(states[:length, -width:])
-                for states, length in zip(asked.states, self._lengths, strict=True)
-            ]
-            self._sought = np.stack(sought)
+        self._lengths = np.array([len(one.ids) for one in asked])
+        longest = int(self._lengths.max())
+        self._ids = np.zeros((len(asked), longest), np.int64)
+        self._states = np.zeros((len(asked), longest, asked[0].states.shape[1]), np.float32)
+        for row, one in enumerate(asked):
+            self._ids[row, : len(one.ids)] = one.ids
+            self._states[row, : len(one.ids)] = one.states
+        self._vectors = np.stack([one.vector for one in asked])
+        sought = [one.sought for one in asked if one.sought is not None]
+        self._sought = np.stack(sought) if sought else None
 
     def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
         """A logit per row."""
-        asked, owners = self._asked, [number for number, _ in rows]
+        owners = [number for number, _ in rows]
         longest = int(self._lengths[owners].max())
         read, self.taken = self._encoder.read([document for _, document in rows])
         inputs = {
-            "query_ids": asked.ids[owners, :longest],
-            "query_states": asked.states[owners, :longest],
-            "query_vector": asked.vector[owners],
+            "query_ids": self._ids[owners, :longest],
+            "query_states": self._states[owners, :longest],
+            "query_vector": self._vectors[owners],
             "document_ids": read.ids,
             "document_states": read.states,
             "document_vector": read.vector,

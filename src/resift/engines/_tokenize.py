@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from resift.engines._recent import Recent
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]
@@ -172,36 +171,27 @@ class RememberingTokenizer(TextTokenizer):
 
     def __init__(self, tokenizer: Tokenizer, limit: int = REMEMBERED) -> None:
         super().__init__(tokenizer)
-        self.limit = limit
-        self.bytes = 0
-        self._known: OrderedDict[tuple[str, int | None], Tokens] = OrderedDict()
-        self._lock = threading.Lock()
+        self.recent: Recent[tuple[str, int | None], Tokens] = Recent(limit, _size)
 
     def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
         """As ever, and the same arrays for a text that comes again: they can't be written to."""
-        keys = [(text, enough) for text in texts]
-        with self._lock:
-            found = {key: self._known[key] for key in keys if key in self._known}
-            for key in found:
-                self._known.move_to_end(key)
-        new = [key for key in dict.fromkeys(keys) if key not in found]
-        fresh = dict(zip(new, super().encode([text for text, _ in new], enough), strict=True))
-        with self._lock:
-            for key, tokens in fresh.items():
-                if key not in self._known:
-                    tokens.ids.setflags(write=False)
-                    tokens.offsets.setflags(write=False)
-                    self._known[key] = tokens
-                    self.bytes += _size(key[0], tokens)
-            while self.bytes > self.limit:
-                (text, _), tokens = self._known.popitem(last=False)
-                self.bytes -= _size(text, tokens)
-        found |= fresh
-        return [found[key] for key in keys]
+        return self.recent.find(
+            [(text, enough) for text in texts],
+            lambda keys: [_sealed(one) for one in self._anew([text for text, _ in keys], enough)],
+        )
+
+    def _anew(self, texts: Sequence[str], enough: int | None) -> list[Tokens]:
+        return super().encode(texts, enough)
 
 
-def _size(text: str, tokens: Tokens) -> int:
-    return len(text) + tokens.ids.nbytes + tokens.offsets.nbytes + ENTRY
+def _sealed(tokens: Tokens) -> Tokens:
+    tokens.ids.setflags(write=False)
+    tokens.offsets.setflags(write=False)
+    return tokens
+
+
+def _size(key: tuple[str, int | None], tokens: Tokens) -> int:
+    return len(key[0]) + tokens.ids.nbytes + tokens.offsets.nbytes + ENTRY
 
 
 def _tokens(encoding: Encoding) -> Tokens:

@@ -7,15 +7,16 @@ The sparse encoder of `resift:small` says how strongly a document stands for the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._networks import opener
+from resift.engines._networks import QUERIES, opener
 from resift.engines._pipeline import Pipeline, Run
+from resift.engines._recent import Recent
 from resift.engines._terms import Floats, Terms
 from resift.engines._tokenize import Frame, Ids, TextTokenizer
 from resift.errors import InputError
@@ -92,6 +93,7 @@ class _Network:
     scales: Floats
     frame: Frame
     limit: int
+    recent: Recent[bytes, Floats] = field(default_factory=lambda: Recent(QUERIES))
 
     def room(self, query: int) -> int:
         """As for every network that encodes query and document apart."""
@@ -102,9 +104,9 @@ class _Network:
         return document + self.frame.extra
 
     def open(self, queries: Sequence[Ids]) -> Run:
-        """Encodes every query once."""
+        """Encodes every query once, also where its documents come in several rounds."""
         vectors = pooled(self.table, self.scales, queries)
-        sought = np.stack([self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries])
+        sought = np.stack(self.recent.find([query.tobytes() for query in queries], self._sought))
 
         def run(rows: Sequence[tuple[int, Ids]]) -> Floats:
             owners, documents = [number for number, _ in rows], [document for _, document in rows]
@@ -115,3 +117,7 @@ class _Network:
             return logits
 
         return run
+
+    def _sought(self, keys: Sequence[bytes]) -> list[Floats]:
+        queries = [np.frombuffer(key, np.int32) for key in keys]
+        return [self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries]
