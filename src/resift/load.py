@@ -17,6 +17,7 @@ from resift.scorer import Scale, Scorer
 from resift.secret import SecretLike
 
 LongDocuments = Literal["truncate", "max_window", "first_window"]
+Dtype = Literal["float32", "bfloat16"]
 Model = str | os.PathLike[str] | Scorer | None
 
 ENGINES = {
@@ -63,7 +64,7 @@ class ModelOptions(TypedDict, total=False):
     """A file for document states, shared by processes (`onnx`, the same networks)."""
     device: str
     """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
     """What torch computes in (`st`). Default: bfloat16 on a card that has it, else float32."""
     instruction: str
     """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""

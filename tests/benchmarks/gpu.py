@@ -24,7 +24,7 @@ from sentence_transformers import CrossEncoder
 from workload import QUERY, build_model, passages
 
 from resift import load_scorer
-from resift.engines._device import Dtype
+from resift.load import Dtype
 
 Score = Callable[[Sequence[str]], Sequence[float]]
 DTYPES: dict[str, Dtype] = {"float32": "float32", "bfloat16": "bfloat16"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resift.errors import InputError
+from resift.load import Dtype
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
-Dtype = Literal["float32", "bfloat16"]
 
 
 def batch_budget(device: torch.device, said: int | None) -> int:
@@ -34,7 +34,7 @@ def turn(device: torch.device) -> AbstractContextManager[object]:
 def set_numbers(model: nn.Module, labels: int, device: torch.device, said: Dtype | None) -> None:
     """Makes the model compute in float32, or in bfloat16 where that was said or the card has it.
 
-    The last layer, which gives the labels, stays in float32: bfloat16 knows 256 numbers between 1 and 2, and a list
+    The last layer, which gives the labels, stays in float32: bfloat16 knows 128 numbers between 1 and 2, and a list
     of logits would be full of ties. Raises InputError for other numbers.
     """
     if said not in (None, "float32", "bfloat16"):

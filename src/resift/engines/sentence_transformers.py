@@ -15,7 +15,7 @@ from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, che
 from resift.engines._pipeline import Pipeline
 from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
-from resift.load import LongDocuments
+from resift.load import Dtype, LongDocuments
 from resift.scorer import Request, Scale, Scores, Usage
 
 try:
@@ -23,7 +23,7 @@ try:
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines._device import Dtype, OnDevice, batch_budget, set_numbers, to_device, turn
+    from resift.engines._device import OnDevice, batch_budget, set_numbers, to_device, turn
     from resift.engines._source import Source
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error

@@ -1,4 +1,4 @@
-"""Tokens that are remembered: the same as without, bounded, and nothing that a caller could spoil."""
+"""Tokens and queries that are remembered: the same as without, bounded, and nothing that a caller could spoil."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import load_scorer
+from resift.engines._networks import SplitNetwork
 from resift.engines._tokenize import RememberingTokenizer, TextTokenizer, Tokens
+from resift.engines.tiny import _Network as TinyNetwork
 from resift.models import bundled_folder
 
 FILE = bundled_folder("small") / "tokenizer.json"
@@ -76,3 +78,27 @@ def test_it_stands_where_states_are_kept_and_nowhere_else() -> None:
         for kept in (0, 1000)
     ]
     assert kinds == [TextTokenizer, RememberingTokenizer]
+
+
+@pytest.mark.parametrize(
+    ("model", "network", "method"),
+    [("resift:small", SplitNetwork, "_ask"), ("resift:tiny", TinyNetwork, "_sought")],
+)
+def test_a_query_is_encoded_once_however_many_rounds_its_documents_take(
+    model: str, network: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    original = getattr(network, method)
+
+    def count(self: object, keys: list[bytes]) -> object:
+        asked.append(len(keys))
+        return original(self, keys)
+
+    monkeypatch.setattr(network, method, count)
+    scorer = load_scorer(model)
+    whole = scorer.score("what eats bamboo?", ["panda", "bamboo", "stocks fell"])
+    pieces = [scorer.score("what eats bamboo?", [text])[0] for text in ("panda", "bamboo", "stocks fell")]
+    assert pieces == pytest.approx(list(whole), abs=1e-5)
+    assert asked == [1]
+    scorer.score("who sleeps?", ["panda"])
+    assert asked == [1, 1]
