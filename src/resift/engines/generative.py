@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resift.catalogue import find
 from resift.catalogue.prompts import BOS, EOS, LEAD, PROMPTS, Prompt
-from resift.engines._pairs import Forward, PairNetwork, check_labels, shorter
+from resift.engines._pairs import Forward, PairNetwork, as_logits, check_labels, shorter
 from resift.engines._pipeline import Pipeline, Wording
 from resift.engines._tokenize import Ids, Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
@@ -135,7 +135,7 @@ class GenerativeScorer:
         def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
             with self._turn, torch.inference_mode():
                 ids, mask = (to_device(inputs[name], self._device) for name in ("input_ids", "attention_mask"))
-                return OnDevice(read(ids, mask))
+                return OnDevice(as_logits(read(ids, mask)))
 
         return forward
 
