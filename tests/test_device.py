@@ -11,7 +11,6 @@ import pytest
 import random_models
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import CrossEncoder
 
 from resift import InputError, load_scorer
 from resift.engines._pipeline import Pipeline, Run
@@ -25,15 +24,14 @@ DOCUMENTS = random_models.documents((8, 20, 30, 45, 60, 80, 100, 130) * 4)
 
 
 @pytest.mark.parametrize("architecture", ["bert-2", "xlm-roberta", "modernbert"])
-def test_bfloat16_is_near_and_does_not_tie(architecture: str, saved: Folder) -> None:
+def test_bfloat16_is_near_and_its_logits_are_finer(architecture: str, saved: Folder) -> None:
     folder = saved(architecture)
     exact = np.array(load_scorer(folder).score(QUERY, DOCUMENTS))
     half = np.array(load_scorer(folder, dtype="bfloat16").score(QUERY, DOCUMENTS))
     assert 0 < np.abs(half - exact).max() < 0.2 * np.ptp(exact)
-    whole = CrossEncoder(str(folder), device="cpu").bfloat16()
-    pairs = [(QUERY, document) for document in DOCUMENTS]
-    tied = whole.predict(pairs, activation_fn=torch.nn.Identity(), convert_to_tensor=True)
-    assert len(set(half)) > len({float(one) for one in tied})
+    logits = torch.tensor(half, dtype=torch.float32)
+    coarse = logits.bfloat16().float() == logits  # what a last layer in bfloat16 would give, all of them
+    assert coarse.float().mean() < 0.5
 
 
 def test_what_it_computes_in_decides_the_scores(saved: Folder) -> None:
