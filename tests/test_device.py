@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from resift import InputError, load_scorer
 from resift.engines._pipeline import Pipeline, Run
 from resift.engines._tokenize import Ids, TextTokenizer
+from resift.load import Dtype
 from resift.models import bundled_folder
 from resift.scorer import Request
 
@@ -35,7 +36,7 @@ def test_bfloat16_is_near_and_its_logits_are_finer(architecture: str, saved: Fol
 
 
 def test_what_it_computes_in_decides_the_scores(saved: Folder) -> None:
-    kinds: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    kinds: tuple[Dtype, ...] = ("float32", "bfloat16")
     identities = {load_scorer(saved("bert-2"), dtype=kind).identity for kind in kinds}  # type: ignore[attr-defined]
     assert len(identities) == 2
 

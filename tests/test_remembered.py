@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import load_scorer
+from resift._recent import Recent
 from resift.engines._networks import SplitNetwork
 from resift.engines._tokenize import RememberingTokenizer, TextTokenizer, Tokens
 from resift.engines.tiny import _Network as TinyNetwork
@@ -70,6 +73,19 @@ def test_any_number_of_threads_may_share_it() -> None:
     expected = PLAIN.encode(texts)
     assert all(same(one, expected) for one in found)
     assert 0 < tokenizer.recent.held <= 2000
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_wait_for_a_lock_that_another_thread_of_its_parent_held() -> None:
+    recent: Recent[str, int] = Recent(4)
+    recent.put({"a": 1})
+    with recent._lock:
+        child = os.fork()
+        if child == 0:  # here the lock is held, by nobody who will give it back
+            signal.alarm(5)
+            os._exit(recent.find(["a", "b"], lambda _: [2]) != [1, 2])
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_it_stands_where_states_are_kept_and_nowhere_else() -> None:

@@ -135,9 +135,9 @@ def test_memory_stays_within_its_bound_and_forgets_what_was_not_used() -> None:
     store.get([b"\x00"])
     store.put({b"new": kept(seed=9)})
     assert set(store.get([b"\x00", b"\x01", b"\x02", b"new"])) == {b"\x00", b"\x02", b"new"}
-    assert (len(store), store.bytes) == (3, 3 * one)
+    assert (len(store), store.held) == (3, 3 * one)
     store.put({b"new": kept(seed=9)})
-    assert store.bytes == 3 * one
+    assert store.held == 3 * one
     store.put({b"huge": kept(tokens=1000)})
     assert not store.get([b"huge"])
     assert len(store) == 3

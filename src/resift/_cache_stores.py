@@ -6,10 +6,10 @@ import logging
 import sqlite3
 import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from resift._recent import Recent
 from resift.concurrency import renewed_in_children
 
 ENTRY_BYTES = 256  # what Python holds for a key of 20 bytes, a value of 25, and their place in an OrderedDict
@@ -21,38 +21,11 @@ VARIABLES = 500  # of one query; SQLite's least limit is 999
 logger = logging.getLogger(__name__)
 
 
-class MemoryStore:
-    """Key → value, those used last, in a bounded number of bytes. Any thread may use it."""
+class MemoryStore(Recent[bytes, bytes]):
+    """Key → value, those used last, in a bounded number of bytes."""
 
     def __init__(self, limit: int) -> None:
-        self.entries = max(0, limit) // ENTRY_BYTES
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self.renew()
-        renewed_in_children(self)
-
-    def renew(self) -> None:
-        """What is kept stays."""
-        self._lock = threading.Lock()
-
-    def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """What there is of these keys."""
-        with self._lock:
-            found = {key: self._kept[key] for key in keys if key in self._kept}
-            for key in found:
-                self._kept.move_to_end(key)
-        return found
-
-    def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Keeps these, and drops what was not used for longest."""
-        with self._lock:
-            for key, value in entries.items():
-                self._kept[key] = value
-                self._kept.move_to_end(key)
-            while len(self._kept) > self.entries:
-                self._kept.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._kept)
+        super().__init__(max(0, limit) // ENTRY_BYTES)
 
 
 class DiskStore:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
 import warnings
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._recent import Recent
 from resift.errors import InputError, StatesWarning
 
 R = TypeVar("R")
@@ -81,41 +80,17 @@ class StateStore(Protocol):
         """Keeps these."""
 
 
-class MemoryStates:
+class MemoryStates(Recent[bytes, Kept]):
     """At most `limit` bytes in this process; what was not used for longest goes first. Safe from any thread."""
 
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise InputError(f"the states kept in memory need a limit of at least 1 byte, got {limit}")
-        self.limit = limit
-        self.bytes = 0
-        self._entries: OrderedDict[bytes, Kept] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
-        """What is there of these, which counts as use."""
-        with self._lock:
-            found = {key: self._entries[key] for key in keys if key in self._entries}
-            for key in found:
-                self._entries.move_to_end(key)
-        return found
+        super().__init__(limit, lambda _, entry: entry.bytes)
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """The vectors alone of what is there."""
         return {key: entry.vector for key, entry in self.get(keys).items()}
-
-    def put(self, entries: Mapping[bytes, Kept]) -> None:
-        """Keeps these, the last of them longest; one that is larger than the limit is not kept at all."""
-        with self._lock:
-            for key, entry in entries.items():
-                if key not in self._entries and entry.bytes <= self.limit:
-                    self._entries[key] = entry
-                    self.bytes += entry.bytes
-            while self.bytes > self.limit:
-                self.bytes -= self._entries.popitem(last=False)[1].bytes
 
     def __reduce__(self) -> tuple[type[MemoryStates], tuple[int]]:
         return (MemoryStates, (self.limit,))  # a copy in another process starts empty

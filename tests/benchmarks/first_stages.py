@@ -10,7 +10,6 @@ than each query's judged documents, or a run's, say nothing of a first stage. Th
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +18,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from judged import Judged, folders
 from report import show
 from sentence_transformers import SentenceTransformer
 
 from resift import DenseEmbedder, StaticEmbedder
-from resift.evaluation import Collection, measure, read_collection
+from resift.evaluation import Collection, measure
 from resift.evaluation.first_stage import first_stage
 
 RECALL = "R@100"
@@ -32,23 +32,12 @@ ROUNDS = 3
 Embed = Callable[[Sequence[str]], Any]
 
 
-def whole(folder: Path) -> bool:
-    """Whether all documents are given: the candidates hold others than what was judged, and no run was given."""
-    given = folder / "candidates.jsonl"
-    if (folder / "qrels.full.tsv").exists() or not given.is_file():
-        return not given.is_file()
-    judged = read_collection(folder).judged()
-    rows = [json.loads(line) for line in given.read_text(encoding="utf-8").splitlines()]
-    return any(set(row["docids"]) - set(judged[row["qid"]]) for row in rows if row["qid"] in judged)
-
-
 def first(collection: Collection, queries: int) -> Collection:
     """The collection with so many of its queries."""
     chosen = list(collection.queries)[:queries]
     asked = {query: collection.queries[query] for query in chosen}
-    return Collection(
-        collection.name, collection.documents, asked, {query: collection.qrels[query] for query in chosen}
-    )
+    qrels = {query: collection.qrels[query] for query in chosen}
+    return Collection(collection.name, collection.documents, asked, qrels)
 
 
 def embedders(stages: Sequence[str]) -> dict[str, Embed]:
@@ -67,18 +56,14 @@ def main(
     timed: Annotated[bool, typer.Option("--timed/--not-timed", help="Needs a quiet machine.")] = True,
 ) -> None:
     """Print two tables."""
-    show(
-        "| | queries | "
-        + " | ".join(one.partition(":")[0] for one in stage)
-        + " |\n|---|---"
-        + "|---" * len(stage)
-        + "|"
-    )
+    names = " | ".join(one.partition(":")[0] for one in stage)
+    show(f"| | queries | {names} |\n|---|---{'|---' * len(stage)}|")
     texts: list[str] = []
-    for folder in sorted(path.parent for path in data.glob("*/corpus.jsonl")):
-        if not whole(folder):
+    for folder in folders(data):
+        judged = Judged.read(folder)
+        if judged.official or judged.pool:
             continue
-        collection = first(read_collection(folder), queries)
+        collection = first(judged.collection, queries)
         texts += list(collection.documents.values())
         cells = []
         for name in stage:

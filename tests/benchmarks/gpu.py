@@ -27,10 +27,10 @@ from resift import load_scorer
 from resift.load import Dtype
 
 Score = Callable[[Sequence[str]], Sequence[float]]
-DTYPES: dict[str, Dtype] = {"float32": "float32", "bfloat16": "bfloat16"}
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 
 
-def predict(folder: str, device: str, dtype: str, pairs: int) -> Score:
+def predict(folder: str, device: str, dtype: Dtype, pairs: int) -> Score:
     """sentence-transformers' own way."""
     model = CrossEncoder(folder, device=device, model_kwargs={"dtype": getattr(torch, dtype)})
 
@@ -47,9 +47,9 @@ def predict(folder: str, device: str, dtype: str, pairs: int) -> Score:
     return score
 
 
-def ours(folder: str, device: str, dtype: str) -> Score:
+def ours(folder: str, device: str, dtype: Dtype) -> Score:
     """resift's engine."""
-    scorer = load_scorer(f"st:{folder}", device=device, dtype=DTYPES[dtype])
+    scorer = load_scorer(f"st:{folder}", device=device, dtype=dtype)
     return lambda texts: list(scorer.score(QUERY, texts))
 
 

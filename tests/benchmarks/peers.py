@@ -2,7 +2,7 @@
 
     pip install -e ".[export,openvino,eval]" "torch<2.14" llama-index-postprocessor-sbert-rerank langchain-community \
         langchain-classic rerankers flashrank fastembed
-    python tests/benchmarks/peers.py --json peers.json --plot docs/performance
+    python tests/benchmarks/peers.py --json peers.json --plot docs/peers
 
 A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
 nothing; `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their
@@ -199,9 +199,8 @@ def run_probe(name: str, folder: Path, count: int) -> None:
     loaded.rank(QUERY, loaded.prepare([f"a wolf, a shepherd and sheep number {n}" for n in range(10)]))
     show("ranked")
     loaded.rank(QUERY, loaded.prepare(passages(count, "long")))
-    status = Path("/proc/self/status").read_text(
-        encoding="utf-8"
-    )  # Linux; getrusage's peak is inherited from the parent
+    # Linux alone has it; getrusage's peak is inherited from the parent.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     show(f"memory {int(status.partition('VmHWM:')[2].split()[0]) / 1024:.0f}")
 
 

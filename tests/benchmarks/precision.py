@@ -18,14 +18,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from judged import Judged, folders
 from report import environment
 
 from resift import Reranker
-from resift.evaluation import Collection, evaluate, read_collection
+from resift.evaluation import Collection, evaluate
 from resift.export.pair import export_model
 from resift.export.precision import PRECISIONS
-
-FULL = "qrels.full.tsv"
 
 
 def main(
@@ -53,11 +52,7 @@ def main(
         }
         typer.echo("| collection | precision | nDCG@10 | against float32 | ms a query | largest score difference |")
         typer.echo("|---|---|---|---|---|---|")
-        found = [
-            row
-            for folder in sorted(data.glob("*/corpus.jsonl"))
-            for row in measure(folder.parent, rerankers, queries, rounds)
-        ]
+        found = [row for folder in folders(data) for row in measure(folder, rerankers, queries, rounds)]
     if json_file is not None:
         json_file.write_text(
             json.dumps({"environment": environment(), "rows": found}, indent=2) + "\n", encoding="utf-8"
@@ -66,12 +61,10 @@ def main(
 
 def measure(folder: Path, rerankers: dict[str, Reranker], queries: int, rounds: int) -> list[dict[str, Any]]:
     """The rows of one collection."""
-    qrels = folder / FULL
-    collection = read_collection(folder, qrels if qrels.is_file() else None)
-    given = folder / "candidates.jsonl"
-    report = evaluate(collection, rerankers, stage=str(given) if given.is_file() else "bm25", limit=queries)
+    judged = Judged.read(folder)
+    report = evaluate(judged.collection, rerankers, stage=judged.stage, limit=queries)
     quality = {one.name: one.metrics["nDCG@10"] for one in report.evaluations[1:]}
-    times, scores = interleaved(collection, rerankers, rounds)
+    times, scores = interleaved(judged.collection, rerankers, rounds)
     first = next(iter(rerankers))
     rows = []
     for name in rerankers:

@@ -20,16 +20,16 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from judged import Judged, folders
 from numpy.typing import NDArray
 
 from resift import InputError, Reranker, Scale
-from resift.evaluation import Collection, evaluate, read_collection
+from resift.evaluation import evaluate
 from resift.load import load_scorer
 from resift.states import Kept
 from resift.training.teachers import dense_embed
 
 REMEMBERED = 2 << 30  # bytes of states
-FULL = "qrels.full.tsv"  # official judgements, where the folder's own are a part of them
 
 
 class BiEncoder:
@@ -76,16 +76,14 @@ def main(
         rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))
     typer.echo("| collection | queries | first stage | " + " | ".join(rerankers) + " |")
     typer.echo("|---" * (3 + len(rerankers)) + "|")
-    for folder in sorted(path.parent for path in data.glob("*/corpus.jsonl")):
+    for folder in folders(data):
         if only and folder.name not in only:
             continue
-        qrels = folder / FULL
-        collection = read_collection(folder, qrels if qrels.is_file() else None)
-        given = folder / "candidates.jsonl"
+        judged = Judged.read(folder)
         started = time.perf_counter()
-        report = evaluate(collection, rerankers, stage=str(given) if given.is_file() else "bm25", limit=queries)
+        report = evaluate(judged.collection, rerankers, stage=judged.stage, limit=queries)
         first, *others = report.evaluations
-        star = "*" if given.is_file() and _pool(given, collection) else ""
+        star = "*" if judged.pool else ""
         cells = [f"{one.metrics['nDCG@10']:.3f}".removeprefix("0") for one in others]
         stage = "-" if star else f"{first.metrics['nDCG@10']:.3f}".removeprefix("0")
         typer.echo(f"| {folder.name}{star} | {report.queries} | {stage} | " + " | ".join(cells) + " |")
@@ -93,13 +91,6 @@ def main(
         if out is not None:
             with out.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({**report.to_dict(), "seconds": time.perf_counter() - started}) + "\n")
-
-
-def _pool(given: Path, collection: Collection) -> bool:
-    """Whether the candidates are just what was judged."""
-    rows = [json.loads(line) for line in given.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if row["qid"] in collection.qrels]
-    return all(set(row["docids"]) <= set(collection.qrels[row["qid"]]) for row in rows)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
+from resift._recent import Recent
 from resift.engines._encoder import Encoder
 from resift.engines._pairs import Forward, as_logits
-from resift.engines._recent import Recent
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph
 from resift.engines._tokenize import Ids

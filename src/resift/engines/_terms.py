@@ -49,7 +49,7 @@ class Terms:
         """What a query of these token states, (tokens, width), looks for: see `resift.export.terms.Terms.expand`."""
         logits = self.size * (states @ self.table.T).max(0) + self.bias
         weights = np.log1p(np.maximum(logits, 0))
-        some = np.argpartition(-weights, SOUGHT)[:SOUGHT] if len(weights) > SOUGHT else np.arange(len(weights))
+        some = np.argpartition(-weights, min(SOUGHT, len(weights)) - 1)[:SOUGHT]
         found = some[np.argsort(-weights[some], kind="stable")]
         shares = weights[found] / max(float(weights[found].sum()), 1e-6)
         return np.concatenate([self.size * self.table[found], self.bias[found, None], shares[:, None]], 1)

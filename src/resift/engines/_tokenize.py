@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from resift.engines._recent import Recent
+from resift._recent import Recent
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]
@@ -175,13 +175,11 @@ class RememberingTokenizer(TextTokenizer):
 
     def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
         """As ever, and the same arrays for a text that comes again: they can't be written to."""
+        plain = super().encode
         return self.recent.find(
             [(text, enough) for text in texts],
-            lambda keys: [_sealed(one) for one in self._anew([text for text, _ in keys], enough)],
+            lambda keys: [_sealed(tokens) for tokens in plain([text for text, _ in keys], enough)],
         )
-
-    def _anew(self, texts: Sequence[str], enough: int | None) -> list[Tokens]:
-        return super().encode(texts, enough)
 
 
 def _sealed(tokens: Tokens) -> Tokens:
