@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import InputError, Reranker, TruncationWarning, load_scorer
-from resift.engines._batches import plan, windows
+from resift.engines._batches import BATCHES, plan, windows
 
 QUERY = "panda bamboo"
 
@@ -97,3 +97,23 @@ def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budge
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=9), st.integers(1, 2000))
+def test_no_other_cut_of_the_sorted_rows_computes_less(lengths: list[int], budget: int) -> None:
+    ordered = sorted(lengths, reverse=True)
+
+    def computed(batches: Iterable[Sequence[int]]) -> float:
+        return sum(max(batch) * len(batch) + budget / BATCHES for batch in batches)
+
+    def allowed(batch: Sequence[int]) -> bool:
+        return len(batch) == 1 or max(batch) * len(batch) <= budget
+
+    ways = [
+        [ordered[start:stop] for start, stop in pairwise((0, *edges, len(ordered)))]
+        for count in range(len(ordered))
+        for edges in combinations(range(1, len(ordered)), count)
+    ]
+    least = min(computed(way) for way in ways if all(map(allowed, way)))
+    found = computed([lengths[row] for row in batch] for batch in plan(lengths, budget))
+    assert found == pytest.approx(least)

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 from packaging.requirements import Requirement
 from systems import BASELINE, SYSTEMS
-from workload import QUERY, passages, products
+from workload import QUERY, passages, products, word_pieces
 
 PACKAGES = (
     "resift", "onnxruntime", "openvino", "torch", "transformers", "sentence-transformers", "tokenizers", "numpy",
@@ -144,11 +144,7 @@ def _print_starts(results: dict[str, Any]) -> None:
 
 def _print_peak(results: dict[str, Any]) -> None:
     """How near the arithmetic's limit a ranking comes: multiply-adds needed over the float32 peak, over the time."""
-    from tokenizers import Tokenizer
-
-    from resift.models import bundled_folder
-
-    tokenizer = Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
+    tokenizer = word_pieces()
     peaks = results["product_gflops"]
     peak = peaks["float32"]
     show(f"\nmatrix product on all cores, GFLOP/s: float32 {peak:.0f}, int8 {peaks['int8']:.0f}")

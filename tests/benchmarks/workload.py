@@ -21,10 +21,7 @@ SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "se
 def passages(count: int, length: str) -> list[str]:
     """Different passages cut from Aesop's fables: short (30 tokens), long (400), or mixed (20 to 400, mean 100)."""
     text = "\n".join(passage.text for passage in fables())
-    tokenizer = Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    offsets = word_pieces().encode(text, add_special_tokens=False).offsets
     chance = random.Random(11)
     found = []
     for _ in range(count):
@@ -32,6 +29,14 @@ def passages(count: int, length: str) -> list[str]:
         start = chance.randrange(len(offsets) - tokens)
         found.append(text[offsets[start][0] : offsets[start + tokens - 1][1]])
     return found
+
+
+def word_pieces() -> Tokenizer:
+    """The bundled WordPiece tokenizer without the padding and truncation to 128 tokens that its file asks for."""
+    tokenizer = Tokenizer.from_file(str(bundled_folder("small") / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _mixed(chance: random.Random) -> int:
@@ -53,7 +58,7 @@ def build_model(folder: Path, layers: int = 6) -> Path:
             torch.nn.init.normal_(parameter, std=0.05)  # scores spread, so that a difference shows
     model.save_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(bundled_folder("small") / "tokenizer.json"),
+        tokenizer_object=word_pieces(),
         model_max_length=512,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         **SPECIAL,

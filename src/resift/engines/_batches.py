@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+BATCHES = 32  # that can be begun in the time of a full one: on 2 cores 48 tokens' time of 2,048 was measured
 OVERLAP = 4  # windows share a quarter of their length: an answer cut by one edge lies whole in the next
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Row numbers in batches: similar lengths together, each batch within `budget` tokens, padding included.
 
-    A row longer than the budget goes alone. Longest first, so that memory peaks at the start.
+    Of all ways to cut the rows, sorted by length, the one with the least to compute: every batch is padded to its
+    longest row, and another batch costs something too. A row longer than the budget goes alone. Longest first, so
+    that memory peaks at the start.
 
-    >>> plan([3, 9, 3, 4], budget=12)
-    [[1], [3, 0, 2]]
+    >>> plan([30, 90, 31, 32], budget=120)
+    [[1], [3, 2, 0]]
     """
-    batches: list[list[int]] = []
-    room = 0  # rows the current batch may still take, at its longest row's length
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if room == 0:
-            batches.append([])
-            room = max(1, budget // max(1, lengths[row]))
-        batches[-1].append(row)
-        room -= 1
+    rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    cost = np.zeros(len(rows) + 1)  # of the rows from here on
+    stop = np.zeros(len(rows), int)  # where the batch that begins here ends
+    counts = np.arange(1, len(rows) + 1)
+    for start in reversed(range(len(rows))):
+        longest = max(1, lengths[rows[start]])
+        most = max(1, min(len(rows) - start, budget // longest))
+        costs = longest * counts[:most] + cost[start + 1 : start + 1 + most]
+        count = int(costs.argmin())
+        cost[start] = budget / BATCHES + costs[count]
+        stop[start] = start + 1 + count
+    batches = []
+    start = 0
+    while start < len(rows):
+        batches.append(rows[start : stop[start]])
+        start = int(stop[start])
     return batches
 
 

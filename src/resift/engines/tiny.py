@@ -26,7 +26,7 @@ from resift.models import TINY_PARTS, bundled_folder
 from resift.scorer import Request, Scale, Scores
 from resift.static import pooled
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 READ = 256  # tokens of a document, as `resift:small` reads
 ASKED = 512  # and of a query: what the sparse encoder has positions for
 MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
