@@ -141,9 +141,9 @@ def test_a_rewrite_that_changes_scores_is_not_kept(
     assert "exported as traced" in caplog.text
 
 
-@pytest.mark.parametrize(("precision", "free"), [("int8", True), ("int8-dynamic", False), ("int8-blocks", True)])
-def test_every_precision_keeps_the_order_and_says_whether_the_batch_matters(
-    precision: str, free: bool, saved: Callable[[str], Path], tmp_path: Path
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic"])
+def test_every_precision_keeps_the_order_and_gives_scores_that_are_free_of_the_batch(
+    precision: str, saved: Callable[[str], Path], tmp_path: Path
 ) -> None:
     from resift import load_scorer
     from resift.export.pair import export_model
@@ -155,14 +155,14 @@ def test_every_precision_keeps_the_order_and_says_whether_the_batch_matters(
     exact = load_scorer(saved("bert-6")).score("what eats bamboo", documents)
     scorer = load_scorer(tmp_path / precision)
     found = scorer.score("what eats bamboo", documents)
-    assert np.corrcoef(list(exact), list(found))[0, 1] > 0.95
+    assert np.corrcoef(list(exact), list(found))[0, 1] > 0.98
     alone = [scorer.score("what eats bamboo", [document])[0] for document in documents]
-    assert bool(np.abs(np.subtract(alone, list(found))).max() < 1e-5) is free
+    assert np.abs(np.subtract(alone, list(found))).max() < 1e-5
 
 
 def test_an_unknown_precision_is_refused(saved: Callable[[str], Path], tmp_path: Path) -> None:
     from resift import InputError
     from resift.export.pair import export_model
 
-    with pytest.raises(InputError, match="precision is one of float32, int8, int8-dynamic, int8-blocks, not 'int4'"):
+    with pytest.raises(InputError, match="precision is one of float32, int8, int8-dynamic, not 'int4'"):
         export_model(str(saved("bert-6")), tmp_path, precision="int4")

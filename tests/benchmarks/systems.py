@@ -50,7 +50,7 @@ def make_folders(torch_folder: Path, work: Path) -> None:
 
     if (work / "done").exists():
         return
-    for precision in ("float32", "int8", "int8-dynamic", "int8-blocks"):
+    for precision in ("float32", "int8", "int8-dynamic"):
         export_model(str(torch_folder), work / precision, precision=precision)
     plain = work / "traced.onnx"
     network = CrossEncoder(str(torch_folder), device="cpu", model_kwargs={"attn_implementation": "eager"})
@@ -195,7 +195,6 @@ SYSTEMS: dict[str, System] = {
     "fastembed int8": System(_fastembed("int8"), ("fastembed",), exact=False),
     "resift float32": System(_resift("float32"), ("resift",)),
     "resift int8-dynamic": System(_resift("int8-dynamic"), ("resift",), exact=False),
-    "resift int8-blocks": System(_resift("int8-blocks"), ("resift",), exact=False),
     "resift openvino float32": System(_resift("openvino:float32"), ("resift", "openvino")),
     "resift openvino int8": System(_resift("openvino:int8"), ("resift", "openvino"), exact=False),
     "resift:small": System(_resift("resift:small"), ("resift",), exact=False),

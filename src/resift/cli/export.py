@@ -18,7 +18,7 @@ def export(
     model: Annotated[str, typer.Argument(help="A folder or a Hugging Face id.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where the exported model goes.", show_default=False)],
     precision: Annotated[
-        str, typer.Option("--precision", help="float32, int8 (weights alone), int8-dynamic or int8-blocks.")
+        str, typer.Option("--precision", help="float32, int8 (weights alone) or int8-dynamic (products too).")
     ] = "float32",
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: short for --precision int8.")] = False,
     as_json: Json = False,

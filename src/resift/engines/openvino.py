@@ -26,7 +26,7 @@ class OpenVINOScorer(OnnxScorer):
     """Scores as `OnnxScorer` does, with its options and the same folders; OpenVINO runs the graphs.
 
     A processor with int8 instructions may compute a folder exported as `int8` in 8 bits: OpenVINO decides. Scores
-    are then a little off float32's. Folders of `int8-blocks` are ONNX Runtime's alone: ModelFileError.
+    are then a little off float32's.
     """
 
     engine = "openvino"

@@ -6,6 +6,8 @@ bias that is added to its product.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +105,20 @@ def _weights(model: onnx.ModelProto, prefix: str) -> dict[str, NDArray[np.float3
             continue
         added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])  # between: the norm's own
         bias = next((name for name in added if name.startswith(prefix) and name.endswith(".bias")), None)
-        product = next((made[name] for name in added if name in made and made[name].op_type == "MatMul"), None)
-        if bias is not None and product is not None:
-            found[bias.removeprefix(prefix).removesuffix("bias") + "weight"] = stored[product.input[1]].T
+        matrix = next((name for name in map(partial(_matrix, made), added) if name is not None), None)
+        if bias is not None and matrix is not None:
+            found[bias.removeprefix(prefix).removesuffix("bias") + "weight"] = stored[matrix].T
     return {name: np.array(values, np.float32) for name, values in found.items()}
+
+
+def _matrix(made: Mapping[str, onnx.NodeProto], name: str) -> str | None:
+    """What a product called so was made with; None if it is no product. In 8 bits its rows are scaled after it."""
+    node = made.get(name)
+    if node is not None and node.op_type == "Mul":
+        node = made.get(node.input[0])
+    if node is None or node.op_type not in ("MatMul", "MatMulIntegerToFloat"):
+        return None
+    return str(node.input[1]).removesuffix("_int8")
 
 
 def _config(weights: dict[str, torch.Tensor], layers: str, heads: int) -> BertConfig:

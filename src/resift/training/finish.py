@@ -35,7 +35,7 @@ def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, lic
         kind="split",
         document_length=min(READ, limit),
         query_length=limit,  # of a query nothing may be cut, so it may be longer than what the encoder is used to
-        precision="int8" if int8 else "float32",
+        precision="int8-dynamic" if int8 else "float32",
         source=f"trained from {Path(recipe.base).name}",
         licence=licence,
     )

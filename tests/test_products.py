@@ -1,0 +1,76 @@
+"""8-bit products: rows scaled apart, sums that nothing cuts off, and the same order as float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnxruntime import InferenceSession
+
+from resift.export.precision import quantize
+
+DEEP, WIDE = 128, 64
+Floats = NDArray[np.float32]
+
+
+def product(folder: Path, weight: Floats) -> InferenceSession:
+    """A session that multiplies (rows, tokens, deep) with a weight, in 8 bits."""
+    sides = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["rows", "tokens", size])
+        for name, size in (("given", DEEP), ("made", WIDE))
+    ]
+    node = helper.make_node("MatMul", ["given", "weight"], ["made"])
+    graph = helper.make_graph([node], "product", sides[:1], sides[1:], [numpy_helper.from_array(weight, "weight")])
+    path = folder / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    quantize(path, "int8-dynamic")
+    assert "MatMul" not in {one.op_type for one in onnx.load(path).graph.node}
+    return InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def normal(seed: int, *shape: int) -> Floats:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def weight() -> Floats:
+    return normal(3, DEEP, WIDE)
+
+
+@pytest.fixture(scope="module")
+def session(weight: Floats, tmp_path_factory: pytest.TempPathFactory) -> InferenceSession:
+    return product(tmp_path_factory.mktemp("product"), weight)
+
+
+def test_it_is_near_the_float32_product(session: InferenceSession, weight: Floats) -> None:
+    given = normal(5, 3, 7, DEEP)
+    apart = session.run(None, {"given": given})[0] - given @ weight
+    assert np.sqrt((apart**2).mean()) < 0.02 * np.sqrt(((given @ weight) ** 2).mean())
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_a_row_knows_nothing_of_its_neighbours(session: InferenceSession, seed: int, larger: float) -> None:
+    row = normal(seed, 1, 1, DEEP)
+    company = normal(seed + 1, 1, 4, DEEP) * np.float32(larger)
+    alone = session.run(None, {"given": row})[0]
+    together = session.run(None, {"given": np.concatenate([row, company], 1)})[0]
+    np.testing.assert_array_equal(together[:, :1], alone)
+
+
+def test_the_largest_numbers_there_are_sum_up_whole(tmp_path: Path) -> None:
+    # Where two products are added in 16 bits, 8-bit weights would be cut off here (processors without 8-bit dot products).
+    session = product(tmp_path, np.ones((DEEP, WIDE), np.float32))
+    made = session.run(None, {"given": np.ones((1, 2, DEEP), np.float32)})[0]
+    np.testing.assert_allclose(made, DEEP, rtol=1e-5)
+
+
+def test_a_row_of_zeros_stays_zeros(session: InferenceSession) -> None:
+    given = np.zeros((1, 2, DEEP), np.float32)
+    given[0, 1] = 1e-30  # less than any scale can tell
+    np.testing.assert_array_equal(session.run(None, {"given": given})[0], np.zeros((1, 2, WIDE), np.float32))
