@@ -64,7 +64,7 @@ def test_a_row_knows_nothing_of_its_neighbours(session: InferenceSession, seed: 
 
 
 def test_the_largest_numbers_there_are_sum_up_whole(tmp_path: Path) -> None:
-    # Where two products are added in 16 bits, 8-bit weights would be cut off here (processors without 8-bit dot products).
+    # Processors without 8-bit dot products add two products in 16 bits, where weights of full 8 bits are cut off.
     session = product(tmp_path, np.ones((DEEP, WIDE), np.float32))
     made = session.run(None, {"given": np.ones((1, 2, DEEP), np.float32)})[0]
     np.testing.assert_allclose(made, DEEP, rtol=1e-5)

@@ -1,5 +1,6 @@
-"""8-bit matrix products whose scores don't depend on the batch: weights rounded per output channel, once; activations per
-row, each time, by the row's own largest number.
+"""8-bit matrix products whose scores don't depend on the batch.
+
+Weights are rounded once, per output channel; activations each time, by the largest number of their own row.
 
 What onnxruntime's `quantize_dynamic` makes is a little faster and far less like float32. It takes one scale for the
 activations of a whole batch, and weights of full 8 bits, which processors without 8-bit dot products add up in 16 bits
@@ -9,9 +10,11 @@ and cut off where that is not enough. A weight has 7 bits here, so that two prod
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from resift.export.int8 import LEAST, round_channels
@@ -20,7 +23,7 @@ from resift.export.passes._graph import CONTRIB
 WEIGHT = 63  # the largest: 2 x 255 x 63 is less than 2^15
 ROW = 127  # the largest of a row, around ZERO
 ZERO = 128
-CONSTANTS = {
+CONSTANTS: dict[str, NDArray[Any]] = {
     "rounded_one": np.array(1, np.float32),
     "rounded_zero": np.array(ZERO, np.uint8),
     "rounded_share": np.array(1 / ROW, np.float32),
@@ -29,7 +32,7 @@ CONSTANTS = {
 
 
 def quantize_products(path: Path) -> None:
-    """Rewrites the float32 graph at `path`: every product of activations and a large matrix is made of 8-bit numbers."""
+    """Rewrites the float32 graph at `path`: products of activations and a large matrix are made of 8-bit numbers."""
     model = onnx.load(path)
     graph = model.graph
     matrices = {one.name: one for one in graph.initializer if len(one.dims) == 2 and np.prod(one.dims) >= LEAST}
