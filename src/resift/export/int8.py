@@ -76,9 +76,7 @@ def _weights(node: onnx.NodeProto) -> dict[str, int]:
 def round_channels(
     values: NDArray[np.float32], keep: int, largest: int = 127
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric 8-bit values, none over `largest`, and a scale per slice of axis `keep` (rows, or -1: columns), shaped to
-    multiply.
-    """
+    """Symmetric 8-bit values up to `largest`, and one scale per slice of axis `keep` (rows, or -1: columns)."""
     scales = np.abs(values).max(axis=1 if keep == 0 else -2, keepdims=True) / largest
     scales[scales == 0] = 1.0
     return np.round(values / scales).astype(np.int8), scales.astype(np.float32)
