@@ -1,4 +1,5 @@
-"""Every precision of one model side by side, interleaved: time, nDCG@10, and how far its scores move.
+"""Every precision of one model side by side, interleaved: time, nDCG@10, and how far its scores move; beside them what
+onnxruntime's own dynamic quantisation makes of it.
 
     python tests/benchmarks/precision.py MODEL DATA --queries 50
 
@@ -10,21 +11,25 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from judged import Judged, folders
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from report import environment
 
 from resift import Reranker
 from resift.evaluation import Collection, evaluate
 from resift.export.pair import export_model
 from resift.export.precision import PRECISIONS
+from resift.manifest import Manifest
 
 
 def main(
@@ -45,6 +50,8 @@ def main(
             names[precision] = str(folder)
             if openvino and precision in ("float32", "int8"):
                 names[f"openvino {precision}"] = f"openvino:{folder}"
+        names["onnxruntime's dynamic"] = str(Path(temporary) / "onnxruntime")
+        by_onnxruntime(Path(temporary) / "float32", Path(temporary) / "onnxruntime")
         rerankers = {
             f"{name}, {tokens} tokens": Reranker(path, batch_tokens=tokens, long_documents="first_window")
             for name, path in names.items()
@@ -57,6 +64,14 @@ def main(
         json_file.write_text(
             json.dumps({"environment": environment(), "rows": found}, indent=2) + "\n", encoding="utf-8"
         )
+
+
+def by_onnxruntime(exported: Path, folder: Path) -> None:
+    """The exported folder once more, quantised by onnxruntime: weights per channel, activations per batch."""
+    shutil.copytree(exported, folder)
+    quantize_dynamic(exported / "model.onnx", folder / "model.onnx", per_channel=True, weight_type=QuantType.QInt8)
+    manifest = Manifest.peek(exported)
+    replace(manifest, precision="onnxruntime's dynamic").write(folder, list(manifest.files))
 
 
 def measure(folder: Path, rerankers: dict[str, Reranker], queries: int, rounds: int) -> list[dict[str, Any]]:

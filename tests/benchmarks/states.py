@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from judged import Judged
 
 from resift import Reranker
 from resift.demo import QUESTIONS, fables
-from resift.evaluation import evaluate, read_collection
+from resift.evaluation import evaluate
 from resift.load import ModelOptions
 
 MEMORY = 1_000_000_000
@@ -86,12 +87,12 @@ def timed(model: str, texts: list[str], queries: int, threads: int | None) -> di
 
 def _quality(model: str, folder: Path) -> dict[str, float]:
     """nDCG@10 of the collection's `candidates.jsonl` (else BM25), exact and from rounded states."""
-    given = folder / "candidates.jsonl"
+    judged = Judged.read(folder)
     rerankers = {
         "exact": Reranker(model, long_documents="first_window"),
         "rounded": Reranker(model, long_documents="first_window", keep_states=MEMORY),
     }
-    report = evaluate(read_collection(folder), rerankers, stage=str(given) if given.is_file() else "bm25", depth=100)
+    report = evaluate(judged.collection, rerankers, stage=judged.stage, depth=100)
     return {each.name: each.metrics["nDCG@10"] for each in report.evaluations}
 
 
