@@ -11,7 +11,7 @@ LENGTHS = tuple(20 + (7 * place * place) % 180 for place in range(100))
 """100 passages of 20 to 199 words, in no order."""
 
 
-@pytest.mark.parametrize(("batch_tokens", "padding", "most"), [(512, 0.03, 42), (2048, 0.12, 10), (8192, 0.25, 4)])
+@pytest.mark.parametrize(("batch_tokens", "padding", "most"), [(512, 0.03, 42), (2048, 0.05, 15), (8192, 0.08, 8)])
 def test_padding_stays_small_and_batches_few(batch_tokens: int, padding: float, most: int) -> None:
     stats = (
         Reranker(batch_tokens=batch_tokens, long_documents="first_window")
@@ -21,7 +21,7 @@ def test_padding_stays_small_and_batches_few(batch_tokens: int, padding: float, 
     assert stats.pairs == len(LENGTHS)
     assert 0 < stats.padding_ratio < padding
     assert stats.batches <= most
-    # As many tokens in a batch as the budget allows, no more.
+    # No more tokens in a batch than the budget allows.
     assert stats.batches >= stats.padded_tokens / batch_tokens
 
 
