@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from judged import Judged, folders
+from onnx import TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from report import environment
 
@@ -69,7 +70,14 @@ def main(
 def by_onnxruntime(exported: Path, folder: Path) -> None:
     """The exported folder once more, quantised by onnxruntime: weights per channel, activations per batch."""
     shutil.copytree(exported, folder)
-    quantize_dynamic(exported / "model.onnx", folder / "model.onnx", per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        exported / "model.onnx",
+        folder / "model.onnx",
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
+    )
     manifest = Manifest.peek(exported)
     replace(manifest, precision="onnxruntime's dynamic").write(folder, list(manifest.files))
 
