@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError
+from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError, load_scorer
 from resift.engines._session import Cores
-from resift.merging import ROUND, lane_of
+from resift.merging import PER_TOKEN, ROUND, lane_of
 from resift.testing import OverlapScorer
 
 
@@ -99,6 +99,15 @@ async def test_a_small_call_is_not_behind_all_of_a_large_one() -> None:
         assert sum(len(document) for _, documents in one for document in documents) <= ROUND
     sizes = [len(document) for one in scorer.passes for query, part in one if query == "large" for document in part]
     assert sizes == sorted(sizes, reverse=True), "texts of a length go together"
+
+
+async def test_a_quick_scorer_does_more_in_a_round() -> None:
+    quick = Held()
+    quick.round_tokens = 24_000  # type: ignore[attr-defined]  # read where a scorer has it
+    for scorer, rounds in ((Held(), 15), (quick, 3)):  # 2,000 texts of 100 letters and what stands around them
+        await Reranker(scorer).arank("q", texts(2000))
+        assert len(scorer.passes) == pytest.approx(rounds, abs=1)
+    assert load_scorer("resift:tiny").round_tokens > 4 * ROUND / PER_TOKEN  # type: ignore[attr-defined]  # as above
 
 
 async def test_nobody_starves_however_many_keep_coming() -> None:

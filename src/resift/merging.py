@@ -33,7 +33,7 @@ from resift.scorer import (
 R = TypeVar("R")
 
 ROUND = 16_000  # characters scored at once, some 4,000 tokens: what a call that comes now waits for at most
-PER_TOKEN = 8  # or so many for each token of the scorer's own batches, where these are larger: two full batches
+PER_TOKEN = 4  # characters: a scorer's own `round_tokens`, or two of its batches, may be more than that
 SHARERS = 8  # calls that share a round at most, so that pieces stay worth a batch
 PIECE = 8_000  # characters, and ...
 PIECE_TEXTS = 32  # ... texts that a deadline or early stopping looks up after: about one batch
@@ -204,8 +204,9 @@ class Call(Generic[R]):
 class Lane:
     """The one thread that enters a scorer, and who waits for it.
 
-    Work is done in rounds of some 4,000 tokens. Every waiting call has a share in a round, so a small call behind
-    a large one waits for a round, not for all of it; and calls that come together are batched together.
+    Work is done in rounds of some 4,000 tokens, or of as many as the scorer's `round_tokens` says. Every waiting call
+    has a share in a round, so a small call behind a large one waits for a round, not for all of it; and calls that
+    come together are batched together.
     Scorers without `score_many` take one call after another, and scorers that only give an order, or wait for a
     service, take each list whole.
     """
@@ -214,8 +215,8 @@ class Lane:
         self.scorer = scorer
         self._many = isinstance(scorer, ManyScorer)
         self._in_pieces = self._many and not takes_whole_lists(scorer) and not isinstance(scorer, AsyncScorer)
-        batch = getattr(scorer, "batch_tokens", 0)
-        self._round = max(ROUND, PER_TOKEN * batch) if self._in_pieces else math.inf
+        tokens = getattr(scorer, "round_tokens", 2 * getattr(scorer, "batch_tokens", 0))
+        self._round = max(ROUND, PER_TOKEN * tokens) if self._in_pieces else math.inf
         self._read = math.inf if getattr(scorer, "long_documents", None) == "max_window" else READ
         self.renew()
         renewed_in_children(self)

@@ -48,10 +48,10 @@ class Terms:
     def expand(self, states: Floats) -> Floats:
         """What a query of these token states, (tokens, width), looks for: see `resift.export.terms.Terms.expand`."""
         logits = self.size * (states @ self.table.T).max(0) + self.bias
-        weights = np.log1p(np.maximum(logits, 0))
-        some = np.argpartition(-weights, min(SOUGHT, len(weights)) - 1)[:SOUGHT]
-        found = some[np.argsort(-weights[some], kind="stable")]
-        shares = weights[found] / max(float(weights[found].sum()), 1e-6)
+        some = np.argpartition(-logits, min(SOUGHT, len(logits)) - 1)[:SOUGHT]
+        found = some[np.argsort(-logits[some], kind="stable")]
+        weights = np.log1p(np.maximum(logits[found], 0))  # which grows with the logit: the strongest are the same
+        shares = weights / max(float(weights.sum()), 1e-6)
         return np.concatenate([self.size * self.table[found], self.bias[found, None], shares[:, None]], 1)
 
     @staticmethod

@@ -27,6 +27,7 @@ from resift.scorer import Request, Scale, Scores
 from resift.static import pooled
 
 BATCH_TOKENS = 2048
+ROUND_TOKENS = 24_000  # while others wait: as soon over as the few thousand of a network of twenty times the work
 READ = 256  # tokens of a document, as `resift:small` reads
 ASKED = 512  # and of a query: what the sparse encoder has positions for
 MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
@@ -41,6 +42,7 @@ class TinyScorer:
     scale = Scale.LOGIT
     engine = "tiny"
     name = "resift:tiny"
+    round_tokens = ROUND_TOKENS
 
     def __init__(
         self,
