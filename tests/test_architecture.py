@@ -93,10 +93,21 @@ assert not heavy, heavy
 rooms = [name for name in sys.modules if name.startswith("resift.")]
 assert not rooms, rooms
 import resift.reranker
-heavy = [name for name in ("onnxruntime", "torch", "chromadb") if name in sys.modules]
+heavy = [name for name in ("onnxruntime", "torch", "chromadb", "sqlite3") if name in sys.modules]
 assert not heavy, heavy
 import resift.scale
 heavy = [name for name in ("ray", "pyarrow", "onnxruntime", "starlette") if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def test_a_first_ranking_loads_nothing_that_it_does_not_use() -> None:
+    check = """
+import sys
+import resift
+resift.Reranker("resift:tiny").rank("what eats bamboo?", ["pandas"])
+heavy = [name for name in ("asyncio", "torch", "chromadb", "rich") if name in sys.modules]
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)

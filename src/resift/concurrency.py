@@ -6,7 +6,6 @@ machine, so heavy calls there starve every other user of it, and enter a model m
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -62,8 +61,9 @@ class Worker:
 
         Raises OverloadedError, at once, when `limit` calls are already there.
         """
-        future = self._submit(call)
-        return await asyncio.wrap_future(future)
+        import asyncio  # only now: as slow to import as numpy, and who awaits has it
+
+        return await asyncio.wrap_future(self._submit(call))
 
     def _submit(self, call: Callable[[], R]) -> Future[R]:
         with self._lock:
@@ -115,6 +115,8 @@ class Lazy(Generic[R]):
 
     async def aget(self) -> R:
         """The value, made in a thread of its own if this is the first to ask."""
+        import asyncio  # only now, as above
+
         future, mine = self._claim()
         if mine:
             call = copy_context().run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import math
 import threading
@@ -191,6 +190,8 @@ class Call(Generic[R]):
 
     async def await_(self, seconds: float | None) -> R:
         """`wait` for an event loop. Cancelling it ends the work."""
+        import asyncio  # only now: as slow to import as numpy, and who awaits has it
+
         waiting = asyncio.wrap_future(self.future)
         try:
             await asyncio.wait([waiting], timeout=seconds)

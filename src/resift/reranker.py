@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
-from resift.cache import Cached
 from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
 from resift.jobs import Job, Terms
 from resift.load import ModelOptions, load_scorer
@@ -69,6 +67,8 @@ class Reranker:
         self.scorer: Scorer = load_scorer(model, **options)
         self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
         if cache is not None:
+            from resift.cache import Cached  # only now: SQLite is for those who keep scores
+
             self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
             self._owned.append(self.scorer)
         self.top_k = top_k
@@ -173,6 +173,8 @@ class Reranker:
 
     async def aclose(self) -> None:
         """`close` without blocking the event loop."""
+        import asyncio  # only now: as slow to import as numpy, and who awaits has it
+
         if inside := self._gate.close():
             await asyncio.wait([asyncio.wrap_future(call) for call in inside])
         for scorer in self._owned:
@@ -217,6 +219,8 @@ class Reranker:
         return call
 
     async def _await_scorer(self, job: Job[T], scorer: AsyncScorer, terms: Terms) -> Ranking[T]:
+        import asyncio  # only now, as above
+
         task = self._lane.task(job.request, terms.stopping, terms.deadline is not None)
         ticket: Future[None] = Future()
         self._gate.enter(ticket)
