@@ -104,7 +104,7 @@ def _states(output: object) -> torch.Tensor:
 
 def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: SplitNetwork, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
-    query, documents = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 90)), "panda eats bamboo panda"]
+    query, documents = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 70)), "panda eats bamboo panda"]
     expected = [reference(trunk, network, folder, query, document) for document in documents]
     assert max(expected) - min(expected) > 0.01, "a model that scores everything alike proves nothing"
     scorer = load_scorer(folder, batch_tokens=200)

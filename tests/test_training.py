@@ -153,7 +153,7 @@ def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: 
     seen, model = HeldOut(lesson.lists), build(recipe)
     untrained = seen(model)["nDCG@10"]
     figures = train(model, lesson, recipe, tmp_path, silent)
-    assert seen(model)["nDCG@10"] > untrained + 0.02
+    assert seen(model)["nDCG@10"] > untrained + 0.05
     assert HeldOut(lesson.held_out)(model)["nDCG@10"] == pytest.approx(figures["after"], abs=1e-6)
     if network == "split":  # finds what both texts share also where it has not seen them
         assert figures["after"] > figures["before"]
@@ -188,7 +188,8 @@ def test_a_run_cut_short_comes_to_the_same_end(
     went_on = build(recipe)
     train(went_on, kept, recipe, tmp_path / "cut", notes.append)
     assert any("going on from" in note and "checkpoint" in note for note in notes)
-    # Not bit by bit: texts come into other batches of the frozen layers, whose products round otherwise.
+    # Not bit by bit: texts come into other batches of the frozen layers, whose products round otherwise, and a last bit
+    # of what is kept in half precision may turn over. This is a tenth of what one step moves a weight by.
     assert _same(whole, went_on, 1e-4)
     once_more = build(recipe)
     train(once_more, kept, recipe, tmp_path / "cut", silent)

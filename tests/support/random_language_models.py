@@ -81,14 +81,12 @@ def _learned(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]
 
 
 def _t5() -> PreTrainedTokenizerFast:
-    import json
-
     special = ["<pad>", "</s>", "<unk>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(_corpus(), trainer)
-    pieces = [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    pieces = random_models.pieces(tokenizer, len(special))
     known = {piece for piece, _ in pieces}
     pieces += [(answer, -8.0) for answer in ("▁true", "▁false") if answer not in known]
     return T5Tokenizer(vocab=pieces, extra_ids=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,12 +101,30 @@ def _fast(tokenizer: Tokenizer, inputs: list[str], **special: str) -> PreTrained
     )
 
 
+def pieces(tokenizer: Tokenizer, special: int) -> list[tuple[str, float]]:
+    """What a trained Unigram knows: special tokens first, the rest by weight and letters (training goes by chance)."""
+    known = json.loads(tokenizer.to_str())["model"]["vocab"]
+    rest = sorted((-round(score, 2), piece) for piece, score in known[special:])
+    return [*((piece, score) for piece, score in known[:special]), *((piece, -loss) for loss, piece in rest)]
+
+
 def _wordpiece() -> PreTrainedTokenizerFast:
+    """As BERT's. Its vocabulary is made, not trained: a trainer breaks ties by chance, and numbers pieces by it."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(_corpus(), trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
+    found = {
+        word
+        for text in _corpus()
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+    }
+    known = {letter for word in found for letter in (*word, *(f"##{one}" for one in word))}
+    known |= {word[:6] for word in found} | {
+        f"##{word[at : at + 3]}" for word in found for at in range(6, len(word), 3)
+    }
+    vocabulary = {piece: number for number, piece in enumerate([*special, *sorted(known)])}
+    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -123,6 +142,7 @@ def _sentencepiece(length: int = 512) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.model = models.Unigram(pieces(tokenizer, len(special)), special.index("<unk>"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
