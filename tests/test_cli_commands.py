@@ -213,6 +213,7 @@ def test_models() -> None:
     names = [model["name"] for model in found["models"]]
     assert names == ["resift:small", "resift:tiny", "resift:static", "resift:dense"]
     assert all(model["bytes"] > 1_000_000 and model["licence"] for model in found["models"])
+    assert [model["precision"] for model in found["models"]] == ["int8-dynamic", "int8", "int8", "int8-dynamic"]
     assert {scheme["scheme"] for scheme in found["schemes"]} == set(SCHEMES)
     out = run("models").stdout
     assert "resift:small" in out

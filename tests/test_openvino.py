@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import random_models
+import split_models
 
 from resift import ModelFileError, Reranker, load_scorer
 from resift.testing import check_scorer
@@ -21,6 +22,13 @@ def test_scores_equal_onnx_runtimes(architecture: str, exported: Callable[[str],
     expected = load_scorer(exported(architecture)).score(QUERY, DOCUMENTS)
     found = load_scorer(f"openvino:{exported(architecture)}", threads=1).score(QUERY, DOCUMENTS)
     assert list(found) == pytest.approx(list(expected), abs=1e-4)
+
+
+def test_a_split_network_scores_the_same(tmp_path: Path) -> None:
+    folder = split_models.export(tmp_path)
+    expected = load_scorer(folder).score(QUERY, DOCUMENTS[:4])
+    found = load_scorer(f"openvino:{folder}").score(QUERY, DOCUMENTS[:4])
+    assert list(found) == pytest.approx(list(expected), abs=1e-3)
 
 
 def test_the_bundled_split_network_runs_as_well() -> None:
