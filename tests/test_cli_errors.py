@@ -148,6 +148,8 @@ def test_export_of_a_model_that_does_not_exist(here: Path) -> None:
         "resift: 'nothing' is neither a folder nor a Hugging Face id (organisation/model)"
     )
     assert list(here.iterdir()) == []
+    contradiction = "resift: --int8 and --precision int8 say different things: give one of them"
+    assert fails("export", "nothing", "out", "--int8", "--precision", "int8") == contradiction
 
 
 def test_where_without_a_value(indexed: Path) -> None:

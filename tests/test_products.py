@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime import InferenceSession
+from typer.testing import CliRunner
 
+from resift.cli.app import app
 from resift.export.precision import quantize
 
 DEEP, WIDE = 128, 64
@@ -74,3 +78,12 @@ def test_a_row_of_zeros_stays_zeros(session: InferenceSession) -> None:
     given = np.zeros((1, 2, DEEP), np.float32)
     given[0, 1] = 1e-30  # less than any scale can tell
     np.testing.assert_array_equal(session.run(None, {"given": given})[0], np.zeros((1, 2, WIDE), np.float32))
+
+
+def test_the_command_exports_them(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["export", str(saved("bert-2")), str(tmp_path / "out"), "--int8", "--json"])
+    found = json.loads(result.stdout)
+    assert found["manifest"]["precision"] == "int8-dynamic"
+    assert found["bytes"] == pytest.approx(
+        sum(file.stat().st_size for file in saved("bert-2").glob("*.safetensors")) / 4, rel=0.3
+    )

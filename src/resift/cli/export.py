@@ -20,18 +20,18 @@ def export(
     precision: Annotated[
         str, typer.Option("--precision", help="float32, int8 (weights alone) or int8-dynamic (products too).")
     ] = "float32",
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: short for --precision int8.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Small and fast: short for --precision int8-dynamic.")] = False,
     as_json: Json = False,
 ) -> None:
     """Export a cross-encoder to ONNX, for use as --model FOLDER. Needs the extra `export` and torch."""
-    if int8 and precision not in ("float32", "int8"):
+    if int8 and precision not in ("float32", "int8-dynamic"):
         raise InputError(f"--int8 and --precision {precision} say different things: give one of them")
     check_source(model)  # before torch is loaded, which takes a while
     from resift.export.pair import export_model  # only now: it brings torch
 
     if not as_json:
         note(f"exporting {model} takes a minute or so")
-    manifest = export_model(model, folder, precision="int8" if int8 else precision)
+    manifest = export_model(model, folder, precision="int8-dynamic" if int8 else precision)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if as_json:
         json_document({"folder": str(folder), "bytes": size, "manifest": asdict(manifest)})
