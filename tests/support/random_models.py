@@ -120,9 +120,7 @@ def _wordpiece() -> PreTrainedTokenizerFast:
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
     }
     known = {letter for word in found for letter in (*word, *(f"##{one}" for one in word))}
-    known |= {word[:6] for word in found} | {
-        f"##{word[at : at + 3]}" for word in found for at in range(6, len(word), 3)
-    }
+    known |= {word[:10] for word in found} | {f"##{word[10:]}" for word in found if len(word) > 10}
     vocabulary = {piece: number for number, piece in enumerate([*special, *sorted(known)])}
     tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
