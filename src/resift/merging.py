@@ -190,7 +190,7 @@ class Call(Generic[R]):
 
     async def await_(self, seconds: float | None) -> R:
         """`wait` for an event loop. Cancelling it ends the work."""
-        import asyncio  # only now: as slow to import as numpy, and who awaits has it
+        import asyncio  # only now: it takes 60 ms to import, and who awaits has it
 
         waiting = asyncio.wrap_future(self.future)
         try:

@@ -67,7 +67,7 @@ class Reranker:
         self.scorer: Scorer = load_scorer(model, **options)
         self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
         if cache is not None:
-            from resift.cache import Cached  # only now: SQLite is for those who keep scores
+            from resift.cache import Cached  # only now: for those who keep scores
 
             self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
             self._owned.append(self.scorer)
@@ -173,7 +173,7 @@ class Reranker:
 
     async def aclose(self) -> None:
         """`close` without blocking the event loop."""
-        import asyncio  # only now: as slow to import as numpy, and who awaits has it
+        import asyncio  # only now: it takes 60 ms to import, and who awaits has it
 
         if inside := self._gate.close():
             await asyncio.wait([asyncio.wrap_future(call) for call in inside])

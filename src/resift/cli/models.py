@@ -146,7 +146,7 @@ def _bundled() -> list[Bundled]:
     dense = found[0]._replace(name=f"resift:{DENSE}", kind="bi-encoder (dense)", bytes=size, source=source)
     source = f"parts of {found[0].name} and {found[-1].name}, at no extra bytes"
     size = sum((bundled_folder(part) / name).stat().st_size for part, names in TINY_PARTS.items() for name in names)
-    tiny = found[0]._replace(
-        name=f"resift:{TINY}", kind="cross-encoder (tiny)", bytes=size, precision="int8", source=source
-    )  # what it reads of them has rounded weights alone
+    # What it reads of them has rounded weights alone, as the table of the last one.
+    kind, precision = "cross-encoder (tiny)", found[-1].precision
+    tiny = found[0]._replace(name=f"resift:{TINY}", kind=kind, bytes=size, precision=precision, source=source)
     return [found[0], tiny, *found[1:], dense]
