@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from resift.training.mining import CandidateList
 from resift.training.networks import build, own_embed
 from resift.training.pairs import Pair
 from resift.training.recipe import Recipe, targets
-from resift.training.teachers import Teacher
+from resift.training.teachers import Known, Teacher
 from resift.training.train import CHECKPOINTS, train
 
 
@@ -72,7 +73,7 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
         CandidateList("water", ("grass",)),
     ]
     dense = SentenceTransformer(base, device="cpu")
-    found = Teacher(base, 20.0).score(lists, by_letters)
+    found = Teacher(base, 20.0).score(lists, Known(by_letters))
     for one, scores in zip(lists, found, strict=True):
         expected = 20 * dense.similarity(dense.encode([one.query]), dense.encode(list(one.documents)))[0]
         assert scores == pytest.approx(expected.tolist(), abs=0.3)  # bfloat16 where the machine is faster with it
@@ -84,16 +85,22 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
     body = Transformer(str(tmp_path / "mlm"), transformer_task="fill-mask")
     sparse = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
     sparse.save_pretrained(str(tmp_path / "splade"))
-    found = Teacher(str(tmp_path / "splade")).score(lists, by_letters)
+    found = Teacher(str(tmp_path / "splade")).score(lists, Known(by_letters))
     for one, scores in zip(lists, found, strict=True):
         expected = sparse.similarity(sparse.encode([one.query]), sparse.encode(list(one.documents))).to_dense()[0]
         assert scores == pytest.approx(expected.tolist(), rel=0.05)
 
-    logits = Teacher("resift:small", 2.0).score(lists, by_letters)
-    assert logits[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
+    small = Teacher("resift:small", 2.0).score(lists, Known(by_letters))
+    assert small[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
     vectors = by_letters([lists[1].query, *lists[1].documents])
-    mined = Teacher("miner", 3.0).score(lists, by_letters)
+    mined = Teacher("miner", 3.0).score(lists, Known(by_letters))
     assert mined[1] == pytest.approx([3 * float(vectors[0] @ vectors[1])], abs=1e-5)
+    network = build(Recipe(base, separate=2, max_length=64))
+    own = Teacher("base", 2.0).score(lists, Known(by_letters, partial(logits, network)))
+    plain = network.predict([("panda tree", text) for text in lists[0].documents], activation_fn=torch.nn.Identity())
+    assert own[0] == pytest.approx((2 * plain).tolist(), abs=1e-4)
+    with pytest.raises(InputError, match="only `resift train`"):
+        Teacher("base").score(lists, Known(by_letters))
     with pytest.raises(InputError, match="MODEL or MODEL=SCALE"):
         Teacher.parse("model=much")
 
@@ -148,7 +155,7 @@ def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: 
     recipe = Recipe(
         base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
     )
-    lesson = prepare(pairs, recipe, by_letters, [], silent)
+    lesson = prepare(pairs, recipe, Known(by_letters), [], silent)
     assert not {one.query for one in lesson.lists} & {one.query for one in lesson.held_out}
     seen, model = HeldOut(lesson.lists), build(recipe)
     untrained = seen(model)["nDCG@10"]
@@ -163,7 +170,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
     base: str, pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
-    lesson = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", silent)
+    lesson = prepare_once(pairs, recipe, Known(by_letters), [], tmp_path / "cut", silent)
     whole, again = build(recipe), build(recipe)
     train(whole, lesson, recipe, tmp_path / "whole", silent)
     train(again, lesson, recipe, tmp_path / "again", silent)
@@ -183,7 +190,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
     monkeypatch.undo()
     assert list((tmp_path / "cut" / CHECKPOINTS).iterdir())
     notes: list[str] = []
-    kept = prepare_once(pairs, recipe, by_letters, [], tmp_path / "cut", notes.append)
+    kept = prepare_once(pairs, recipe, Known(by_letters), [], tmp_path / "cut", notes.append)
     assert kept == lesson
     went_on = build(recipe)
     train(went_on, kept, recipe, tmp_path / "cut", notes.append)
@@ -195,12 +202,12 @@ def test_a_run_cut_short_comes_to_the_same_end(
     train(once_more, kept, recipe, tmp_path / "cut", silent)
     assert _same(once_more, went_on), "a finished run is finished"
     with pytest.raises(InputError, match="other data, teachers or settings"):
-        prepare_once(pairs[1:], recipe, by_letters, [], tmp_path / "cut", silent)
+        prepare_once(pairs[1:], recipe, Known(by_letters), [], tmp_path / "cut", silent)
 
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[Pair], tmp_path: Path) -> None:
     whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
-    lesson = prepare(pairs, whole, by_letters, [], silent)
+    lesson = prepare(pairs, whole, Known(by_letters), [], silent)
     start, end, blended = build(whole), build(whole), build(whole)
     train(end, lesson, whole, tmp_path / "end", silent)
     train(blended, lesson, replace(whole, blend=0.25), tmp_path / "blended", silent)
@@ -234,7 +241,7 @@ def test_the_command_trains_exports_and_tells(base: str, pairs: list[Pair], tmp_
 
 def test_too_few_queries_are_told(base: str, pairs: list[Pair]) -> None:
     with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
-        prepare(pairs, Recipe(base), by_letters, [], silent)
+        prepare(pairs, Recipe(base), Known(by_letters), [], silent)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +289,7 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
         assert (back.heads, len(back.separate)) == (first.network.heads, 3)
     recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
     trained = build(recipe)
-    train(trained, prepare(pairs, recipe, by_letters, [], silent), recipe, tmp_path / "more", silent)
+    train(trained, prepare(pairs, recipe, Known(by_letters), [], silent), recipe, tmp_path / "more", silent)
     assert not torch.equal(trained[0].network.reader.key, back.reader.key)
     assert torch.equal(trained[0].network.upper[0].output.dense.weight, back.upper[0].output.dense.weight)
     with pytest.raises(InputError, match="a cls one starts from"):

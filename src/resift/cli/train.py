@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +28,9 @@ def train(
     ] = "split",
     teacher: Annotated[
         list[str] | None,
-        typer.Option("--teacher", help="MODEL or MODEL=SCALE: its scores are learned too. miner=SCALE: the miner's."),
+        typer.Option(
+            "--teacher", help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, and base, as it is."
+        ),
     ] = None,
     miner: Annotated[
         str | None,
@@ -57,10 +60,11 @@ def train(
     from resift.static import StaticEmbedder
     from resift.training.calibrate import calibrate, judged_lists
     from resift.training.finish import card, export
+    from resift.training.held_out import logits
     from resift.training.lesson import prepare_once
     from resift.training.networks import build, own_embed
     from resift.training.recipe import Recipe
-    from resift.training.teachers import Teacher, dense_embed
+    from resift.training.teachers import Known, Teacher, dense_embed
     from resift.training.train import train as run
 
     recipe = Recipe(
@@ -82,7 +86,7 @@ def train(
     chosen = chosen_pairs(pairs, seed)
     model = build(recipe)
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
-    lesson = prepare_once(chosen, recipe, embed, teachers, folder, note)
+    lesson = prepare_once(chosen, recipe, Known(embed, partial(logits, model)), teachers, folder, note)
     figures = run(model, lesson, recipe, folder, note)
     calibration = (1.0, 0.0)
     try:

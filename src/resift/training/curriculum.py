@@ -16,7 +16,7 @@ from resift.evaluation.nearest import encoder_kind
 from resift.training.mining import CandidateList, Embed, Vectors, mine
 from resift.training.pairs import Pair
 from resift.training.questions import SENTENCE_END, WORDS
-from resift.training.teachers import Note, Scores, Teacher, dense_embed, teach
+from resift.training.teachers import Known, Note, Scores, Teacher, dense_embed, teach
 
 READ = 320  # characters of a text that is taught by vectors: what a teacher costs is what it reads
 POOL = 10_000  # pairs whose passages wrong answers are sought in: enough for near misses, and quickly searched
@@ -90,7 +90,7 @@ def _lists(
         raise InputError(f"too few passages for lists of {labels.negatives} wrong answers; ask for fewer negatives")
 
     def ask() -> Scores:
-        return teach(labels.teachers, lists, embed, note)
+        return teach(labels.teachers, lists, Known(embed), note)
 
     file = folder / LISTS
     if not file.exists():

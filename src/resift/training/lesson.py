@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resift.errors import InputError
-from resift.training.mining import CandidateList, Embed, keywords, mine
+from resift.training.mining import CandidateList, keywords, mine
 from resift.training.pairs import Pair
 from resift.training.recipe import Recipe
-from resift.training.teachers import Note, Scores, Teacher, teach
+from resift.training.teachers import Known, Note, Scores, Teacher, teach
 
 FILE = "lesson.jsonl"
 
@@ -27,7 +27,7 @@ class Lesson:
     held_out: Sequence[CandidateList]
 
 
-def prepare(pairs: Sequence[Pair], recipe: Recipe, embed: Embed, teachers: Sequence[Teacher], note: Note) -> Lesson:
+def prepare(pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], note: Note) -> Lesson:
     """Mines negatives, asks the teachers, and holds lists back. Raises InputError for too few pairs."""
     asked = keywords(pairs, recipe.keywords, recipe.seed)
     queries = sorted({pair.query for pair in asked})
@@ -37,15 +37,15 @@ def prepare(pairs: Sequence[Pair], recipe: Recipe, embed: Embed, teachers: Seque
             f"and a step takes {recipe.queries}; give more pairs, or set held_out or queries lower"
         )
     note(f"mining {recipe.negatives} negatives for each of {len(asked):,} pairs")
-    lists = mine(asked, embed, negatives=recipe.negatives, seed=recipe.seed)
+    lists = mine(asked, known.embed, negatives=recipe.negatives, seed=recipe.seed)
     kept = set(random.Random(recipe.seed).sample(queries, recipe.held_out))  # noqa: S311 - a choice, nothing secret
     learned = [one for one in lists if one.query not in kept]
     held_out = list({one.query: one for one in lists if one.query in kept}.values())
-    return Lesson(learned, teach(teachers, learned, embed, note) if teachers else None, held_out)
+    return Lesson(learned, teach(teachers, learned, known, note) if teachers else None, held_out)
 
 
 def prepare_once(
-    pairs: Sequence[Pair], recipe: Recipe, embed: Embed, teachers: Sequence[Teacher], folder: Path, note: Note
+    pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], folder: Path, note: Note
 ) -> Lesson:
     """`prepare`, or what it gave when this run was begun. Raises InputError for the folder of another run."""
     file = folder / FILE
@@ -54,7 +54,7 @@ def prepare_once(
         found = _read(file, key)
         note(f"going on with {file}: {len(found.lists):,} lists")
         return found
-    lesson = prepare(pairs, recipe, embed, teachers, note)
+    lesson = prepare(pairs, recipe, known, teachers, note)
     folder.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(".part")
     with half.open("w", encoding="utf-8") as out:

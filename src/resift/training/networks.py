@@ -31,6 +31,7 @@ from resift.training.teachers import half_is_faster
 
 SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
 TRAINED, SPARSE = "reader.safetensors", "terms"
+CHUNK = 1 << 16  # texts whose states are held at once while only their vectors are wanted
 ROWS = 32  # texts or pairs at once: sorted by length, so small batches pad little
 READ = 256  # tokens of a text in use: what the bi-encoder below was trained to read
 KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
@@ -122,7 +123,12 @@ class SplitPairs(InputModule):
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The bi-encoder's unit vectors, (texts, width): the network finds its own hard negatives."""
-        found: NDArray[np.float32] = torch.stack([side.vector.float() for side in self._sides(texts)]).cpu().numpy()
+        made = [
+            side.vector.float()
+            for start in range(0, len(texts), CHUNK)
+            for side in self._sides(texts[start : start + CHUNK])
+        ]
+        found: NDArray[np.float32] = torch.stack(made).cpu().numpy()
         return found
 
     def _sides(self, texts: Sequence[str]) -> list[Kept]:
@@ -159,11 +165,13 @@ class SplitPairs(InputModule):
             for start in range(0, len(rows), ROWS):
                 part = rows[start : start + ROWS]
                 side = network.encode(torch.tensor([ids[row] for row in part], device=device))
-                found.update((row, Kept(*(one[place] for one in side[:3]))) for place, row in enumerate(part))
-        if not self.frozen:
-            return [found[row] for row in range(len(ids))]
-        # Copies: a view would keep the whole batch.
-        return [Kept(one.ids.clone(), one.states.half(), one.vector.clone()) for _, one in sorted(found.items())]
+                if self.frozen:
+                    side = side._replace(states=side.states.half())
+                for place, row in enumerate(part):
+                    one = Kept(*(column[place] for column in side[:3]))
+                    # Copies: a view would keep the whole batch.
+                    found[row] = Kept(one.ids.clone(), one.states.clone(), one.vector.clone()) if self.frozen else one
+        return [found[row] for row in range(len(ids))]
 
     def _lower(self) -> SplitNetwork:
         """The frozen layers, in half precision where that is faster."""

@@ -22,12 +22,21 @@ from resift.training.mining import CandidateList, Embed, Vectors, documents
 
 READ = 128  # tokens of a text that a bi-encoder reads when it teaches or mines
 CHUNK = 1024  # texts encoded before their vectors are packed away
-MINER = "miner"
+MINER, BASE = "miner", "base"  # teachers that are at hand already
 ACTIVE = 256  # dimensions kept of a sparse vector: the others are close to nothing
 
 Scores = list[tuple[float, ...]]
 """One number per document of every list, as the teacher's own logits."""
+Judge = Callable[[Sequence[CandidateList]], Sequence[Sequence[float]]]
 Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whom a run can ask without loading a model: the bi-encoder that mines, and the network before it is trained."""
+
+    embed: Embed
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +44,10 @@ class Teacher:
     """A model and how its scores count: logit = scale x score. Logits of several teachers are averaged."""
 
     model: str
-    """A folder of a sentence-transformers bi-encoder or sparse encoder, any name `Reranker` takes, or `miner`: the
-    bi-encoder that found the negatives, whose vectors are known already.
+    """A folder of a sentence-transformers bi-encoder or sparse encoder, any name `Reranker` takes, `miner`: the
+    bi-encoder that found the negatives, whose vectors are known already, or `base`: the network as it is before
+    training, so that it keeps what it knows where labels say nothing (learning without forgetting: Li and Hoiem 2016,
+    arXiv 1606.09282).
     """
     scale: float = 1.0
 
@@ -55,25 +66,32 @@ class Teacher:
         except ValueError:
             raise InputError(f"a teacher is MODEL or MODEL=SCALE with a number, got {text!r}") from None
 
-    def score(self, lists: Sequence[CandidateList], miner: Embed) -> Scores:
-        """Logits of every document of every list."""
+    def score(self, lists: Sequence[CandidateList], known: Known) -> Scores:
+        """Logits of every document of every list. Raises InputError for `base` where no reranker is trained."""
         if self.model == MINER:
-            return _cosines(miner, lists, self.scale)
+            return _cosines(known.embed, lists, self.scale)
+        if self.model == BASE:
+            if known.judge is None:
+                raise InputError("teacher base: only `resift train` has a reranker to ask; give a folder or a name")
+            return self._scaled(known.judge(lists))
         kind = encoder_kind(Path(self.model))
         if kind is None:
-            found = score_many(load_scorer(self.model), [Request(one.query, one.documents) for one in lists])
-            return [tuple(self.scale * score for score in scores) for scores in found]
+            asked = [Request(one.query, one.documents) for one in lists]
+            return self._scaled(score_many(load_scorer(self.model), asked))
         if kind == "SparseEncoder":
             return _sparse(self.model, lists, self.scale)
         return _cosines(dense_embed(self.model), lists, self.scale)
 
+    def _scaled(self, found: Sequence[Sequence[float]]) -> Scores:
+        return [tuple(self.scale * float(score) for score in scores) for scores in found]
 
-def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], miner: Embed, note: Note) -> Scores:
+
+def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], known: Known, note: Note) -> Scores:
     """The mean of the teachers' logits, list by list."""
     answers = []
     for teacher in teachers:
         note(f"{teacher.model} scores {sum(len(one.documents) for one in lists):,} pairs")
-        answers.append(teacher.score(lists, miner))
+        answers.append(teacher.score(lists, known))
     return [tuple(np.mean(scores, axis=0).tolist()) for scores in zip(*answers, strict=True)]
 
 
