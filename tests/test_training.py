@@ -207,10 +207,15 @@ def test_a_run_cut_short_comes_to_the_same_end(
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[Pair], tmp_path: Path) -> None:
     whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
-    lesson = prepare(pairs, whole, Known(by_letters), [], silent)
     start, end, blended = build(whole), build(whole), build(whole)
-    train(end, lesson, whole, tmp_path / "end", silent)
-    train(blended, lesson, replace(whole, blend=0.25), tmp_path / "blended", silent)
+    lesson = prepare_once(pairs, whole, Known(by_letters), [], tmp_path, silent)
+    train(end, lesson, whole, tmp_path, silent)
+    part = replace(whole, blend=0.25)
+    notes: list[str] = []
+    again = prepare_once(pairs, part, Known(by_letters), [], tmp_path, notes.append)
+    train(blended, again, part, tmp_path, notes.append)  # of the finished run: nothing is trained again
+    assert "going on with" in notes[0]
+    assert not any("loss" in note for note in notes)
     assert not _same(start, end, 1e-4)
     for first, last, found in zip(start.parameters(), end.parameters(), blended.parameters(), strict=True):
         assert torch.allclose(found, first + 0.25 * (last - first), rtol=0, atol=1e-6)
