@@ -29,7 +29,8 @@ def train(
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            "--teacher", help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, and base, as it is."
+            "--teacher",
+            help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, or base: itself, untrained.",
         ),
     ] = None,
     miner: Annotated[

@@ -168,9 +168,9 @@ class SplitPairs(InputModule):
                 if self.frozen:
                     side = side._replace(states=side.states.half())
                 for place, row in enumerate(part):
-                    one = Kept(*(column[place] for column in side[:3]))
-                    # Copies: a view would keep the whole batch.
-                    found[row] = Kept(one.ids.clone(), one.states.clone(), one.vector.clone()) if self.frozen else one
+                    one = (column[place] for column in side[:3])
+                    # Copies of what is kept: a view would keep the whole batch.
+                    found[row] = Kept(*(value.clone() if self.frozen else value for value in one))
         return [found[row] for row in range(len(ids))]
 
     def _lower(self) -> SplitNetwork:

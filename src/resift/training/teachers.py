@@ -83,7 +83,7 @@ class Teacher:
         return _cosines(dense_embed(self.model), lists, self.scale)
 
     def _scaled(self, found: Sequence[Sequence[float]]) -> Scores:
-        return [tuple(self.scale * float(score) for score in scores) for scores in found]
+        return [tuple(self.scale * score for score in scores) for scores in found]
 
 
 def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], known: Known, note: Note) -> Scores:
