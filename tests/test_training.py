@@ -114,6 +114,9 @@ def test_the_trained_network_scores_as_the_exported_one(base: str, tmp_path: Pat
     pairs = [("panda tree", text) for text in texts] + [("water", texts[0])]
     export(model, tmp_path / "out", Recipe(base), int8=False, licence="")
     exported = Reranker(tmp_path / "out").rank("panda tree", texts)
+    embed = own_embed(model)
+    assert embed is not None
+    assert embed(texts).shape == (len(texts), 64), "it mines, also where its trunk learns"
     in_torch = model.predict(pairs, activation_fn=torch.nn.Identity())
     tolerance = 0.1 if frozen else 1e-4  # frozen layers are read in bfloat16 where the machine is faster with it
     assert list(in_torch[:4]) == pytest.approx(

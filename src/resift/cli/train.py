@@ -30,7 +30,7 @@ def train(
         list[str] | None,
         typer.Option(
             "--teacher",
-            help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, or base: itself, untrained.",
+            help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, or base: itself at the start.",
         ),
     ] = None,
     miner: Annotated[

@@ -121,6 +121,7 @@ class SplitPairs(InputModule):
         self.max_length = min(tokens, self.network.positions)
         self._kept, self._bytes = {}, 0
 
+    @torch.no_grad()
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The bi-encoder's unit vectors, (texts, width): the network finds its own hard negatives."""
         made = [
