@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,34 @@ def test_bm25_takes_equal_documents_in_their_order_however_many_are_asked_for(co
     equal = Collection("equal", texts, {"q": "words"}, {"q": {"d0": 1}})
     found = first_stage("bm25", equal, 150)["q"]
     assert found == [f"d{place}" for place in [*range(1, 300, 3), *range(0, 150, 3)]]
+
+
+def test_bm25_leaves_a_gpu_alone_where_jax_is_installed(tmp_path: Path) -> None:
+    """bm25s tries JAX when imported, which would take most of a GPU, and prefers it, which orders equals anew."""
+    fake = tmp_path / "jax"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "lax.py").write_text(
+        "import os\n"
+        "def top_k(scores, k):\n"
+        "    assert len(scores) == 5, 'JAX was asked for an order'\n"
+        "    print('on import:', os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])\n"
+    )
+    program = (
+        "import os\n"
+        "from resift.evaluation.bm25 import bm25_places\n"
+        "print(bm25_places(['grapes', 'a fox', 'the fox'], ['fox'], 2).tolist())\n"
+        "print('after:', os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))\n"
+    )
+    for given, on_import in ((None, "false"), ("true", "true")):
+        around = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        if given is not None:
+            around["XLA_PYTHON_CLIENT_PREALLOCATE"] = given
+        ran = subprocess.run([sys.executable, "-c", program], env=around, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        heard, places, after = ran.stdout.splitlines()
+        assert (heard, after) == (f"on import: {on_import}", f"after: {given}")
+        assert sorted(json.loads(places)[0]) == [1, 2]
 
 
 def test_joined_names_are_fused_from_deep_lists(collection: Collection) -> None:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.evaluation.bm25 import bm25_index
+from resift.evaluation.bm25 import bm25_places
 from resift.training.pairs import Pair
 
 FOUND = 50  # candidates of each first stage that negatives are drawn from
@@ -46,7 +45,7 @@ def mine(pairs: Sequence[Pair], embed: Embed, *, negatives: int, seed: int) -> l
     answers: dict[str, list[str]] = {}
     for pair in pairs:
         answers.setdefault(pair.query, []).append(pair.positive)
-    stages = (_by_words(passages, queries), _by_meaning(passages, queries, embed))
+    stages = (bm25_places(passages, queries, FOUND), _by_meaning(passages, queries, embed))
     draw = random.Random(seed)  # noqa: S311 - a choice of examples, nothing secret
     words = {text: _words(text) for text in passages}
     rows = {query: row for row, query in enumerate(queries)}
@@ -81,14 +80,6 @@ def _fill(
                 return
             if place < len(source) and source[place] not in chosen and wrong(source[place]):
                 chosen[source[place]] = None
-
-
-def _by_words(passages: Sequence[str], queries: Sequence[str]) -> NDArray[np.int64]:
-    index = bm25_index(passages)
-    asked = bm25s.tokenize(list(queries), show_progress=False)
-    places, _ = index.retrieve(asked, k=min(FOUND, len(passages)), show_progress=False)
-    found: NDArray[np.int64] = np.asarray(places, np.int64)
-    return found
 
 
 def _by_meaning(passages: Sequence[str], queries: Sequence[str], embed: Embed) -> NDArray[np.int64]:
