@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from resift import StaticEmbedder
 from resift.cli.app import app
 from resift.demo import fables
-from resift.errors import InputError
+from resift.errors import InputError, UnknownModelError
 from resift.export.static import write_table
 from resift.manifest import Manifest, sha256
-from resift.training.curriculum import Labels, bi_encoder_folder, texts_to_read, thin
+from resift.training.curriculum import Labels, bi_encoder_folder, label, texts_to_read, thin
 from resift.training.distill import Distillation, distill
 from resift.training.pairs import Pair
 from resift.training.questions import Document, make_pairs, read_corpus
@@ -135,6 +135,9 @@ def test_teachers_are_asked_once_and_move_the_table(tmp_path: Path, base: str, e
     distill(PAIRS, Distillation(base=base, steps=3, batch=8, labels=scored), tmp_path / "taught", told.append)
     assert any("resift:small scores 18 pairs" in line for line in told)
     assert any("24 pairs, 6 lists, 8 vectors" in line for line in told)
+    wrong = Labels((Teacher("resift:no-such"),), lists=6, negatives=2)
+    with pytest.raises(UnknownModelError, match="no-such"):
+        label(PAIRS, wrong, lambda _: pytest.fail("mined before it was told"), seed=7, folder=tmp_path, note=quiet)
     distill(PAIRS, Distillation(base=base, steps=3, batch=8), tmp_path / "untaught", quiet)
     assert sha256(tmp_path / "taught" / "table.npy") != sha256(tmp_path / "untaught" / "table.npy")
 

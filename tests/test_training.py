@@ -19,7 +19,7 @@ from topic_pairs import by_letters, topic_pairs, write
 from transformers import BertConfig, BertForMaskedLM, BertModel
 from typer.testing import CliRunner
 
-from resift import InputError, Reranker
+from resift import InputError, Reranker, UnknownModelError
 from resift.cli.app import app
 from resift.training.calibrate import calibrate, fit, judged_lists
 from resift.training.held_out import HeldOut, logits
@@ -73,7 +73,7 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
         CandidateList("water", ("grass",)),
     ]
     dense = SentenceTransformer(base, device="cpu")
-    found = Teacher(base, 20.0).score(lists, Known(by_letters))
+    found = Teacher(base, 20.0).open(Known(by_letters))(lists)
     for one, scores in zip(lists, found, strict=True):
         expected = 20 * dense.similarity(dense.encode([one.query]), dense.encode(list(one.documents)))[0]
         assert scores == pytest.approx(expected.tolist(), abs=0.3)  # bfloat16 where the machine is faster with it
@@ -85,24 +85,33 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
     body = Transformer(str(tmp_path / "mlm"), transformer_task="fill-mask")
     sparse = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
     sparse.save_pretrained(str(tmp_path / "splade"))
-    found = Teacher(str(tmp_path / "splade")).score(lists, Known(by_letters))
+    found = Teacher(str(tmp_path / "splade")).open(Known(by_letters))(lists)
     for one, scores in zip(lists, found, strict=True):
         expected = sparse.similarity(sparse.encode([one.query]), sparse.encode(list(one.documents))).to_dense()[0]
         assert scores == pytest.approx(expected.tolist(), rel=0.05)
 
-    small = Teacher("resift:small", 2.0).score(lists, Known(by_letters))
+    small = Teacher("resift:small", 2.0).open(Known(by_letters))(lists)
     assert small[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
     vectors = by_letters([lists[1].query, *lists[1].documents])
-    mined = Teacher("miner", 3.0).score(lists, Known(by_letters))
+    mined = Teacher("miner", 3.0).open(Known(by_letters))(lists)
     assert mined[1] == pytest.approx([3 * float(vectors[0] @ vectors[1])], abs=1e-5)
     network = build(Recipe(base, separate=2, max_length=64))
-    own = Teacher("base", 2.0).score(lists, Known(by_letters, partial(logits, network)))
+    own = Teacher("base", 2.0).open(Known(by_letters, partial(logits, network)))(lists)
     plain = network.predict([("panda tree", text) for text in lists[0].documents], activation_fn=torch.nn.Identity())
     assert own[0] == pytest.approx((2 * plain).tolist(), abs=1e-4)
     with pytest.raises(InputError, match="only `resift train`"):
-        Teacher("base").score(lists, Known(by_letters))
+        Teacher("base").open(Known(by_letters))
     with pytest.raises(InputError, match="MODEL or MODEL=SCALE"):
         Teacher.parse("model=much")
+
+
+def test_a_teacher_that_is_not_there_is_told_before_mining(pairs: list[Pair], base: str) -> None:
+    told: list[str] = []
+    with pytest.raises(UnknownModelError, match="no-such"):
+        prepare(pairs, Recipe(base, held_out=10), Known(by_letters), [Teacher("resift:no-such")], told.append)
+    with pytest.raises(InputError, match="only `resift train`"):
+        prepare(pairs, Recipe(base, held_out=10), Known(by_letters), [Teacher("base")], told.append)
+    assert told == []
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -83,18 +83,17 @@ def label(pairs: Sequence[Pair], labels: Labels, embed: Embed, *, seed: int, fol
 def _lists(
     pairs: Sequence[Pair], labels: Labels, embed: Embed, seed: int, folder: Path, note: Note
 ) -> tuple[list[CandidateList], Scores]:
+    file = folder / LISTS
+    judges = [] if file.exists() else [teacher.open(Known(embed)) for teacher in labels.teachers]
     pool = pairs[: max(POOL, labels.lists)]
     mined = mine(pool, embed, negatives=labels.negatives, seed=seed)[: labels.lists]
     lists = [one for one in mined if len(one.documents) == labels.negatives + 1]
     if not lists:
         raise InputError(f"too few passages for lists of {labels.negatives} wrong answers; ask for fewer negatives")
 
-    def ask() -> Scores:
-        return teach(labels.teachers, lists, Known(embed), note)
-
-    file = folder / LISTS
-    if not file.exists():
-        _whole(file, lambda part: part.write_text(json.dumps(ask()), encoding="utf-8"))
+    if judges:
+        scores = teach(labels.teachers, judges, lists, note)
+        _whole(file, lambda part: part.write_text(json.dumps(scores), encoding="utf-8"))
     return lists, [tuple(row) for row in json.loads(file.read_text(encoding="utf-8"))]
 
 

@@ -36,12 +36,13 @@ def prepare(pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Seque
             f"{len(queries)} different queries are too few: {recipe.held_out} are held out, "
             f"and a step takes {recipe.queries}; give more pairs, or set held_out or queries lower"
         )
+    judges = [teacher.open(known) for teacher in teachers]
     note(f"mining {recipe.negatives} negatives for each of {len(asked):,} pairs")
     lists = mine(asked, known.embed, negatives=recipe.negatives, seed=recipe.seed)
     kept = set(random.Random(recipe.seed).sample(queries, recipe.held_out))  # noqa: S311 - a choice, nothing secret
     learned = [one for one in lists if one.query not in kept]
     held_out = list({one.query: one for one in lists if one.query in kept}.values())
-    return Lesson(learned, teach(teachers, learned, known, note) if teachers else None, held_out)
+    return Lesson(learned, teach(teachers, judges, learned, note) if teachers else None, held_out)
 
 
 def prepare_once(

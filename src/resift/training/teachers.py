@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
 from resift.load import load_scorer
-from resift.scorer import Request, score_many
+from resift.scorer import Request, Scorer, score_many
 from resift.training.mining import CandidateList, Embed, Vectors, documents
 
 READ = 128  # tokens of a text that a bi-encoder reads when it teaches or mines
@@ -66,33 +66,39 @@ class Teacher:
         except ValueError:
             raise InputError(f"a teacher is MODEL or MODEL=SCALE with a number, got {text!r}") from None
 
-    def score(self, lists: Sequence[CandidateList], known: Known) -> Scores:
-        """Logits of every document of every list. Raises InputError for `base` where no reranker is trained."""
+    def open(self, known: Known) -> Judge:
+        """What scores every document of lists. Raises what the model's name raises, and InputError for `base` where
+        no reranker is trained: called before mining, a wrong name costs no hours.
+        """
         if self.model == MINER:
-            return _cosines(known.embed, lists, self.scale)
+            return partial(_cosines, known.embed, scale=self.scale)
         if self.model == BASE:
             if known.judge is None:
                 raise InputError("teacher base: only `resift train` has a reranker to ask; give a folder or a name")
-            return self._scaled(known.judge(lists))
+            return partial(_scaled, known.judge, scale=self.scale)
         kind = encoder_kind(Path(self.model))
         if kind is None:
-            asked = [Request(one.query, one.documents) for one in lists]
-            return self._scaled(score_many(load_scorer(self.model), asked))
+            return partial(_scaled, partial(_asked, load_scorer(self.model)), scale=self.scale)
         if kind == "SparseEncoder":
-            return _sparse(self.model, lists, self.scale)
-        return _cosines(dense_embed(self.model), lists, self.scale)
-
-    def _scaled(self, found: Sequence[Sequence[float]]) -> Scores:
-        return [tuple(self.scale * score for score in scores) for scores in found]
+            return partial(_sparse, self.model, scale=self.scale)
+        return lambda lists: _cosines(dense_embed(self.model), lists, self.scale)
 
 
-def teach(teachers: Sequence[Teacher], lists: Sequence[CandidateList], known: Known, note: Note) -> Scores:
-    """The mean of the teachers' logits, list by list."""
+def teach(teachers: Sequence[Teacher], judges: Sequence[Judge], lists: Sequence[CandidateList], note: Note) -> Scores:
+    """The mean of the teachers' logits, list by list; `judges` are the teachers opened."""
     answers = []
-    for teacher in teachers:
+    for teacher, judge in zip(teachers, judges, strict=True):
         note(f"{teacher.model} scores {sum(len(one.documents) for one in lists):,} pairs")
-        answers.append(teacher.score(lists, known))
+        answers.append(judge(lists))
     return [tuple(np.mean(scores, axis=0).tolist()) for scores in zip(*answers, strict=True)]
+
+
+def _asked(scorer: Scorer, lists: Sequence[CandidateList]) -> Sequence[Sequence[float]]:
+    return score_many(scorer, [Request(one.query, one.documents) for one in lists])
+
+
+def _scaled(judge: Judge, lists: Sequence[CandidateList], scale: float) -> Scores:
+    return [tuple(scale * score for score in scores) for scores in judge(lists)]
 
 
 @cache  # the bi-encoder that mines is often one of the teachers: its vectors are made once
