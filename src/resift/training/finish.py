@@ -42,6 +42,7 @@ def export(model: CrossEncoder, folder: Path, recipe: Recipe, *, int8: bool, lic
     # The base's own file, where it has one: saving rewrites it.
     start = exported_folder(recipe.base) or Path(recipe.base)
     tokenizer = next(one / "tokenizer.json" for one in (start, folder / TORCH) if (one / "tokenizer.json").is_file())
+    # Traced on the CPU, wherever it learned: the graphs' example inputs lie there.
     return export_split(first.network.float().cpu().eval(), tokenizer, folder, manifest)
 
 
