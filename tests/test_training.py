@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from sentence_transformers.sparse_encoder.modules import SpladePooling
 from topic_pairs import by_letters, topic_pairs, write
 from transformers import BertConfig, BertForMaskedLM, BertModel
+from transformers.utils import logging
 from typer.testing import CliRunner
 
 from resift import InputError, Reranker, UnknownModelError
@@ -244,8 +245,10 @@ def test_the_command_trains_exports_and_tells(base: str, pairs: list[Pair], tmp_
         "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
         f"{base}=20", "--held-out", "10", "--queries", "8", "--negatives", "3", "--licence", "MIT", "--json",
     ]  # fmt: skip
+    logging.enable_progress_bar()
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    assert not logging.is_progress_bar_enabled()  # a bar for each checkpoint, between the notes
     told = json.loads(result.stdout)
     assert set(told["held_out"]) == {"before", "after"}
     ranking = Reranker(tmp_path / "mine").rank("panda tree", [pair.positive for pair in pairs[:5]])

@@ -49,8 +49,10 @@ def distill(
     """Teach a bi-encoder what a reranker knows, on pairs or on a corpus without queries. Needs the extra `train`."""
     from resift.training.distill import Distillation
     from resift.training.distill import distill as learn
+    from resift.training.progress import no_bars
     from resift.training.students import embed, open_student
 
+    no_bars()
     chosen = _pairs(pairs or [], corpus or [], seed, sentences)
     labels = _labels(teacher if teacher is not None else ["resift:small"], lists, vectors)
     settings = Distillation(base=base, steps=steps, batch=batch, learning_rate=learning_rate, seed=seed, labels=labels)

@@ -64,6 +64,7 @@ def train(
     from resift.training.held_out import logits
     from resift.training.lesson import prepare_once
     from resift.training.networks import build, own_embed
+    from resift.training.progress import no_bars
     from resift.training.recipe import Recipe
     from resift.training.teachers import Known, Teacher, dense_embed
     from resift.training.train import train as run
@@ -86,6 +87,7 @@ def train(
     files = [file_and_rows(spec)[0] for spec in pairs]
     chosen = chosen_pairs(pairs, seed)
     model = build(recipe)
+    no_bars()
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
     lesson = prepare_once(chosen, recipe, Known(embed, partial(logits, model)), teachers, folder, note)
     figures = run(model, lesson, recipe, folder, note)

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging
 
 from resift.training.teachers import Note
 
@@ -28,3 +29,8 @@ def tell(trainer: Trainer, note: Note) -> None:
     """Makes a trainer tell `note`, and no longer stdout, where results go."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Tell(note))
+
+
+def no_bars() -> None:
+    """For a command, once nothing is to be downloaded: transformers draws one for each checkpoint, amid the notes."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
