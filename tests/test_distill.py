@@ -21,6 +21,7 @@ from resift.training.pairs import Pair
 from resift.training.questions import Document, make_pairs, read_corpus
 from resift.training.recall import recall
 from resift.training.students import Table, embed, open_student
+from resift.training.teachers import Note
 
 PAIRS = [
     Pair(f"{animal} {thing}", f"The {animal} is known for its {thing}, as every child has heard.")
@@ -127,6 +128,30 @@ def test_the_same_run_gives_the_same_model_also_when_cut_short(
         distill(PAIRS, settings, tmp_path / "cut", quiet)
 
 
+def test_runs_are_averaged_and_none_is_repeated(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resift.training.distill.thin", lambda pairs, *_: pairs)  # the same rows for each seed
+
+    def learned(folder: str, note: Note = quiet, **settings: int) -> np.ndarray:
+        student = distill(PAIRS, Distillation(base=base, steps=4, batch=8, **settings), tmp_path / folder, note)  # type: ignore[arg-type]
+        assert isinstance(student, Table)
+        return student.vectors
+
+    seven, eight = learned("7", seed=7), learned("8", seed=8)
+    assert np.abs(seven - eight).max() > 1e-3, "another seed is another order"
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "write", cut)
+        with pytest.raises(KeyboardInterrupt):
+            learned("both", runs=2)
+    told: list[str] = []
+    both = learned("both", told.append, runs=2)
+    assert not told, "both runs had ended"
+    assert np.allclose(both, (seven + eight) / 2, rtol=0, atol=1e-6)
+
+
 def test_teachers_are_asked_once_and_move_the_table(tmp_path: Path, base: str, encoder: Path) -> None:
     from resift.training.teachers import Teacher
 
@@ -216,7 +241,7 @@ def test_a_corpus_that_is_wrong_is_refused(tmp_path: Path, rows: str, message: s
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path, encoder: Path) -> None:
-    for settings in ({"steps": 0}, {"batch": 1}, {"per_passage": 0}, {"learning_rate": 0.0}):
+    for settings in ({"steps": 0}, {"batch": 1}, {"per_passage": 0}, {"runs": 0}, {"learning_rate": 0.0}):
         with pytest.raises(InputError, match=f"{next(iter(settings))} must be"):
             Distillation(**settings)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="lists must be at least 1"):

@@ -38,6 +38,7 @@ def distill(
     lists: Annotated[int, typer.Option("--lists", help="Queries whose candidates the reranker scores.")] = 2000,
     vectors: Annotated[int, typer.Option("--vectors", help="Texts that a bi-encoder as teacher reads.")] = 20_000,
     sentences: Annotated[int, typer.Option("--sentences", min=0, help="Of a document, made queries.")] = 2,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Whose weights are averaged: less is left to chance.")] = 1,
     seed: Annotated[int, typer.Option("--seed")] = 7,
     collection: Annotated[
         Path | None, typer.Option("--eval", help="A judged collection: Recall@100 before and after.")
@@ -55,7 +56,9 @@ def distill(
     no_bars()
     chosen = _pairs(pairs or [], corpus or [], seed, sentences)
     labels = _labels(teacher if teacher is not None else ["resift:small"], lists, vectors)
-    settings = Distillation(base=base, steps=steps, batch=batch, learning_rate=learning_rate, seed=seed, labels=labels)
+    settings = Distillation(
+        base=base, steps=steps, batch=batch, learning_rate=learning_rate, runs=runs, seed=seed, labels=labels
+    )
     judged = None
     found: dict[str, Recall] = {}
     if collection is not None:

@@ -93,7 +93,7 @@ def _lists(
 
     if judges:
         scores = teach(labels.teachers, judges, lists, note)
-        _whole(file, lambda part: part.write_text(json.dumps(scores), encoding="utf-8"))
+        whole(file, lambda part: part.write_text(json.dumps(scores), encoding="utf-8"))
     return lists, [tuple(row) for row in json.loads(file.read_text(encoding="utf-8"))]
 
 
@@ -103,7 +103,7 @@ def _vectored(pairs: Sequence[Pair], labels: Labels, folder: Path, note: Note) -
     if not file.exists():
         note(f"{labels.bi_encoder} reads {len(texts):,} texts")
         vectors = dense_embed(str(labels.bi_encoder))(texts)
-        _whole(file, lambda part: _save(part, vectors))
+        whole(file, lambda part: _save(part, vectors))
     return Vectored(texts, np.load(file).astype(np.float32))
 
 
@@ -129,7 +129,7 @@ def _save(part: Path, vectors: Vectors) -> None:
         np.save(out, vectors.astype(np.float16))
 
 
-def _whole(file: Path, write: Callable[[Path], object]) -> None:
+def whole(file: Path, write: Callable[[Path], object]) -> None:
     """A run cut short leaves no half file that looks whole."""
     part = file.with_name(f"{file.name}.part")
     write(part)
@@ -143,6 +143,6 @@ def claim(folder: Path, pairs: Sequence[Pair], **settings: object) -> None:
     file = folder / KEY
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _whole(file, lambda part: part.write_text(json.dumps({"key": key}), encoding="utf-8"))
+        whole(file, lambda part: part.write_text(json.dumps({"key": key}), encoding="utf-8"))
     elif json.loads(file.read_text(encoding="utf-8"))["key"] != key:
         raise InputError(f"{folder} holds an unfinished run with other data or settings: delete it, or write elsewhere")

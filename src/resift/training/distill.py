@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, MultipleNegativesRankingLoss
@@ -21,7 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint, set_seed
 
 from resift.errors import InputError
 from resift.manifest import FILE
-from resift.training.curriculum import Curriculum, Labels, claim, label, thin
+from resift.training.curriculum import Curriculum, Labels, claim, label, thin, whole
 from resift.training.pairs import Pair
 from resift.training.progress import tell
 from resift.training.similarities import SCALE, SimilaritiesLoss
@@ -48,6 +49,9 @@ class Distillation:
     """None for what suits the base."""
     per_passage: int = 2
     """Queries of one passage that are learned, at most."""
+    runs: int = 1
+    """Runs from the same start, each with an order of its own, whose weights are averaged: what differs from one run to
+    the next by chance is taken out (Wortsman et al. 2022, arXiv 2203.05482)."""
     seed: int = 7
     labels: Labels = field(default_factory=Labels)
 
@@ -56,6 +60,7 @@ class Distillation:
             "steps": self.steps,
             "batch": 2 if self.batch is None else self.batch,
             "per_passage": self.per_passage,
+            "runs": self.runs,
             "lists": self.labels.lists,
             "negatives": self.labels.negatives,
             "vectors": self.labels.vectors,
@@ -93,6 +98,25 @@ def distill(
 
 
 def _train(student: Student, lessons: Curriculum, settings: Distillation, work: Path, note: Note) -> None:
+    """Leaves the student with the mean of what the runs learned. A run that has ended is not repeated."""
+    model = student.model
+    start = {name: weights.clone() for name, weights in model.state_dict().items()}
+    mean = {name: torch.zeros_like(weights) for name, weights in model.named_parameters()}
+    for run in range(settings.runs):
+        learned = work / f"run-{run}.safetensors"
+        if not learned.exists():
+            if settings.runs > 1:
+                note(f"run {run + 1} of {settings.runs}")
+            model.load_state_dict(start)
+            _run(student, lessons, replace(settings, seed=settings.seed + run), work / f"run-{run}", note)
+            whole(learned, lambda part: save_model(model, str(part)))
+        load_model(model, learned)
+        for name, weights in model.named_parameters():
+            mean[name].lerp_(weights.detach(), 1 / (run + 1))
+    model.load_state_dict(mean, strict=False)
+
+
+def _run(student: Student, lessons: Curriculum, settings: Distillation, work: Path, note: Note) -> None:
     set_seed(settings.seed)
     rows, losses = _parts(student.model, lessons)
     trainer = _Trainer(
@@ -103,7 +127,7 @@ def _train(student: Student, lessons: Curriculum, settings: Distillation, work: 
     )
     tell(trainer, note)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in rows.items())
-    last = get_last_checkpoint(str(work))  # type: ignore[no-untyped-call]
+    last = get_last_checkpoint(str(work)) if work.is_dir() else None  # type: ignore[no-untyped-call]
     note(f"{settings.steps} steps on {sizes}" if last is None else f"going on from {last}")
     trainer.train(resume_from_checkpoint=last)
 
