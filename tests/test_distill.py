@@ -129,8 +129,6 @@ def test_the_same_run_gives_the_same_model_also_when_cut_short(
 
 
 def test_runs_are_averaged_and_none_is_repeated(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resift.training.distill.thin", lambda pairs, *_: pairs)  # the same rows for each seed
-
     def learned(folder: str, note: Note = quiet, **settings: int) -> np.ndarray:
         student = distill(PAIRS, Distillation(base=base, steps=4, batch=8, **settings), tmp_path / folder, note)  # type: ignore[arg-type]
         assert isinstance(student, Table)

@@ -50,8 +50,8 @@ class Distillation:
     per_passage: int = 2
     """Queries of one passage that are learned, at most."""
     runs: int = 1
-    """Runs from the same start, each with an order of its own, whose weights are averaged: what differs from one run to
-    the next by chance is taken out (Wortsman et al. 2022, arXiv 2203.05482)."""
+    """Runs from the same start with seeds that follow, so with another order and other texts for the teachers, whose
+    weights are averaged: what one run learned by chance is taken out (Wortsman et al. 2022, arXiv 2203.05482)."""
     seed: int = 7
     labels: Labels = field(default_factory=Labels)
 
@@ -84,20 +84,17 @@ def distill(
     if any((folder / file).exists() for file in (FILE, "modules.json")):
         raise InputError(f"{folder} holds a model already: write elsewhere, or delete it")
     student = open_student(settings.base)
-    chosen = thin(pairs, settings.per_passage, settings.seed)
-    if len({pair.positive for pair in chosen}) < 2:
+    if len({pair.positive for pair in pairs}) < 2:
         raise InputError("all pairs have the same passage: there is no wrong answer to learn from")
     work = folder / CHECKPOINTS
-    claim(work, chosen, **asdict(settings))
-    read = partial(embed, student.model)
-    lessons = label(chosen, settings.labels, read, seed=settings.seed, folder=work, note=note)
-    _train(student, lessons, settings, work, note)
+    claim(work, pairs, **asdict(settings))
+    _learn(student, pairs, settings, work, note)
     student.write(folder, name or folder.resolve().name, licence)
     shutil.rmtree(work)  # only now: until the model is written, this is all there is
     return student
 
 
-def _train(student: Student, lessons: Curriculum, settings: Distillation, work: Path, note: Note) -> None:
+def _learn(student: Student, pairs: Sequence[Pair], settings: Distillation, work: Path, note: Note) -> None:
     """Leaves the student with the mean of what the runs learned. A run that has ended is not repeated."""
     model = student.model
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
@@ -108,7 +105,7 @@ def _train(student: Student, lessons: Curriculum, settings: Distillation, work: 
             if settings.runs > 1:
                 note(f"run {run + 1} of {settings.runs}")
             model.load_state_dict(start)
-            _run(student, lessons, replace(settings, seed=settings.seed + run), work / f"run-{run}", note)
+            _run(student, pairs, replace(settings, seed=settings.seed + run), work / f"run-{run}", note)
             whole(learned, lambda part: save_model(model, str(part)))
         load_model(model, learned)
         for name, weights in model.named_parameters():
@@ -116,7 +113,11 @@ def _train(student: Student, lessons: Curriculum, settings: Distillation, work: 
     model.load_state_dict(mean, strict=False)
 
 
-def _run(student: Student, lessons: Curriculum, settings: Distillation, work: Path, note: Note) -> None:
+def _run(student: Student, pairs: Sequence[Pair], settings: Distillation, work: Path, note: Note) -> None:
+    work.mkdir(exist_ok=True)
+    chosen = thin(pairs, settings.per_passage, settings.seed)
+    read = partial(embed, student.model)
+    lessons = label(chosen, settings.labels, read, seed=settings.seed, folder=work, note=note)
     set_seed(settings.seed)
     rows, losses = _parts(student.model, lessons)
     trainer = _Trainer(
@@ -127,7 +128,7 @@ def _run(student: Student, lessons: Curriculum, settings: Distillation, work: Pa
     )
     tell(trainer, note)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in rows.items())
-    last = get_last_checkpoint(str(work)) if work.is_dir() else None  # type: ignore[no-untyped-call]
+    last = get_last_checkpoint(str(work))  # type: ignore[no-untyped-call]
     note(f"{settings.steps} steps on {sizes}" if last is None else f"going on from {last}")
     trainer.train(resume_from_checkpoint=last)
 
