@@ -87,9 +87,9 @@ def train(
     files = [file_and_rows(spec)[0] for spec in pairs]
     chosen = chosen_pairs(pairs, seed)
     model = build(recipe)
-    no_bars()
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
     lesson = prepare_once(chosen, recipe, Known(embed, partial(logits, model)), teachers, folder, note)
+    no_bars()
     figures = run(model, lesson, recipe, folder, note)
     calibration = (1.0, 0.0)
     try:
