@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import load_scorer
-from resift._recent import Recent
+from resift._util.lru import Recent
 from resift.engines._networks import SplitNetwork
 from resift.engines._tokenize import RememberingTokenizer, TextTokenizer, Tokens
 from resift.engines.tiny import _Network as TinyNetwork

@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resift._util.lazy import Lazy
+    from resift._util.secret import ApiKey
+    from resift._util.worker import Worker
     from resift.cache import Cached
     from resift.cascade import Cascade
     from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
-    from resift.concurrency import Lazy, Worker
     from resift.dense import DenseEmbedder
     from resift.embedding import Embedder, load_embedder
     from resift.errors import (
@@ -29,11 +31,10 @@ if TYPE_CHECKING:
     from resift.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
     from resift.search import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
-    from resift.secret import ApiKey
     from resift.static import StaticEmbedder
 
 _HOMES = {
-    "ApiKey": "secret",
+    "ApiKey": "_util.secret",
     "AsyncScorer": "scorer",
     "Cached": "cache",
     "Cascade": "cascade",
@@ -45,7 +46,7 @@ _HOMES = {
     "Fused": "combine",
     "Hit": "ranking",
     "InputError": "errors",
-    "Lazy": "concurrency",
+    "Lazy": "_util.lazy",
     "ManyScorer": "scorer",
     "MemoryFirstStage": "search",
     "MissingExtraError": "errors",
@@ -70,7 +71,7 @@ _HOMES = {
     "TwoStageSearch": "search",
     "UnknownModelError": "errors",
     "Usage": "scorer",
-    "Worker": "concurrency",
+    "Worker": "_util.worker",
     "diversify": "combine",
     "fuse": "combine",
     "load_embedder": "embedding",

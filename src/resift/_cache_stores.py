@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from resift._recent import Recent
-from resift.concurrency import renewed_in_children
+from resift._util.fork import renewed_in_children
+from resift._util.lru import Recent
 
 ENTRY_BYTES = 256  # what Python holds for a key of 20 bytes, a value of 25, and their place in an OrderedDict
 APPLICATION = 0x72736674  # "rsft" in the file's header: nothing else is ever written into

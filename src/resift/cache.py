@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from resift._cache_stores import DiskStore, MemoryStore
-from resift.concurrency import Worker
+from resift._util.worker import Worker
 from resift.errors import InputError
 from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, counted, score_many
 

@@ -9,12 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+from resift._util.secret import SecretLike
 from resift.catalogue.detect import folder_engine, hub_engine
 from resift.catalogue.prompts import PROMPTS
 from resift.errors import InputError, UnknownModelError
 from resift.models import BUNDLED, TINY, bundled_folder
 from resift.scorer import Scale, Scorer
-from resift.secret import SecretLike
 
 LongDocuments = Literal["truncate", "max_window", "first_window"]
 Dtype = Literal["float32", "bfloat16"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
-from resift.concurrency import renewed_in_children
+from resift._util.fork import renewed_in_children
 from resift.errors import InputError, OverloadedError, ScorerError
 from resift.scorer import (
     AsyncScorer,

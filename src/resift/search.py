@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from resift.concurrency import Worker
+from resift._util.worker import Worker
 from resift.embedding import Embedder
 from resift.errors import InputError
 from resift.ranking import Ranking

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._recent import Recent
+from resift._util.lru import Recent
 from resift.errors import InputError, StatesWarning
 
 R = TypeVar("R")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
-from resift._recent import Recent
+from resift._util.lru import Recent
 from resift.engines._encoder import Encoder
 from resift.engines._pairs import Forward, as_logits
 from resift.engines._session import Session

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from resift.concurrency import renewed_in_children
+from resift._util.fork import renewed_in_children
 
 
 class Cores:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from resift._recent import Recent
+from resift._util.lru import Recent
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._recent import Recent
+from resift._util.lru import Recent
 from resift.engines._networks import QUERIES, opener
 from resift.engines._pipeline import Pipeline, Run
 from resift.engines._terms import Floats, Terms

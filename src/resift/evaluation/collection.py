@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resift._jsonl import read_lines, read_rows
+from resift._util.jsonl import read_lines, read_rows
 from resift.errors import InputError
 
 Run = Mapping[str, Sequence[str]]

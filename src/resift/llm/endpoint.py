@@ -6,6 +6,7 @@ import os
 from math import inf
 from typing import Any
 
+from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError
 from resift.llm.chat import Answer, tokens_of
 from resift.llm.prompts import Prompt
@@ -16,7 +17,6 @@ from resift.remote.exchange import Exchange, Steps
 from resift.remote.retry import Clock, Policy
 from resift.remote.services import Provider
 from resift.remote.wire import complaint, encoded, parse
-from resift.secret import SecretLike, find_key
 
 OPENAI = "https://api.openai.com/v1"
 URL = "OPENAI_BASE_URL"

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from resift.concurrency import Worker
+from resift._util.worker import Worker
 from resift.errors import InputError, ScorerError
 from resift.llm.answers import Verdict, read_grade, read_order, read_yes_no
 from resift.llm.chat import Answer, Chat

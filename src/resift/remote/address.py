@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from resift._util.secret import ApiKey
 from resift.errors import InputError
 from resift.remote.services import Service
-from resift.secret import ApiKey
 
 WHOLE = ("rerank", "reranking", "ranking")  # a URL that ends so is the endpoint itself
 

@@ -13,11 +13,11 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from resift._util.secret import ApiKey
 from resift.errors import MissingExtraError, RemoteError
 from resift.remote.exchange import Failure, Send, Step, Steps, Together, Wait
 from resift.remote.retry import Clock
 from resift.remote.wire import Reply
-from resift.secret import ApiKey
 
 try:
     import httpx

@@ -10,11 +10,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from resift._util.secret import ApiKey
 from resift.errors import RemoteError
 from resift.remote.retry import Clock, Policy, pause, worth_retrying
 from resift.remote.services import Provider
 from resift.remote.wire import Reply, complaint
-from resift.secret import ApiKey
 
 R = TypeVar("R")
 

@@ -8,6 +8,7 @@ from operator import add
 from types import TracebackType
 from typing import Any, Self
 
+from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError, RemoteError
 from resift.remote import wire
 from resift.remote.address import locate
@@ -16,7 +17,6 @@ from resift.remote.exchange import Exchange, Steps, Together
 from resift.remote.retry import Clock, Policy
 from resift.remote.services import SERVICES, Service
 from resift.scorer import Request, Scale, Scores, Usage
-from resift.secret import SecretLike, find_key
 
 
 class RemoteScorer:

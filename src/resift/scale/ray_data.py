@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from resift import errors
-from resift.concurrency import Lazy
+from resift._util.lazy import Lazy
 from resift.errors import InputError, MissingExtraError, ResiftError, ScorerError
 from resift.load import Model, ModelOptions, load_scorer
 from resift.scale.blocks import Block, Extent

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from resift.concurrency import Worker
+from resift._util.worker import Worker
 from resift.errors import InputError, OverloadedError
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resift._jsonl import read_rows
+from resift._util.jsonl import read_rows
 from resift.errors import InputError
 from resift.training.pairs import Pair
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from resift.concurrency import renewed_in_children
+from resift._util.fork import renewed_in_children
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -1,0 +1,1 @@
+"""Small helpers of the house: each knows nothing of reranking."""
