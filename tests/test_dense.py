@@ -24,8 +24,8 @@ from resift import (
     UnknownModelError,
     load_embedder,
 )
-from resift.engines._batches import windows
 from resift.models import bundled_folder
+from resift.text.batches import windows
 
 # Around every edge: nothing, one word, and as many tokens as are read.
 TEXTS = [*random_models.documents((1, 3, 8, 20, 20, 43)), "", "."]

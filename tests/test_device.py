@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
 from resift.engines._pipeline import Pipeline, Run
-from resift.engines._tokenize import Ids, TextTokenizer
 from resift.load import Dtype
 from resift.models import bundled_folder
 from resift.scorer import Request
+from resift.text.tokenizer import Ids, TextTokenizer
 
 Folder = Callable[[str], Path]
 QUERY = "what eats bamboo in Zürich?"

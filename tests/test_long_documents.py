@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import InputError, Reranker, TruncationWarning, load_scorer
-from resift.engines._batches import BATCHES, plan, windows
+from resift.text.batches import BATCHES, plan, windows
 
 QUERY = "panda bamboo"
 

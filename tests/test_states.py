@@ -24,11 +24,11 @@ from hypothesis.extra.numpy import arrays
 from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
 from resift.engines._encoder import Encoder
-from resift.engines._tokenize import Frame
 from resift.engines.onnx import OnnxScorer
 from resift.export.pair import export_model
 from resift.states import ENTRY, FileStates, Kept, MemoryStates
 from resift.testing import check_scorer
+from resift.text.tokenizer import Frame
 
 QUERY = "what eats bamboo"
 DOCUMENTS = random_models.documents((1, 5, 12, 30, 45))

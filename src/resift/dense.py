@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._batches import plan, windows
 from resift.engines._encoder import Encoder
 from resift.engines._networks import opener
-from resift.engines._tokenize import TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.manifest import ENCODER, Manifest
 from resift.models import BUNDLED, DENSE, bundled_folder
 from resift.states import open_store
+from resift.text.batches import plan, windows
+from resift.text.tokenizer import TextTokenizer
 
 BATCH_TOKENS = 2048  # as the reranker's
 CHUNK = 512  # texts at once: bounds the tokens held in memory, and leaves enough to sort by length

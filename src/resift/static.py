@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._tokenize import Ids, TextTokenizer
 from resift.errors import ModelFileError
 from resift.manifest import Manifest
 from resift.models import STATIC, bundled_folder
+from resift.text.table import pooled
+from resift.text.tokenizer import TextTokenizer
 
 CHUNK = 256  # texts at once: bounds the token vectors held in memory
 
@@ -24,20 +25,6 @@ CHUNK = 256  # texts at once: bounds the token vectors held in memory
 def table_folder(folder: str | os.PathLike[str] | None) -> Path:
     """The folder itself, or the bundled table's for None."""
     return bundled_folder(STATIC) if folder is None else Path(folder)
-
-
-def pooled(table: NDArray[np.int8], scales: NDArray[np.float32], texts: Sequence[Ids]) -> NDArray[np.float32]:
-    """A unit vector for each text's tokens, (texts, dimensions); zeros where there are none."""
-    vectors = np.zeros((len(texts), table.shape[1]), np.float32)
-    lengths = np.array([len(ids) for ids in texts])
-    filled = np.flatnonzero(lengths)
-    if len(filled):
-        ids = np.concatenate([one for one in texts if len(one)])
-        first = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
-        vectors[filled] = np.add.reduceat(table[ids] * scales[ids, None], first)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit
 
 
 class StaticEmbedder:

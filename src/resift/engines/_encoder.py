@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph, Terms
-from resift.engines._tokenize import Frame, Ids
 from resift.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.states import Kept, StateStore
+from resift.text.tokenizer import Frame, Ids
 
 STATES = (ENCODER, TERMS, VOCABULARY)
 """Files that states come from."""

@@ -17,8 +17,8 @@ from resift.engines._encoder import Encoder
 from resift.engines._pairs import Forward, as_logits
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph
-from resift.engines._tokenize import Ids
 from resift.errors import InputError, ModelFileError
+from resift.text.tokenizer import Ids
 
 QUERIES = 64  # remembered: calls that are scored piece by piece, in turns with others, ask again and again
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resift.engines._pipeline import Run
-from resift.engines._tokenize import Ids, Template
 from resift.errors import InputError, ModelFileError
+from resift.text.tokenizer import Ids, Template
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
 """`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to logits, (rows,)."""

@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines._batches import plan, windows
-from resift.engines._tokenize import Ids, TextTokenizer, Tokens
 from resift.errors import InputError
 from resift.load import LongDocuments
 from resift.scorer import Request, Scores, Span, Usage
+from resift.text.batches import plan, windows
+from resift.text.tokenizer import Ids, TextTokenizer, Tokens
 
 Run = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
 """Logits of one batch: each row is (number of its query, document ids). Read once all batches are under way."""

@@ -15,10 +15,10 @@ from resift.catalogue import find
 from resift.catalogue.prompts import BOS, EOS, LEAD, PROMPTS, Prompt
 from resift.engines._pairs import Forward, PairNetwork, as_logits, check_labels, shorter
 from resift.engines._pipeline import Pipeline, Wording
-from resift.engines._tokenize import Ids, Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import LongDocuments
 from resift.scorer import Request, Scale, Scores
+from resift.text.tokenizer import Ids, Template, TextTokenizer
 
 try:
     import torch

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._batches import plan
 from resift.engines._pairs import capacity, shorter
-from resift.engines._tokenize import TextTokenizer, Tokens
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
 from resift.load import LongDocuments
 from resift.scorer import Request, Scale, Scores, Span, Usage
+from resift.text.batches import plan
+from resift.text.tokenizer import TextTokenizer, Tokens
 
 try:
     import torch

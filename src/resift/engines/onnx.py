@@ -16,12 +16,12 @@ from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
-from resift.engines._tokenize import RememberingTokenizer, TextTokenizer
 from resift.errors import InputError, ModelFileError
 from resift.load import HUB_ID, LongDocuments
 from resift.manifest import FILE, READER, Manifest, digest
 from resift.scorer import Request, Scale, Scores
 from resift.states import open_store
+from resift.text.tokenizer import RememberingTokenizer, TextTokenizer
 
 NOTHING = (0, None)  # keep_states and states_file where no states are kept
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from resift.catalogue import find
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
-from resift.engines._tokenize import Template, TextTokenizer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.load import Dtype, LongDocuments
 from resift.scorer import Request, Scale, Scores, Usage
+from resift.text.tokenizer import Template, TextTokenizer
 
 try:
     import torch

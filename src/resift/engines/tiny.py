@@ -18,13 +18,13 @@ from resift._util.lru import Recent
 from resift.engines._networks import QUERIES, opener
 from resift.engines._pipeline import Pipeline, Run
 from resift.engines._terms import Floats, Terms
-from resift.engines._tokenize import Frame, Ids, TextTokenizer
 from resift.errors import InputError
 from resift.load import LongDocuments
 from resift.manifest import Manifest
 from resift.models import TINY_PARTS, bundled_folder
 from resift.scorer import Request, Scale, Scores
-from resift.static import pooled
+from resift.text.table import pooled
+from resift.text.tokenizer import Frame, Ids, TextTokenizer
 
 BATCH_TOKENS = 2048
 ROUND_TOKENS = 24_000  # while others wait: as soon over as the few thousand of a network of twenty times the work

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from resift.catalogue import find
 from resift.engines._pairs import capacity, check_labels
 from resift.engines._source import Source
-from resift.engines._tokenize import TextTokenizer
 from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
@@ -21,6 +20,7 @@ from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.load import check_source
 from resift.manifest import Manifest
+from resift.text.tokenizer import TextTokenizer
 
 LENGTH_SEEN = 24  # tokens of the example the graph is traced on; any other length works as well
 ROOM = 1024  # a causal model's context is no reason to read a book: `max_length` chooses more

@@ -20,8 +20,8 @@ import typer
 from numpy.typing import NDArray
 from transformers import AutoModel
 
-from resift.engines._tokenize import TextTokenizer
 from resift.manifest import Manifest
+from resift.text.tokenizer import TextTokenizer
 
 SIF = 1e-3  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)
 COUNTED = 4000  # lines of each file of texts: enough to know how rare a token is
