@@ -87,7 +87,7 @@ def _hits(pickled: bytes) -> list[int]:
 
 @pytest.mark.parametrize("change", ["weights", "max_length", "long_documents"])
 def test_a_changed_model_never_meets_old_scores(change: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
-    from resift.manifest import Manifest
+    from resift.models.manifest import Manifest
 
     folder = Path(shutil.copytree(exported("bert-6"), tmp_path / "model"))
     path = tmp_path / "scores.sqlite"

@@ -20,7 +20,7 @@ import split_models
 from resift import InputError, Reranker, TwoStageSearch
 from resift.chroma import ChromaFirstStage, DenseEmbedding, StaticEmbedding
 from resift.demo import fables
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 from resift.testing import OverlapScorer
 
 QUESTION = "which animal could not reach the grapes?"

@@ -16,7 +16,7 @@ from resift.cli import app as module
 from resift.cli.app import app
 from resift.cli.search import _filter
 from resift.errors import InputError
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 
 
 def fails(*arguments: object, code: int = 1, stdin: str | bytes | None = None) -> str:
@@ -181,7 +181,7 @@ def test_an_interrupt_exits_with_130(here: Path, monkeypatch: pytest.MonkeyPatch
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("resift.manifest.Manifest.read", interrupted)
+    monkeypatch.setattr("resift.models.manifest.Manifest.read", interrupted)
     assert fails("models", code=130) == "resift: interrupted"
 
 
@@ -189,7 +189,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("resift.manifest.Manifest.read", broken)
+    monkeypatch.setattr("resift.models.manifest.Manifest.read", broken)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(module.app, ["models"], catch_exceptions=False)
 

@@ -24,7 +24,7 @@ from resift import (
     UnknownModelError,
     load_embedder,
 )
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
 from resift.text.batches import windows
 
 # Around every edge: nothing, one word, and as many tokens as are read.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
 from resift.engines._pipeline import Pipeline, Run
-from resift.load import Dtype
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
+from resift.models.options import Dtype
 from resift.scorer import Request
 from resift.text.tokenizer import Ids, TextTokenizer
 

@@ -14,7 +14,7 @@ from resift.cli.app import app
 from resift.demo import fables
 from resift.errors import InputError, UnknownModelError
 from resift.export.static import write_table
-from resift.manifest import Manifest, sha256
+from resift.models.manifest import Manifest, sha256
 from resift.training.curriculum import Labels, bi_encoder_folder, label, texts_to_read, thin
 from resift.training.distill import Distillation, distill
 from resift.training.pairs import Pair

@@ -16,10 +16,10 @@ from sentence_transformers.base.modules import Dense, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
 
 from resift import InputError, ModelFileError, load_scorer
-from resift.catalogue import entries, find, measures
-from resift.catalogue.prompts import PROMPTS
 from resift.export.pair import export_model
 from resift.load import ENGINES
+from resift.models.catalogue import entries, find, measures
+from resift.models.prompts import PROMPTS
 
 Folder = Callable[[str], Path]
 QUERY = "what eats bamboo?"

@@ -238,7 +238,7 @@ def bi_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding as Table
     from tokenizers import Tokenizer
 
-    from resift.models import bundled_folder
+    from resift.models.bundled import bundled_folder
 
     tokenizer = Tokenizer.from_file(str(bundled_folder("static") / "tokenizer.json"))
     vectors = np.random.default_rng(7).normal(size=(tokenizer.get_vocab_size(), 8)).astype(np.float32)

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from resift import InputError, ModelFileError, Reranker, Scale, TruncationWarning, UnknownModelError, load_scorer
-from resift.catalogue import entries
+from resift.models.catalogue import entries
 from resift.testing import check_scorer
 
 Folder = Callable[[str], Path]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from resift import ModelFileError, Reranker, UnknownModelError, load_scorer
-from resift.manifest import Manifest
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
+from resift.models.manifest import Manifest
 
 Folder = Callable[[str], Path]
 

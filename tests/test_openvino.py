@@ -32,7 +32,7 @@ def test_a_split_network_scores_the_same(tmp_path: Path) -> None:
 
 
 def test_the_bundled_split_network_runs_as_well() -> None:
-    from resift.models import bundled_folder
+    from resift.models.bundled import bundled_folder
 
     expected = load_scorer().score(QUERY, DOCUMENTS)
     found = load_scorer(f"openvino:{bundled_folder('small')}").score(QUERY, DOCUMENTS)

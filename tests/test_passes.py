@@ -147,7 +147,7 @@ def test_every_precision_keeps_the_order_and_gives_scores_that_are_free_of_the_b
 ) -> None:
     from resift import load_scorer
     from resift.export.pair import export_model
-    from resift.manifest import Manifest
+    from resift.models.manifest import Manifest
 
     manifest = export_model(str(saved("bert-6")), tmp_path / precision, precision=precision)
     assert Manifest.read(tmp_path / precision).precision == manifest.precision == precision

@@ -15,7 +15,7 @@ from resift import load_scorer
 from resift._util.lru import Recent
 from resift.engines._networks import SplitNetwork
 from resift.engines.tiny import _Network as TinyNetwork
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
 from resift.text.tokenizer import RememberingTokenizer, TextTokenizer, Tokens
 
 FILE = bundled_folder("small") / "tokenizer.json"

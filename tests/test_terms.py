@@ -20,7 +20,7 @@ from resift.errors import ModelFileError
 from resift.export.split import export_split
 from resift.export.split_network import SplitNetwork
 from resift.export.terms import Terms, match
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 from resift.testing import check_scorer
 from resift.training.exported import read_network
 

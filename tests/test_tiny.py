@@ -12,7 +12,7 @@ from resift import Reranker, load_scorer
 from resift.engines.tiny import MATCHING, MEANING, SHIFT
 from resift.errors import InputError, UnknownModelError
 from resift.export.terms import match
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
 from resift.static import StaticEmbedder
 from resift.testing import check_scorer
 from resift.training.exported import read_network, read_tokenizer

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         TruncationWarning,
         UnknownModelError,
     )
-    from resift.load import ModelOptions, load_scorer
+    from resift.load import load_scorer
+    from resift.models.options import ModelOptions
     from resift.ranking import Hit, Ranking, Stats
     from resift.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
@@ -51,7 +52,7 @@ _HOMES = {
     "MemoryFirstStage": "search",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
-    "ModelOptions": "load",
+    "ModelOptions": "models.options",
     "OverloadedError": "errors",
     "Passage": "search",
     "Ranking": "ranking",

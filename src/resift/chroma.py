@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resift.dense import DenseEmbedder, encoder_fingerprint
 from resift.embedding import Embedder
 from resift.errors import InputError, MissingExtraError
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 from resift.search import Passage
 from resift.static import StaticEmbedder, table_folder
 

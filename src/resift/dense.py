@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from resift.engines._encoder import Encoder
 from resift.engines._networks import opener
 from resift.errors import InputError, ModelFileError
-from resift.manifest import ENCODER, Manifest
-from resift.models import BUNDLED, DENSE, bundled_folder
+from resift.models.bundled import BUNDLED, DENSE, bundled_folder
+from resift.models.manifest import ENCODER, Manifest
 from resift.states import open_store
 from resift.text.batches import plan, windows
 from resift.text.tokenizer import TextTokenizer

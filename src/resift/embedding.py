@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.errors import UnknownModelError
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 
 
 class Embedder(Protocol):

@@ -14,8 +14,9 @@ from typing import Literal, Self, TypeVar, Unpack
 
 from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
 from resift.jobs import Job, Terms
-from resift.load import ModelOptions, load_scorer
+from resift.load import load_scorer
 from resift.merging import Call, Gate, Lane, Task, lane_of
+from resift.models.options import ModelOptions
 from resift.ordering import kept, ordered
 from resift.ranking import Ranking, Stats
 from resift.scorer import AsyncScorer, Scorer, counted, failed

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.errors import ModelFileError
-from resift.manifest import Manifest
-from resift.models import STATIC, bundled_folder
+from resift.models.bundled import STATIC, bundled_folder
+from resift.models.manifest import Manifest
 from resift.text.table import pooled
 from resift.text.tokenizer import TextTokenizer
 

@@ -24,7 +24,7 @@ from sentence_transformers import CrossEncoder
 from workload import QUERY, build_model, passages
 
 from resift import load_scorer
-from resift.load import Dtype
+from resift.models.options import Dtype
 
 Score = Callable[[Sequence[str]], Sequence[float]]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")

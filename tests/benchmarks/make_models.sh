@@ -58,8 +58,8 @@ python - small static <<'CHECK'
 import sys
 from pathlib import Path
 
-from resift.manifest import Manifest
-from resift.models import bundled_folder
+from resift.models.manifest import Manifest
+from resift.models.bundled import bundled_folder
 
 others = 0
 for name in sys.argv[1:]:

@@ -30,7 +30,7 @@ from resift import Reranker
 from resift.evaluation import Collection, evaluate
 from resift.export.pair import export_model
 from resift.export.precision import PRECISIONS
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 
 
 def main(

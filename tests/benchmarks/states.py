@@ -23,7 +23,7 @@ from judged import Judged
 from resift import Reranker
 from resift.demo import QUESTIONS, fables
 from resift.evaluation import evaluate
-from resift.load import ModelOptions
+from resift.models.options import ModelOptions
 
 MEMORY = 1_000_000_000
 

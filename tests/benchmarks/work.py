@@ -18,7 +18,7 @@ from onnxruntime import InferenceSession, SessionOptions
 from workload import LENGTHS, QUERY, passages
 
 from resift import Reranker
-from resift.models import BUNDLED, bundled_folder
+from resift.models.bundled import BUNDLED, bundled_folder
 
 COUNTS = (10, 100, 300)
 

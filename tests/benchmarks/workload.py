@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from resift.demo import fables
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
 
 QUERY = "why should you not cry for help when nothing is wrong?"
 LENGTHS = ("short", "mixed", "long")

@@ -24,7 +24,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from resift.catalogue.prompts import PROMPTS
+from resift.models.prompts import PROMPTS
 
 DECODER = {
     "hidden_size": 64,

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertModel
 
 from resift.export.split import export_split
 from resift.export.split_network import SplitNetwork
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 
 LENGTH = 64  # tokens of a document, and of a query
 WIDTH = 48

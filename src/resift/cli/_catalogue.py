@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from resift.catalogue import Entry, entries, find, measures
-from resift.catalogue.prompts import PROMPTS
 from resift.cli._output import table
 from resift.errors import UnknownModelError
+from resift.models.catalogue import Entry, entries, find, measures
+from resift.models.prompts import PROMPTS
 
 SHOWN = "mteb"
 """The figure that most rows have, from one source."""

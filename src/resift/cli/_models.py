@@ -22,8 +22,8 @@ def reranker(model: str | None, long_documents: LongDocuments | None, states: Pa
 
     The default one, for which `index --keep-states` encodes, takes the states from their file where it is there.
     """
-    from resift.load import ModelOptions
-    from resift.models import BUNDLED
+    from resift.models.bundled import BUNDLED
+    from resift.models.options import ModelOptions
     from resift.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}

@@ -11,7 +11,7 @@ import typer
 from resift.cli._options import Json
 from resift.cli._output import json_document, note
 from resift.errors import InputError
-from resift.load import check_source
+from resift.models.options import check_source
 
 
 def export(

@@ -85,9 +85,9 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""
-    from resift.catalogue import measures
-    from resift.catalogue.prompts import PROMPTS
     from resift.cli import _catalogue
+    from resift.models.catalogue import measures
+    from resift.models.prompts import PROMPTS
 
     if name is not None:
         entry = _catalogue.one(name)
@@ -129,8 +129,8 @@ def models(
 
 
 def _bundled() -> list[Bundled]:
-    from resift.manifest import ENCODER, Manifest
-    from resift.models import BUNDLED, DENSE, STATIC, TINY, TINY_PARTS, bundled_folder
+    from resift.models.bundled import BUNDLED, DENSE, STATIC, TINY, TINY_PARTS, bundled_folder
+    from resift.models.manifest import ENCODER, Manifest
 
     found = []
     for folder in map(bundled_folder, (*BUNDLED, STATIC)):

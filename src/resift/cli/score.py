@@ -57,7 +57,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score the rows of a file, and go on where an earlier run was cut short."""
-    from resift.load import ModelOptions
+    from resift.models.options import ModelOptions
     from resift.scale import Job, Workers, score_files
 
     ray = engine is Engine.RAY

@@ -10,7 +10,7 @@ from typing import Literal
 from resift.combine._members import Members, ask
 from resift.combine.fusion import check_weights, reciprocal_ranks
 from resift.errors import InputError, ScorerError
-from resift.load import Model
+from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage
 
 By = Literal["relevance", "standard", "rank"]

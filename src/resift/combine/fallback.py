@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from resift.combine._members import Members, ask
 from resift.errors import InputError, ScorerError
-from resift.load import Model
+from resift.models.options import Model
 from resift.scorer import Request, Scale, Scorer, Scores
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resift.errors import InputError
-from resift.load import Dtype
+from resift.models.options import Dtype
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resift.engines._session import Session
 from resift.engines._terms import OpenGraph, Terms
-from resift.manifest import ENCODER, TERMS, VOCABULARY, Manifest
+from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.states import Kept, StateStore
 from resift.text.tokenizer import Frame, Ids
 

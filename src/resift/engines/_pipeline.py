@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError
-from resift.load import LongDocuments
+from resift.models.options import LongDocuments
 from resift.scorer import Request, Scores, Span, Usage
 from resift.text.batches import plan, windows
 from resift.text.tokenizer import Ids, TextTokenizer, Tokens

@@ -9,9 +9,9 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from resift.catalogue import find
 from resift.errors import InputError, ModelFileError
-from resift.manifest import digest
+from resift.models.catalogue import find
+from resift.models.manifest import digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resift.engines._session import Session
 from resift.errors import ModelFileError
-from resift.manifest import TERMS, VOCABULARY
+from resift.models.manifest import TERMS, VOCABULARY
 
 SOUGHT = 32  # a query's strongest terms; 256 rank no better
 Floats = NDArray[np.float32]

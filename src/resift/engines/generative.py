@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.catalogue import find
-from resift.catalogue.prompts import BOS, EOS, LEAD, PROMPTS, Prompt
 from resift.engines._pairs import Forward, PairNetwork, as_logits, check_labels, shorter
 from resift.engines._pipeline import Pipeline, Wording
 from resift.errors import InputError, MissingExtraError, ModelFileError
-from resift.load import LongDocuments
+from resift.models.catalogue import find
+from resift.models.options import LongDocuments
+from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, Prompt
 from resift.scorer import Request, Scale, Scores
 from resift.text.tokenizer import Ids, Template, TextTokenizer
 

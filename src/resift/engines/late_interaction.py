@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resift.engines._pairs import capacity, shorter
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
-from resift.load import LongDocuments
+from resift.models.options import LongDocuments
 from resift.scorer import Request, Scale, Scores, Span, Usage
 from resift.text.batches import plan
 from resift.text.tokenizer import TextTokenizer, Tokens

@@ -9,16 +9,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.catalogue import find, hub_name
-from resift.catalogue.detect import GRAPHS
 from resift.engines._encoder import Encoder
 from resift.engines._networks import SplitNetwork, open_session, pair_forward
 from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
 from resift.engines._pipeline import Network, Pipeline
 from resift.engines._session import Session
 from resift.errors import InputError, ModelFileError
-from resift.load import HUB_ID, LongDocuments
-from resift.manifest import FILE, READER, Manifest, digest
+from resift.models.catalogue import find, hub_name
+from resift.models.detect import GRAPHS
+from resift.models.manifest import FILE, READER, Manifest, digest
+from resift.models.options import HUB_ID, LongDocuments
 from resift.scorer import Request, Scale, Scores
 from resift.states import open_store
 from resift.text.tokenizer import RememberingTokenizer, TextTokenizer

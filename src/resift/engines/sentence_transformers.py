@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.catalogue import find
 from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
 from resift.engines._pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
-from resift.load import Dtype, LongDocuments
+from resift.models.catalogue import find
+from resift.models.options import Dtype, LongDocuments
 from resift.scorer import Request, Scale, Scores, Usage
 from resift.text.tokenizer import Template, TextTokenizer
 

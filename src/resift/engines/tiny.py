@@ -19,9 +19,9 @@ from resift.engines._networks import QUERIES, opener
 from resift.engines._pipeline import Pipeline, Run
 from resift.engines._terms import Floats, Terms
 from resift.errors import InputError
-from resift.load import LongDocuments
-from resift.manifest import Manifest
-from resift.models import TINY_PARTS, bundled_folder
+from resift.models.bundled import TINY_PARTS, bundled_folder
+from resift.models.manifest import Manifest
+from resift.models.options import LongDocuments
 from resift.scorer import Request, Scale, Scores
 from resift.text.table import pooled
 from resift.text.tokenizer import Frame, Ids, TextTokenizer

@@ -10,7 +10,6 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from resift.catalogue import find
 from resift.engines._pairs import capacity, check_labels
 from resift.engines._source import Source
 from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
@@ -18,8 +17,9 @@ from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
-from resift.load import check_source
-from resift.manifest import Manifest
+from resift.models.catalogue import find
+from resift.models.manifest import Manifest
+from resift.models.options import check_source
 from resift.text.tokenizer import TextTokenizer
 
 LENGTH_SEEN = 24  # tokens of the example the graph is traced on; any other length works as well

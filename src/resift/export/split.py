@@ -20,7 +20,7 @@ from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.export.split_network import Side, SplitNetwork
 from resift.export.terms import SIZE, Terms
-from resift.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 
 HEADS = "attention_heads"  # in the encoder's metadata
 OUTPUTS = ("states", "vector")

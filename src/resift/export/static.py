@@ -20,7 +20,7 @@ import typer
 from numpy.typing import NDArray
 from transformers import AutoModel
 
-from resift.manifest import Manifest
+from resift.models.manifest import Manifest
 from resift.text.tokenizer import TextTokenizer
 
 SIF = 1e-3  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)

@@ -20,7 +20,8 @@ import numpy as np
 from resift import errors
 from resift._util.lazy import Lazy
 from resift.errors import InputError, MissingExtraError, ResiftError, ScorerError
-from resift.load import Model, ModelOptions, load_scorer
+from resift.load import load_scorer
+from resift.models.options import Model, ModelOptions
 from resift.scale.blocks import Block, Extent
 from resift.scale.job import Columns, Job, OnBadRow, Tally, Workers
 from resift.scale.parts import Parts

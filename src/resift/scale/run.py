@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from resift.load import Model, ModelOptions, load_scorer
-from resift.models import BUNDLED
+from resift.load import load_scorer
+from resift.models.bundled import BUNDLED
+from resift.models.options import Model, ModelOptions
 from resift.scale.blocks import Block, open_format, plan
 from resift.scale.job import Job, Progress, Report, Tally, Workers
 from resift.scale.parts import Parts, open_parts

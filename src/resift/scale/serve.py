@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from resift.errors import MissingExtraError
-from resift.load import ModelOptions
+from resift.models.options import ModelOptions
 
 try:
     from pydantic import BaseModel, ConfigDict, Field

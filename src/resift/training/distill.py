@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.trainer_utils import get_last_checkpoint, set_seed
 
 from resift.errors import InputError
-from resift.manifest import FILE
+from resift.models.manifest import FILE
 from resift.training.curriculum import Curriculum, Labels, claim, label, thin, whole
 from resift.training.pairs import Pair
 from resift.training.progress import tell

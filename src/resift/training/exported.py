@@ -22,7 +22,7 @@ from resift.export.int8 import unpack
 from resift.export.split import HEADS
 from resift.export.split_network import SplitNetwork
 from resift.export.terms import Terms
-from resift.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 
 PREFIX = "network."
 BRACKETS = {

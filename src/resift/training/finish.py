@@ -13,7 +13,7 @@ from sentence_transformers import CrossEncoder
 
 from resift.export.pair import export_model
 from resift.export.split import export_split
-from resift.manifest import Manifest, sha256
+from resift.models.manifest import Manifest, sha256
 from resift.training.networks import READ, SplitPairs, exported_folder
 from resift.training.recipe import Recipe
 from resift.training.teachers import Teacher

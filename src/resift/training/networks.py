@@ -22,8 +22,8 @@ from transformers.trainer_utils import set_seed
 from resift.errors import InputError
 from resift.export.split_network import Side, SplitNetwork
 from resift.export.terms import Terms
-from resift.manifest import FILE
-from resift.models import bundled_folder
+from resift.models.bundled import bundled_folder
+from resift.models.manifest import FILE
 from resift.training.exported import read_network, read_tokenizer
 from resift.training.mining import Embed
 from resift.training.recipe import Recipe

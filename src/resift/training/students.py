@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from resift.errors import InputError, ModelFileError
 from resift.export.static import write_table
-from resift.manifest import FILE, Manifest
+from resift.models.manifest import FILE, Manifest
 from resift.static import table_folder
 
 BUNDLED = "static"

@@ -1,6 +1,6 @@
 """What is known of published rerankers, and how language models are asked: defaults and facts, never gates.
 
-A model that is not listed is read from its own configuration. `models.json` holds the rows, with their sources;
+A model that is not listed is read from its own configuration. `catalogue.json` holds the rows, with their sources;
 `prompts` the templates.
 """
 
@@ -57,7 +57,7 @@ class Entry:
 
 @cache
 def _data() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((Path(__file__).parent / "models.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads((Path(__file__).parent / "catalogue.json").read_text(encoding="utf-8"))
     return data
 
 

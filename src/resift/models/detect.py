@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resift.catalogue import find
 from resift.errors import ModelFileError
+from resift.models.catalogue import find
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")
 
