@@ -20,7 +20,7 @@ from sentence_transformers import MultiVectorEncoder
 from transformers import AutoModel, AutoTokenizer
 
 from resift import InputError, ModelFileError, Request, Reranker, Scale, TruncationWarning, load_scorer
-from resift.engines.late_interaction import LateInteractionScorer
+from resift.engines.pytorch.late_interaction import LateInteractionScorer
 from resift.testing import check_scorer
 
 QUERY = "what eats bamboo in Zürich?"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from resift import load_scorer
 from resift._util.lru import Recent
-from resift.engines._networks import SplitNetwork
+from resift.engines.split.reader import SplitNetwork
 from resift.engines.tiny import _Network as TinyNetwork
 from resift.models.bundled import bundled_folder
 from resift.text.tokenizer import RememberingTokenizer, TextTokenizer, Tokens

@@ -23,10 +23,10 @@ from hypothesis.extra.numpy import arrays
 
 from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
-from resift.engines._encoder import Encoder
 from resift.engines.onnx import OnnxScorer
+from resift.engines.split.encoder import Encoder
+from resift.engines.split.states import ENTRY, FileStates, Kept, MemoryStates
 from resift.export.pair import export_model
-from resift.states import ENTRY, FileStates, Kept, MemoryStates
 from resift.testing import check_scorer
 from resift.text.tokenizer import Frame
 
@@ -182,7 +182,7 @@ def test_a_killed_writer_leaves_whole_entries_and_no_lock(tmp_path: Path) -> Non
     file = tmp_path / "states.sqlite3"
     script = """
 import sys, numpy as np
-from resift.states import FileStates, Kept
+from resift.engines.split.states import FileStates, Kept
 store, states = FileStates(sys.argv[1]), np.ones((500, 64), np.float32)
 for number in range(100_000):
     store.put({number.to_bytes(4, "big") + bytes([part]): Kept.of(states, states[0]) for part in range(8)})

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
-from resift.engines._terms import SOUGHT
-from resift.engines._terms import Terms as RuntimeTerms
+from resift.engines.split.terms import SOUGHT
+from resift.engines.split.terms import Terms as RuntimeTerms
 from resift.errors import ModelFileError
 from resift.export.split import export_split
 from resift.export.split_network import SplitNetwork

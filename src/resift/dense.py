@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._encoder import Encoder
-from resift.engines._networks import opener
+from resift.engines.split.encoder import Encoder
+from resift.engines.split.reader import opener
+from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.bundled import BUNDLED, DENSE, bundled_folder
 from resift.models.manifest import ENCODER, Manifest
-from resift.states import open_store
 from resift.text.batches import plan, windows
 from resift.text.tokenizer import TextTokenizer
 

@@ -18,9 +18,9 @@ from resift.scorer import Scorer
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
     "openvino": "resift.engines.openvino:OpenVINOScorer",
-    "colbert": "resift.engines.late_interaction:LateInteractionScorer",
-    "st": "resift.engines.sentence_transformers:SentenceTransformersScorer",
-    "lm": "resift.engines.generative:GenerativeScorer",
+    "colbert": "resift.engines.pytorch.late_interaction:LateInteractionScorer",
+    "st": "resift.engines.pytorch.sentence_transformers:SentenceTransformersScorer",
+    "lm": "resift.engines.pytorch.generative:GenerativeScorer",
     "openai": "resift.llm.endpoint:openai_scorer",
     "cohere": "resift.remote:cohere",
     "jina": "resift.remote:jina",

@@ -24,9 +24,9 @@ from judged import Judged, folders
 from numpy.typing import NDArray
 
 from resift import InputError, Reranker, Scale
+from resift.engines.split.states import Kept
 from resift.evaluation import evaluate
 from resift.load import load_scorer
-from resift.states import Kept
 from resift.training.teachers import dense_embed
 
 REMEMBERED = 2 << 30  # bytes of states

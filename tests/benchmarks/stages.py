@@ -24,7 +24,7 @@ from transformers import AutoModel, AutoTokenizer
 from workload import QUERY, build_model, passages
 
 from resift import Cascade, DenseEmbedder, Reranker, StaticEmbedder
-from resift.engines.late_interaction import LateInteractionScorer
+from resift.engines.pytorch.late_interaction import LateInteractionScorer
 from resift.export.pair import export_model
 
 

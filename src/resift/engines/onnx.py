@@ -9,18 +9,18 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.engines._encoder import Encoder
-from resift.engines._networks import SplitNetwork, open_session, pair_forward
-from resift.engines._pairs import PairNetwork, capacity, check_labels, shorter
-from resift.engines._pipeline import Network, Pipeline
-from resift.engines._session import Session
+from resift.engines.pairs import PairNetwork, capacity, check_labels, shorter
+from resift.engines.pipeline import Network, Pipeline
+from resift.engines.session import Session
+from resift.engines.split.encoder import Encoder
+from resift.engines.split.reader import SplitNetwork, open_session, pair_forward
+from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import FILE, READER, Manifest, digest
 from resift.models.options import HUB_ID, LongDocuments
 from resift.scorer import Request, Scale, Scores
-from resift.states import open_store
 from resift.text.tokenizer import RememberingTokenizer, TextTokenizer
 
 NOTHING = (0, None)  # keep_states and states_file where no states are kept
@@ -124,7 +124,7 @@ def _local(name: str, revision: str | None, local_files_only: bool) -> Path:
     """The folder of that name, or of that Hugging Face id."""
     if Path(name).exists() or not HUB_ID.fullmatch(name):
         return Path(name)
-    from resift.engines._hub import onnx_folder  # only now: a folder needs no hub
+    from resift.engines.hub import onnx_folder  # only now: a folder needs no hub
 
     return onnx_folder(name, revision, local_files_only)
 

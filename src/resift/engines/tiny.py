@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import Recent
-from resift.engines._networks import QUERIES, opener
-from resift.engines._pipeline import Pipeline, Run
-from resift.engines._terms import Floats, Terms
+from resift.engines.pipeline import Pipeline, Run
+from resift.engines.split.reader import QUERIES, opener
+from resift.engines.split.terms import Floats, Terms
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest

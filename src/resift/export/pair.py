@@ -10,9 +10,9 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from resift.engines._pairs import capacity, check_labels
-from resift.engines._source import Source
-from resift.engines.sentence_transformers import fast_tokenizer, shared_inputs
+from resift.engines.pairs import capacity, check_labels
+from resift.engines.pytorch.sentence_transformers import fast_tokenizer, shared_inputs
+from resift.engines.pytorch.source import Source
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.passes import tighten

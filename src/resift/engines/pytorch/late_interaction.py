@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._pairs import capacity, shorter
+from resift.engines.pairs import capacity, shorter
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
 from resift.models.options import LongDocuments
 from resift.scorer import Request, Scale, Scores, Span, Usage
@@ -26,8 +26,8 @@ try:
     from sentence_transformers.base.modules import Transformer
     from tokenizers import Tokenizer
 
-    from resift.engines._device import batch_budget
-    from resift.engines._source import Source
+    from resift.engines.pytorch.device import batch_budget
+    from resift.engines.pytorch.source import Source
 except ImportError as error:
     raise MissingExtraError("late interaction", "late-interaction") from error
 

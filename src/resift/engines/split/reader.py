@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import Recent
-from resift.engines._encoder import Encoder
-from resift.engines._pairs import Forward, as_logits
-from resift.engines._session import Session
-from resift.engines._terms import OpenGraph
+from resift.engines.pairs import Forward, as_logits
+from resift.engines.session import Session
+from resift.engines.split.encoder import Encoder
+from resift.engines.split.terms import OpenGraph
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._pairs import Forward, PairNetwork, as_logits, check_labels, shorter
-from resift.engines._pipeline import Pipeline, Wording
+from resift.engines.pairs import Forward, PairNetwork, as_logits, check_labels, shorter
+from resift.engines.pipeline import Pipeline, Wording
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import LongDocuments
@@ -32,8 +32,8 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines._device import OnDevice, batch_budget, to_device, turn
-    from resift.engines._source import Source
+    from resift.engines.pytorch.device import OnDevice, batch_budget, to_device, turn
+    from resift.engines.pytorch.source import Source
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._session import Session
-from resift.engines._terms import OpenGraph, Terms
+from resift.engines.session import Session
+from resift.engines.split.states import Kept, StateStore
+from resift.engines.split.terms import OpenGraph, Terms
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
-from resift.states import Kept, StateStore
 from resift.text.tokenizer import Frame, Ids
 
 STATES = (ENCODER, TERMS, VOCABULARY)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines._pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
-from resift.engines._pipeline import Pipeline
+from resift.engines.pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
+from resift.engines.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import Dtype, LongDocuments
@@ -23,8 +23,8 @@ try:
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines._device import OnDevice, batch_budget, set_numbers, to_device, turn
-    from resift.engines._source import Source
+    from resift.engines.pytorch.device import OnDevice, batch_budget, set_numbers, to_device, turn
+    from resift.engines.pytorch.source import Source
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
