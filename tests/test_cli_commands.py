@@ -17,7 +17,7 @@ from resift.cli.app import app
 from resift.cli.index import Embedder
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
-from resift.embedding import KINDS
+from resift.embedders.load import KINDS
 from resift.load import ENGINES
 
 PAGES = {

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from resift import Reranker, load_scorer
+from resift.embedders.static import StaticEmbedder
 from resift.engines.tiny import MATCHING, MEANING, SHIFT
 from resift.errors import InputError, UnknownModelError
 from resift.export.terms import match
 from resift.models.bundled import bundled_folder
-from resift.static import StaticEmbedder
 from resift.testing import check_scorer
 from resift.training.exported import read_network, read_tokenizer
 

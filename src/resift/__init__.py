@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from resift.cache import Cached
     from resift.cascade import Cascade
     from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
-    from resift.dense import DenseEmbedder
-    from resift.embedding import Embedder, load_embedder
+    from resift.embedders.dense import DenseEmbedder
+    from resift.embedders.embedder import Embedder
+    from resift.embedders.load import load_embedder
+    from resift.embedders.static import StaticEmbedder
     from resift.errors import (
         InputError,
         MissingExtraError,
@@ -32,15 +34,14 @@ if TYPE_CHECKING:
     from resift.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
     from resift.search import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
-    from resift.static import StaticEmbedder
 
 _HOMES = {
     "ApiKey": "_util.secret",
     "AsyncScorer": "scorer",
     "Cached": "cache",
     "Cascade": "cascade",
-    "DenseEmbedder": "dense",
-    "Embedder": "embedding",
+    "DenseEmbedder": "embedders.dense",
+    "Embedder": "embedders.embedder",
     "Ensemble": "combine",
     "Fallback": "combine",
     "FirstStage": "search",
@@ -66,7 +67,7 @@ _HOMES = {
     "Scores": "scorer",
     "Span": "scorer",
     "StatesWarning": "errors",
-    "StaticEmbedder": "static",
+    "StaticEmbedder": "embedders.static",
     "Stats": "ranking",
     "TruncationWarning": "errors",
     "TwoStageSearch": "search",
@@ -75,7 +76,7 @@ _HOMES = {
     "Worker": "_util.worker",
     "diversify": "combine",
     "fuse": "combine",
-    "load_embedder": "embedding",
+    "load_embedder": "embedders.load",
     "load_scorer": "load",
 }
 

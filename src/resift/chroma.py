@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.dense import DenseEmbedder, encoder_fingerprint
-from resift.embedding import Embedder
+from resift.embedders.dense import DenseEmbedder, encoder_fingerprint
+from resift.embedders.embedder import Embedder
+from resift.embedders.static import StaticEmbedder, table_folder
 from resift.errors import InputError, MissingExtraError
 from resift.models.manifest import Manifest
 from resift.search import Passage
-from resift.static import StaticEmbedder, table_folder
 
 try:
     from chromadb import Collection

@@ -11,11 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from resift._util.worker import Worker
-from resift.embedding import Embedder
+from resift.embedders.embedder import Embedder
+from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
 from resift.ranking import Ranking
 from resift.reranker import Reranker
-from resift.static import StaticEmbedder
 
 CANDIDATES = 50
 

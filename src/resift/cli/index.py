@@ -24,7 +24,7 @@ PAGE = 2000  # texts read at once
 
 
 class Embedder(StrEnum):
-    """`resift.embedding.KINDS`, as an option."""
+    """`resift.embedders.load.KINDS`, as an option."""
 
     STATIC = "static"
     DENSE = "dense"
@@ -82,7 +82,7 @@ def index(
 
 def _keep(collection: Chroma, states: Path) -> int:
     """Encodes what the collection holds and the file doesn't. Returns the file's bytes."""
-    from resift.dense import DenseEmbedder
+    from resift.embedders.dense import DenseEmbedder
 
     encoder = DenseEmbedder(states_file=states)
     offset = 0

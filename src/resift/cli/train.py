@@ -58,7 +58,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
-    from resift.static import StaticEmbedder
+    from resift.embedders.static import StaticEmbedder
     from resift.training.calibrate import calibrate, judged_lists
     from resift.training.finish import card, export
     from resift.training.held_out import logits

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from resift.dense import DenseEmbedder
+from resift.embedders.dense import DenseEmbedder
+from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run, check_run, read_run
 from resift.evaluation.fusion import fuse
 from resift.evaluation.nearest import chroma_run, embedding_run, sentence_transformer_run
-from resift.static import StaticEmbedder
 
 JUDGED = "judged"
 FUSED_DEPTH = 1000  # of each list that is fused: what both say of a document counts, be it deep in one of them

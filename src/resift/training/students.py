@@ -13,10 +13,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
+from resift.embedders.static import table_folder
 from resift.errors import InputError, ModelFileError
 from resift.export.static import write_table
 from resift.models.manifest import FILE, Manifest
-from resift.static import table_folder
 
 BUNDLED = "static"
 """The base that stands for the bundled table."""

@@ -1,40 +1,16 @@
-"""What a bi-encoder is, and which one a name stands for."""
+"""From a bi-encoder's name to the bi-encoder: the only place that knows them all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from resift.embedders.embedder import Embedder
 from resift.errors import UnknownModelError
 from resift.models.manifest import Manifest
 
-
-class Embedder(Protocol):
-    """Texts to vectors that can be compared with each other; queries and documents alike."""
-
-    @property
-    def name(self) -> str:
-        """Names the model."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells versions of it apart: vectors of two can't be compared."""
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector per text, (texts, dimensions), in their order."""
-
-
-KINDS = {"static": "resift.static:StaticEmbedder", "dense": "resift.dense:DenseEmbedder"}
+KINDS = {"static": "resift.embedders.static:StaticEmbedder", "dense": "resift.embedders.dense:DenseEmbedder"}
 """name → bi-encoder that comes with resift, by import path, the default first: each is imported when it is used."""
 
 

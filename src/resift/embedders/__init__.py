@@ -1,0 +1,1 @@
+"""Bi-encoders: texts to unit vectors that can be compared with each other."""
