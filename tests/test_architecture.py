@@ -125,7 +125,7 @@ assert not heavy, heavy
         ("resift.export.pair", "onnx", "export"),
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),
-        ("resift.export.split_network", "torch", "export"),
+        ("resift.networks.split", "torch", "export"),
         ("resift.export.int8", "onnx", "export"),
         ("resift.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),

@@ -13,8 +13,8 @@ from transformers import BertConfig, BertModel
 
 from resift import load_scorer
 from resift.export.split import export_split
-from resift.export.split_network import Reader, SplitNetwork
 from resift.models.manifest import Manifest
+from resift.networks.split import Reader, SplitNetwork
 from resift.testing import check_scorer
 
 SEPARATE, SLOPE, BIAS = 2, 7.0, -1.5

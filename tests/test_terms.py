@@ -17,12 +17,12 @@ from resift import load_scorer
 from resift.engines.split.terms import SOUGHT
 from resift.engines.split.terms import Terms as RuntimeTerms
 from resift.errors import ModelFileError
+from resift.export.restore import read_network
 from resift.export.split import export_split
-from resift.export.split_network import SplitNetwork
-from resift.export.terms import Terms, match
 from resift.models.manifest import Manifest
+from resift.networks.split import SplitNetwork
+from resift.networks.terms import Terms, match
 from resift.testing import check_scorer
-from resift.training.exported import read_network
 
 LEXICAL = 3.0
 QUERY, DOCUMENTS = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 60)), "panda eats bamboo panda"]

@@ -12,10 +12,10 @@ from resift import Reranker, load_scorer
 from resift.embedders.static import StaticEmbedder
 from resift.engines.tiny import MATCHING, MEANING, SHIFT
 from resift.errors import InputError, UnknownModelError
-from resift.export.terms import match
+from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
+from resift.networks.terms import match
 from resift.testing import check_scorer
-from resift.training.exported import read_network, read_tokenizer
 
 QUERY = "why did the fox give up on the grapes?"
 DOCUMENTS = ["The fox could not reach the grapes.", "Foxes eat fruit.", "Income tax is due in May.", "", "grapes"]

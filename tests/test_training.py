@@ -286,7 +286,7 @@ def test_the_command_says_which_file_is_missing(tmp_path: Path) -> None:
 
 
 def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[Pair], tmp_path: Path) -> None:
-    from resift.training.exported import read_network
+    from resift.export.restore import read_network
     from resift.training.finish import export
     from resift.training.networks import SplitPairs
 

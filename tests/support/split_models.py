@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from transformers import BertConfig, BertModel
 
 from resift.export.split import export_split
-from resift.export.split_network import SplitNetwork
 from resift.models.manifest import Manifest
+from resift.networks.split import SplitNetwork
 
 LENGTH = 64  # tokens of a document, and of a query
 WIDTH = 48

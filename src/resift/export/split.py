@@ -18,9 +18,9 @@ from resift.export._graph import write_graph
 from resift.export.int8 import round_channels
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
-from resift.export.split_network import Side, SplitNetwork
-from resift.export.terms import SIZE, Terms
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.networks.split import Side, SplitNetwork
+from resift.networks.terms import SIZE, Terms
 
 HEADS = "attention_heads"  # in the encoder's metadata
 OUTPUTS = ("states", "vector")

@@ -20,11 +20,11 @@ from transformers import AutoTokenizer
 from transformers.trainer_utils import set_seed
 
 from resift.errors import InputError
-from resift.export.split_network import Side, SplitNetwork
-from resift.export.terms import Terms
+from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
 from resift.models.manifest import FILE
-from resift.training.exported import read_network, read_tokenizer
+from resift.networks.split import Side, SplitNetwork
+from resift.networks.terms import Terms
 from resift.training.mining import Embed
 from resift.training.recipe import Recipe
 from resift.training.teachers import half_is_faster

@@ -46,7 +46,7 @@ class Terms:
         return self.session.run(["states"], {"input_ids": ids, "rows": self.table[ids]})[0]
 
     def expand(self, states: Floats) -> Floats:
-        """What a query of these token states, (tokens, width), looks for: see `resift.export.terms.Terms.expand`."""
+        """What a query of these token states, (tokens, width), looks for: see `resift.networks.terms.Terms.expand`."""
         logits = self.size * (states @ self.table.T).max(0) + self.bias
         some = np.argpartition(-logits, min(SOUGHT, len(logits)) - 1)[:SOUGHT]
         found = some[np.argsort(-logits[some], kind="stable")]
@@ -56,7 +56,7 @@ class Terms:
 
     @staticmethod
     def match(sought: Floats, states: Floats, text: NDArray[np.bool_]) -> Floats:
-        """How strongly documents stand for what queries look for, a row each: see `resift.export.terms.match`."""
+        """How strongly documents stand for what queries look for, a row each: see `resift.networks.terms.match`."""
         logits = states @ sought[:, :, :-2].transpose(0, 2, 1) + sought[:, None, :, -2]
         best = np.where(text[:, :, None], logits, -np.inf).max(1)
         matched: Floats = (np.log1p(np.maximum(best, 0)) * sought[:, :, -1]).sum(1)

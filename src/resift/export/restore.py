@@ -20,9 +20,9 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedToken
 from resift.errors import ModelFileError
 from resift.export.int8 import unpack
 from resift.export.split import HEADS
-from resift.export.split_network import SplitNetwork
-from resift.export.terms import Terms
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.networks.split import SplitNetwork
+from resift.networks.terms import Terms
 
 PREFIX = "network."
 BRACKETS = {

@@ -17,7 +17,7 @@ from transformers import AutoModelForMaskedLM
 from transformers.models.bert.modeling_bert import BertForMaskedLM
 
 from resift.engines.split.terms import SOUGHT
-from resift.export.layers import MASKED, PAD, bert_layer
+from resift.networks.layers import MASKED, PAD, bert_layer
 
 SIZE = 4.0  # token states are divided by it: about as large as the trunk's, they share a scale with them where kept
 

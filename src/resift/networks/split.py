@@ -17,8 +17,8 @@ from torch.nn.functional import gelu, normalize, pad, softplus
 from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
-from resift.export.layers import MASKED, PAD, bert_layer
-from resift.export.terms import Terms, match
+from resift.networks.layers import MASKED, PAD, bert_layer
+from resift.networks.terms import Terms, match
 
 CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
 LEXICAL = 4.0  # logit for a document that says all a query looks for, at the start
