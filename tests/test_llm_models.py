@@ -21,8 +21,8 @@ from pydantic import SecretStr
 
 from resift import InputError, RemoteError, Reranker, ScorerError
 from resift.llm import LlmScorer
-from resift.llm.chat import tokens_of
-from resift.llm.endpoint import OpenAiEndpoint
+from resift.services.llm.chat import tokens_of
+from resift.services.llm.endpoint import OpenAiEndpoint
 
 QUERY = "what eats bamboo?"
 DOCUMENTS = ["Stocks fell.", "Pandas eat bamboo."]
@@ -40,7 +40,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Pauses take no time."""
     clock = FakeClock()
-    monkeypatch.setattr("resift.llm.endpoint.Clock", lambda: clock)
+    monkeypatch.setattr("resift.services.llm.endpoint.Clock", lambda: clock)
     return clock
 
 

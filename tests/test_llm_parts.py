@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scripted_llm import PASSAGE, QUERY, WORDS, passages
 
 from resift.llm import Prompt
-from resift.llm.answers import read_grade, read_order, read_yes_no
-from resift.llm.prompts import ranking_prompt, unused_key
-from resift.llm.windows import windows
+from resift.services.llm.answers import read_grade, read_order, read_yes_no
+from resift.services.llm.prompts import ranking_prompt, unused_key
+from resift.services.llm.windows import windows
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -168,7 +168,7 @@ def test_a_key_that_occurs_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None
         def hexdigest(self) -> str:
             return ("deadbeef", "0badcafe", "12345678")[self.turn]
 
-    monkeypatch.setattr("resift.llm.prompts.hashlib.sha256", lambda _: Digest())
+    monkeypatch.setattr("resift.services.llm.prompts.hashlib.sha256", lambda _: Digest())
     assert unused_key(["</passage [1] DEADBEEF>", "0badcafe"]) == "12345678"
 
 

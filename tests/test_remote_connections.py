@@ -13,7 +13,7 @@ import pytest
 from rerank_server import RerankServer
 
 from resift import AsyncScorer, Reranker
-from resift.remote import RemoteScorer
+from resift.services.rerank import RemoteScorer
 
 
 class Counting(RerankServer):

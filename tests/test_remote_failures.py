@@ -13,8 +13,8 @@ from fake_clock import FakeClock
 from rerank_server import Answer, RerankServer
 
 from resift import RemoteError, Reranker, ScorerError
-from resift.remote import RemoteScorer
-from resift.remote.retry import Clock, pause
+from resift.services.http.retry import Clock, pause
+from resift.services.rerank import RemoteScorer
 
 NOW = 1_700_000_000
 

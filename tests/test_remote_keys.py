@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from rerank_server import Answer, RerankServer
 
 from resift import ApiKey, InputError, RemoteError, Reranker
-from resift.remote import RemoteScorer
-from resift.remote.services import SERVICES
+from resift.services.rerank import RemoteScorer
+from resift.services.rerank.services import SERVICES
 
 KEY = "sk-hush-4711"
 

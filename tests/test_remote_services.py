@@ -11,8 +11,8 @@ from rerank_server import PATHS, Answer, RerankServer, logit, overlap
 from resift import InputError, RemoteError, Reranker, Scale
 from resift.cli.models import SCHEMES
 from resift.load import ENGINES, load_scorer
-from resift.remote import RemoteScorer
-from resift.remote.services import SERVICES
+from resift.services.rerank import RemoteScorer
+from resift.services.rerank.services import SERVICES
 from resift.testing import check_scorer
 
 DOCUMENTS = ["a blue whale", "the red fox", "a red whale"]
@@ -257,6 +257,8 @@ def test_scales() -> None:
 
 
 def test_every_service_has_an_engine_and_a_line_in_resift_models() -> None:
-    assert set(SERVICES) == {scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.remote:")}
+    assert set(SERVICES) == {
+        scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.services.rerank:")
+    }
     assert set(SERVICES) <= set(SCHEMES)
     assert set(SERVICES) == set(PATHS), "and a server in these tests"

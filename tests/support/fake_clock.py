@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from resift.remote.retry import Clock
+from resift.services.http.retry import Clock
 
 
 @dataclass

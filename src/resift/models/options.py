@@ -63,9 +63,9 @@ class ModelOptions(TypedDict, total=False):
     batch_documents: int
     """Documents in one request (`remote`). Default: what the service allows."""
     scale: Scale | str
-    """What a service's scores mean, where you know better than `resift.remote.services` (`remote`)."""
+    """What a service's scores mean, where you know better than `resift.services.rerank.services` (`remote`)."""
     method: Literal["listwise", "pointwise", "yes_no"]
-    """How an LLM ranks (`openai`), as `resift.llm.LlmScorer` has it."""
+    """How an LLM ranks (`openai`), as `resift.services.llm.LlmScorer` has it."""
     temperature: float | None
     """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
     trust_remote_code: bool

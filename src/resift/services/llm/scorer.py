@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 
 from resift._util.worker import Worker
 from resift.errors import InputError, ScorerError
-from resift.llm.answers import Verdict, read_grade, read_order, read_yes_no
-from resift.llm.chat import Answer, Chat
-from resift.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
-from resift.llm.windows import check_windows, windows
 from resift.scorer import Scale, Scores, Span, Usage
+from resift.services.llm.answers import Verdict, read_grade, read_order, read_yes_no
+from resift.services.llm.chat import Answer, Chat
+from resift.services.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
+from resift.services.llm.windows import check_windows, windows
 
 Method = Literal["listwise", "pointwise", "yes_no"]
 OnBadAnswer = Literal["repair", "raise"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from resift.remote.scorer import RemoteScorer
+from resift.services.rerank.scorer import RemoteScorer
 
 cohere = partial(RemoteScorer, "cohere")
 jina = partial(RemoteScorer, "jina")

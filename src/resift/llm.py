@@ -9,8 +9,8 @@ reranker = Reranker("openai:gpt-4o-mini")     # any endpoint that speaks chat co
 
 from __future__ import annotations
 
-from resift.llm.chat import Answer
-from resift.llm.prompts import Prompt
-from resift.llm.scorer import LlmScorer
+from resift.services.llm.chat import Answer
+from resift.services.llm.prompts import Prompt
+from resift.services.llm.scorer import LlmScorer
 
 __all__ = ["Answer", "LlmScorer", "Prompt"]

@@ -10,22 +10,24 @@ from typing import Any, Self
 
 from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError, RemoteError
-from resift.remote import wire
-from resift.remote.address import locate
-from resift.remote.client import Client
-from resift.remote.exchange import Exchange, Steps, Together
-from resift.remote.retry import Clock, Policy
-from resift.remote.services import SERVICES, Service
 from resift.scorer import Request, Scale, Scores, Usage
+from resift.services.http.client import Client
+from resift.services.http.exchange import Exchange, Steps, Together
+from resift.services.http.reply import UnusableAnswerError
+from resift.services.http.retry import Clock, Policy
+from resift.services.rerank.address import locate
+from resift.services.rerank.answer import Scored, documents_a_request, read
+from resift.services.rerank.request import Part, body, parts
+from resift.services.rerank.services import SERVICES, Service
 
 
 class RemoteScorer:
-    """Scores with a service or a server that speaks HTTP; `scheme` says which (`resift.remote.services`).
+    """Scores with a service or a server that speaks HTTP; `scheme` says which (`resift.services.rerank.services`).
 
     `name` is a model (`rerank-v3.5`) or a URL (`http://host:8080`, with a model `http://host:8080#MODEL`).
     Documents go in as few requests as the service allows, `parallel_requests` at a time; scores are placed by
     the answer's `index`, and among equal ones the service's order is kept. Requests that fail are sent again up to
-    `max_retries` times, as `resift.remote.retry` has it. `ascore` awaits, without a thread.
+    `max_retries` times, as `resift.services.http.retry` has it. `ascore` awaits, without a thread.
 
     Any thread and any event loop may use it, before and after a fork. `close`, or `with`, gives its connections
     back; it can be used again. Pickles hold no key: they read the environment where they are opened, and a scorer
@@ -132,24 +134,24 @@ class RemoteScorer:
             return [Scores(()) for _ in requests]
         limit = yield from self._documents_a_request(deadline)
         size = self._service.bytes
-        parts = [
+        requested = [
             part
             for number, (query, documents) in enumerate(requests)
-            for part in wire.parts(number, query, documents, limit, size)
+            for part in parts(number, query, documents, limit, size)
         ]
-        answers = yield Together([self._ask(requests[part.request].query, part.texts, deadline) for part in parts])
-        scored: list[list[tuple[wire.Part, wire.Scored]]] = [[] for _ in requests]
-        for part, answer in zip(parts, answers, strict=True):
+        answers = yield Together([self._ask(requests[part.request].query, part.texts, deadline) for part in requested])
+        scored: list[list[tuple[Part, Scored]]] = [[] for _ in requests]
+        for part, answer in zip(requested, answers, strict=True):
             scored[part.request].append((part, answer))
         return [_gather(pairs) for pairs in scored]
 
-    def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[wire.Scored]:
+    def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[Scored]:
         spelled = self._service.wire
-        body = wire.body(spelled, self._address.model, query, texts)
-        reply = yield from self._exchange.ask(self._address.endpoint, body, deadline, self._client.clock)
+        sent = body(spelled, self._address.model, query, texts)
+        reply = yield from self._exchange.ask(self._address.endpoint, sent, deadline, self._client.clock)
         try:
-            return wire.read(spelled, self.scale, reply, len(texts))
-        except wire.UnusableAnswerError as error:
+            return read(spelled, self.scale, reply, len(texts))
+        except UnusableAnswerError as error:
             # Not chained: what is quoted there may hold the key.
             raise self._exchange.error(f"{self._service.title} gave {error}", reply.status) from None
 
@@ -160,7 +162,7 @@ class RemoteScorer:
             url = self._address.beside(service.info)
             try:
                 reply = yield from self._exchange.ask(url, None, deadline, self._client.clock)
-                told = wire.documents_a_request(reply)
+                told = documents_a_request(reply)
             except RemoteError as error:
                 if error.status not in (404, 405):  # a proxy that lets /rerank through alone
                     raise
@@ -169,7 +171,7 @@ class RemoteScorer:
         return self._limit if self._limit is not None else service.documents
 
 
-def _gather(scored: Sequence[tuple[wire.Part, wire.Scored]]) -> Scores:
+def _gather(scored: Sequence[tuple[Part, Scored]]) -> Scores:
     """One query's scores from its requests, which were made in the documents' order."""
     return Scores(
         tuple(score for _, answer in scored for score in answer.scores),

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from resift._util.secret import ApiKey
 from resift.errors import RemoteError
-from resift.remote.retry import Clock, Policy, pause, worth_retrying
-from resift.remote.services import Provider
-from resift.remote.wire import Reply, complaint
+from resift.services.http.provider import Provider
+from resift.services.http.reply import Reply, complaint
+from resift.services.http.retry import Clock, Policy, pause, worth_retrying
 
 R = TypeVar("R")
 

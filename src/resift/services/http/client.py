@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from resift._util.secret import ApiKey
 from resift.errors import MissingExtraError, RemoteError
-from resift.remote.exchange import Failure, Send, Step, Steps, Together, Wait
-from resift.remote.retry import Clock
-from resift.remote.wire import Reply
+from resift.services.http.exchange import Failure, Send, Step, Steps, Together, Wait
+from resift.services.http.reply import Reply
+from resift.services.http.retry import Clock
 
 try:
     import httpx

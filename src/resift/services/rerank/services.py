@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resift.scorer import Scale
+from resift.services.http.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,6 @@ class Wire:
     score: str = "relevance_score"
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of every request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """Whoever answers over HTTP."""
-
-    title: str
-    variables: tuple[str, ...]
-    """Environment variables that may hold the key; the first one that is set counts."""
-    permanent: Mapping[str, str] = field(default_factory=dict)
-    """What an error says that is never worth another try → the way out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

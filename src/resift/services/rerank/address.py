@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from resift._util.secret import ApiKey
 from resift.errors import InputError
-from resift.remote.services import Service
+from resift.services.http.url import checked, shown
+from resift.services.rerank.services import Service
 
 WHOLE = ("rerank", "reranking", "ranking")  # a URL that ends so is the endpoint itself
 
@@ -33,7 +33,7 @@ def locate(scheme: str, service: Service, name: str, base_url: str | None, key: 
     """
     if name.startswith(("http://", "https://")):
         if base_url is not None:
-            raise InputError(f"{scheme}:{_shown(name)} is a URL already, so base_url can't be another")
+            raise InputError(f"{scheme}:{shown(name)} is a URL already, so base_url can't be another")
         base_url, _, model = name.partition("#")
     else:
         model = name
@@ -58,29 +58,6 @@ def locate(scheme: str, service: Service, name: str, base_url: str | None, key: 
 def _of_key(service: Service, key: ApiKey) -> str:
     urls = (url for start, url in service.key_urls.items() if key.get_secret_value().startswith(start))
     return next(urls, service.url or "")
-
-
-def checked(url: str) -> str:
-    """The URL without a slash at its end. Errors show no more of it than its host: it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputError(f"{_shown(url)} is no URL of a server: it should look like http://HOST:PORT")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InputError(
-            f"{_shown(url)}: a URL with a user, a password or a query can't be used, since it is shown in results "
-            "and errors: give the key as api_key="
-        )
-    return url.rstrip("/")
-
-
-def _shown(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    host = rest.split("/")[0].split("?")[0].split("#")[0].rpartition("@")[2]
-    return f"{scheme}://{host}" if rest else repr(url.split("@")[-1].split("?")[0])
 
 
 def _join(base: str, path: str) -> str:

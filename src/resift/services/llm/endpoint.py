@@ -8,15 +8,15 @@ from typing import Any
 
 from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError
-from resift.llm.chat import Answer, tokens_of
-from resift.llm.prompts import Prompt
-from resift.llm.scorer import LlmScorer, Method
-from resift.remote.address import checked
-from resift.remote.client import Client
-from resift.remote.exchange import Exchange, Steps
-from resift.remote.retry import Clock, Policy
-from resift.remote.services import Provider
-from resift.remote.wire import complaint, encoded, parse
+from resift.services.http.client import Client
+from resift.services.http.exchange import Exchange, Steps
+from resift.services.http.provider import Provider
+from resift.services.http.reply import complaint, encoded, parse
+from resift.services.http.retry import Clock, Policy
+from resift.services.http.url import checked
+from resift.services.llm.chat import Answer, tokens_of
+from resift.services.llm.prompts import Prompt
+from resift.services.llm.scorer import LlmScorer, Method
 
 OPENAI = "https://api.openai.com/v1"
 URL = "OPENAI_BASE_URL"
@@ -30,7 +30,7 @@ class OpenAiEndpoint:
 
     `base_url` is OPENAI_BASE_URL or OpenAI unless given; `api_key` is OPENAI_API_KEY unless given, and "" sends none.
     `timeout`: seconds that one request may take. `temperature=None` leaves it to the model (some refuse any but their
-    own). Connections, retries, keys and errors are those of `resift.remote`: a pickled copy takes OPENAI_API_KEY
+    own). Connections, retries, keys and errors are those of `resift.services.rerank`: a pickled copy takes OPENAI_API_KEY
     where it wakes up, and one whose key was given by hand is not pickled.
 
     Raises InputError for what makes no sense. Calls raise RemoteError with the server's own words.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resift.errors import InputError, ScorerError
-from resift.llm.prompts import Prompt
+from resift.services.llm.prompts import Prompt
 
 TOTALS = (
     ("total_tokens",),
