@@ -92,7 +92,7 @@ heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chrom
 assert not heavy, heavy
 rooms = [name for name in sys.modules if name.startswith("resift.")]
 assert not rooms, rooms
-import resift.reranker
+import resift.reranking.reranker
 heavy = [name for name in ("onnxruntime", "torch", "chromadb", "sqlite3") if name in sys.modules]
 assert not heavy, heavy
 import resift.scale

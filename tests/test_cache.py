@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import Cached, InputError, Request, Reranker, Scale, ScorerError, Scores, Span, Usage, load_scorer
-from resift._cache_stores import ENTRY_BYTES, MemoryStore
-from resift.cache import _delimited
+from resift.scoring.cache_stores import ENTRY_BYTES, MemoryStore
+from resift.scoring.cached import _delimited
 from resift.testing import OverlapScorer, check_scorer
 
 TEXTS = ["a red fox", "a whale", "red wine", ""]
@@ -173,7 +173,7 @@ def test_whatever_becomes_of_the_file_scores_are_right_and_it_is_said(
 def test_a_locked_file_costs_a_moment_not_the_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resift._cache_stores.WAIT", 0.01)
+    monkeypatch.setattr("resift.scoring.cache_stores.WAIT", 0.01)
     path = tmp_path / "scores.sqlite"
     cached = Cached(Counting(), path, memory_bytes=0)
     cached.score("q", TEXTS[:1])
@@ -189,7 +189,7 @@ def test_a_locked_file_costs_a_moment_not_the_answer(
 
 
 def test_the_file_is_bounded_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resift._cache_stores.MOST_BYTES", 100_000)
+    monkeypatch.setattr("resift.scoring.cache_stores.MOST_BYTES", 100_000)
     cached = Cached(Counting(), tmp_path / "scores.sqlite", memory_bytes=0)
     for number in range(30):
         cached.score(f"query {number}", [f"text {text}" for text in range(100)])

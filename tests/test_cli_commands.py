@@ -18,7 +18,7 @@ from resift.cli.index import Embedder
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
 from resift.embedders.load import KINDS
-from resift.load import ENGINES
+from resift.scoring.load import ENGINES
 
 PAGES = {
     "thresholds.md": "# Scores\n\n## Thresholds\n\nSet min_relevance to keep only what is relevant enough.",

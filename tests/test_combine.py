@@ -32,8 +32,8 @@ from resift import (
     diversify,
     fuse,
 )
-from resift.combine.fusion import reciprocal_ranks
 from resift.evaluation import fuse as fuse_runs
+from resift.scoring.fusion import reciprocal_ranks
 from resift.testing import OverlapScorer, ScriptedScorer, check_scorer
 
 scores = st.lists(st.floats(-30, 30) | st.sampled_from([0.0, -0.0, 1.0]), min_size=1, max_size=25)

@@ -107,6 +107,7 @@ def test_doctests(module: str) -> None:
 
 def test_doctests_are_found_at_all() -> None:
     found = sum(
-        doctest.testmod(importlib.import_module(module)).attempted for module in ("resift.reranker", "resift.scorer")
+        doctest.testmod(importlib.import_module(module)).attempted
+        for module in ("resift.reranking.reranker", "resift.scorer")
     )
     assert found >= 3

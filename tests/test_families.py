@@ -17,9 +17,9 @@ from sentence_transformers.sentence_transformer.modules import LayerNorm, Poolin
 
 from resift import InputError, ModelFileError, load_scorer
 from resift.export.pair import export_model
-from resift.load import ENGINES
 from resift.models.catalogue import entries, find, measures
 from resift.models.prompts import PROMPTS
+from resift.scoring.load import ENGINES
 
 Folder = Callable[[str], Path]
 QUERY = "what eats bamboo?"

@@ -19,7 +19,7 @@ from resift.chroma import DenseEmbedding, StaticEmbedding
 from resift.embedders.static import StaticEmbedder
 from resift.evaluation import Collection, embedding_run, evaluate, fuse, retrieved_run
 from resift.evaluation.first_stage import candidates, first_stage, stage_name
-from resift.search import MemoryFirstStage, Passage
+from resift.search.two_stage import MemoryFirstStage, Passage
 from resift.testing import OverlapScorer
 
 DOCUMENTS = {

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import Cascade, InputError, Request, Reranker, Scale, ScorerError, Scores, Span, Usage
-from resift.merging import PIECE_TEXTS, Patience
+from resift.scoring.scheduler import PIECE_TEXTS, Patience
 from resift.testing import OverlapScorer, ScriptedScorer
 
 DOCUMENTS = [f"document {number}" for number in range(100)]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError, load_scorer
 from resift.engines.session import Cores
-from resift.merging import PER_TOKEN, ROUND, lane_of
+from resift.scoring.scheduler import PER_TOKEN, ROUND, lane_of
 from resift.testing import OverlapScorer
 
 
@@ -227,7 +227,7 @@ def test_only_a_scorer_that_was_loaded_is_closed_along(monkeypatch: pytest.Monke
     given_one = Closable()
     Reranker(given_one).close()
     assert not given_one.closed, "its owner may go on using it"
-    monkeypatch.setattr("resift.reranker.load_scorer", lambda _: given_one)
+    monkeypatch.setattr("resift.reranking.reranker.load_scorer", lambda _: given_one)
     Reranker("a name").close()
     assert given_one.closed
 

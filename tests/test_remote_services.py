@@ -10,7 +10,7 @@ from rerank_server import PATHS, Answer, RerankServer, logit, overlap
 
 from resift import InputError, RemoteError, Reranker, Scale
 from resift.cli.models import SCHEMES
-from resift.load import ENGINES, load_scorer
+from resift.scoring.load import ENGINES, load_scorer
 from resift.services.rerank import RemoteScorer
 from resift.services.rerank.services import SERVICES
 from resift.testing import check_scorer

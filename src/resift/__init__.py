@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from resift._util.lazy import Lazy
     from resift._util.secret import ApiKey
     from resift._util.worker import Worker
-    from resift.cache import Cached
-    from resift.cascade import Cascade
-    from resift.combine import Ensemble, Fallback, Fused, diversify, fuse
     from resift.embedders.dense import DenseEmbedder
     from resift.embedders.embedder import Embedder
     from resift.embedders.load import load_embedder
@@ -28,38 +25,44 @@ if TYPE_CHECKING:
         TruncationWarning,
         UnknownModelError,
     )
-    from resift.load import load_scorer
     from resift.models.options import ModelOptions
-    from resift.ranking import Hit, Ranking, Stats
-    from resift.reranker import Reranker
+    from resift.reranking.diversity import diversify
+    from resift.reranking.ranking import Hit, Ranking, Stats
+    from resift.reranking.reranker import Reranker
     from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
-    from resift.search import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
+    from resift.scoring.cached import Cached
+    from resift.scoring.cascade import Cascade
+    from resift.scoring.ensemble import Ensemble, Fused
+    from resift.scoring.fallback import Fallback
+    from resift.scoring.fusion import fuse
+    from resift.scoring.load import load_scorer
+    from resift.search.two_stage import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
 
 _HOMES = {
     "ApiKey": "_util.secret",
     "AsyncScorer": "scorer",
-    "Cached": "cache",
-    "Cascade": "cascade",
+    "Cached": "scoring.cached",
+    "Cascade": "scoring.cascade",
     "DenseEmbedder": "embedders.dense",
     "Embedder": "embedders.embedder",
-    "Ensemble": "combine",
-    "Fallback": "combine",
-    "FirstStage": "search",
-    "Fused": "combine",
-    "Hit": "ranking",
+    "Ensemble": "scoring.ensemble",
+    "Fallback": "scoring.fallback",
+    "FirstStage": "search.two_stage",
+    "Fused": "scoring.ensemble",
+    "Hit": "reranking.ranking",
     "InputError": "errors",
     "Lazy": "_util.lazy",
     "ManyScorer": "scorer",
-    "MemoryFirstStage": "search",
+    "MemoryFirstStage": "search.two_stage",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
     "ModelOptions": "models.options",
     "OverloadedError": "errors",
-    "Passage": "search",
-    "Ranking": "ranking",
+    "Passage": "search.two_stage",
+    "Ranking": "reranking.ranking",
     "RemoteError": "errors",
     "Request": "scorer",
-    "Reranker": "reranker",
+    "Reranker": "reranking.reranker",
     "ResiftError": "errors",
     "Scale": "scorer",
     "Scorer": "scorer",
@@ -68,16 +71,16 @@ _HOMES = {
     "Span": "scorer",
     "StatesWarning": "errors",
     "StaticEmbedder": "embedders.static",
-    "Stats": "ranking",
+    "Stats": "reranking.ranking",
     "TruncationWarning": "errors",
-    "TwoStageSearch": "search",
+    "TwoStageSearch": "search.two_stage",
     "UnknownModelError": "errors",
     "Usage": "scorer",
     "Worker": "_util.worker",
-    "diversify": "combine",
-    "fuse": "combine",
+    "diversify": "reranking.diversity",
+    "fuse": "scoring.fusion",
     "load_embedder": "embedders.load",
-    "load_scorer": "load",
+    "load_scorer": "scoring.load",
 }
 
 __all__ = [

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from resift import InputError, Reranker, Scale
 from resift.engines.split.states import Kept
 from resift.evaluation import evaluate
-from resift.load import load_scorer
+from resift.scoring.load import load_scorer
 from resift.training.teachers import dense_embed
 
 REMEMBERED = 2 << 30  # bytes of states

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resift.chroma import DenseEmbedding, StaticEmbedding, check_vectors, stored_embedding  # first: names the extra
 from resift.errors import InputError
+from resift.search.chroma import (  # first: names the extra
+    DenseEmbedding,
+    StaticEmbedding,
+    check_vectors,
+    stored_embedding,
+)
 
 # isort: split
 import chromadb

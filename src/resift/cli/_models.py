@@ -13,8 +13,8 @@ from resift.cli._output import note
 from resift.errors import StatesWarning, TruncationWarning
 
 if TYPE_CHECKING:
-    from resift.ranking import Stats
-    from resift.reranker import Reranker
+    from resift.reranking.ranking import Stats
+    from resift.reranking.reranker import Reranker
 
 
 def reranker(model: str | None, long_documents: LongDocuments | None, states: Path | None = None) -> Reranker:
@@ -24,7 +24,7 @@ def reranker(model: str | None, long_documents: LongDocuments | None, states: Pa
     """
     from resift.models.bundled import BUNDLED
     from resift.models.options import ModelOptions
-    from resift.reranker import Reranker
+    from resift.reranking.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
     if states is not None and states.is_file() and model in (None, f"resift:{BUNDLED[0]}"):

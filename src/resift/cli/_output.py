@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from resift._html import arrow
+from resift.reranking.html import arrow
 
 WIDTH = 120
 """Columns where stdout is no terminal and COLUMNS says nothing."""

@@ -12,8 +12,8 @@ from resift.cli._output import console, json_document, movement, number, seconds
 
 if TYPE_CHECKING:
     from resift.demo import Question
-    from resift.ranking import Hit, Ranking
-    from resift.search import Passage
+    from resift.reranking.ranking import Hit, Ranking
+    from resift.search.two_stage import Passage
 
 SHOWN = 3
 CANDIDATES = 30
@@ -27,8 +27,8 @@ NEXT = (
 def demo(as_json: Json = False) -> None:
     """Search Aesop's fables in two stages, and see what the reranker changes. Offline, nothing to install."""
     from resift.demo import AMBIGUOUS, AMBIGUOUS_DOCUMENTS, QUESTIONS, fables
-    from resift.reranker import Reranker
-    from resift.search import MemoryFirstStage, TwoStageSearch
+    from resift.reranking.reranker import Reranker
+    from resift.search.two_stage import MemoryFirstStage, TwoStageSearch
 
     started = time.perf_counter()
     reranker = Reranker(long_documents="max_window")

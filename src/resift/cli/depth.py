@@ -33,7 +33,7 @@ def depth(
     """Measure how many candidates to rerank: quality and latency at every depth, and a recommendation."""
     from resift.evaluation import measure_depths, read_collection
     from resift.evaluation.depth import DEPTHS
-    from resift.reranker import Reranker
+    from resift.reranking.reranker import Reranker
 
     collection = read_collection(folder, qrels)
     depths = [*(one for one in DEPTHS if one < deepest), deepest]

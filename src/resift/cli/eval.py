@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Measure with and without reranking: quality with a confidence interval, latency, pairs per second."""
     from resift.evaluation import evaluate, read_collection
-    from resift.reranker import Reranker
+    from resift.reranking.reranker import Reranker
 
     collection = read_collection(folder, qrels)
     rerankers = {name: Reranker(name) for name in model or ["resift:small"]}

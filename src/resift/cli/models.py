@@ -75,7 +75,7 @@ SCHEMES = {
         }.items()
     },
 }
-"""scheme → what it takes. Every engine of `resift.load` has one."""
+"""scheme → what it takes. Every engine of `resift.scoring.load` has one."""
 
 KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 

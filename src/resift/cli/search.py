@@ -14,8 +14,8 @@ from resift.cli._output import console, json_document, movement, number, seconds
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.ranking import Ranking
-    from resift.search import Passage
+    from resift.reranking.ranking import Ranking
+    from resift.search.two_stage import Passage
 
 
 def search(
@@ -37,9 +37,9 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search what `resift index` has indexed: a fast first stage, then the reranker."""
-    from resift.chroma import ChromaFirstStage
     from resift.cli import _database
-    from resift.search import TwoStageSearch
+    from resift.search.chroma import ChromaFirstStage
+    from resift.search.two_stage import TwoStageSearch
 
     stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
     with no_truncation_warning(), states_noted():

@@ -37,7 +37,7 @@ def threshold(
 ) -> None:
     """Measure what relevance is worth: is 0.8 right in 8 of 10 cases, and which --min-relevance to set."""
     from resift.evaluation import measure_thresholds, read_collection
-    from resift.reranker import Reranker
+    from resift.reranking.reranker import Reranker
 
     collection = read_collection(folder, qrels)
     with no_truncation_warning(), bar() as progress:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from resift.search import Passage
+from resift.search.two_stage import Passage
 
 FILE = Path(__file__).parent / "fables.jsonl"
 

@@ -17,7 +17,7 @@ from resift.documents.files import find
 from resift.documents.passages import fingerprint, passages
 from resift.documents.readers import read
 from resift.errors import InputError
-from resift.search import Passage
+from resift.search.two_stage import Passage
 
 if TYPE_CHECKING:
     import os

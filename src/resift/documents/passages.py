@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from resift.documents.content import Document, Scalar, Section
 from resift.documents.split import SIZE, context, split
-from resift.search import Passage
+from resift.search.two_stage import Passage
 
 VERSION = 1
 """Part of every fingerprint. Raise it when passages come out differently, and files are indexed anew."""

@@ -14,7 +14,7 @@ from resift.evaluation.collection import Collection, Run
 from resift.evaluation.experiment import MAIN, Progress, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.measure import Comparison, compare, measure
-from resift.reranker import Reranker
+from resift.reranking.reranker import Reranker
 
 DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)
 TIMED = 10  # queries that are timed at every depth

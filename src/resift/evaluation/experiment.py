@@ -14,7 +14,7 @@ from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.fusion import fuse as fused
 from resift.evaluation.measure import METRICS, Comparison, compare, measure
-from resift.reranker import Reranker
+from resift.reranking.reranker import Reranker
 
 MAIN = METRICS[0]
 Progress = Callable[[int, int], None]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resift.combine import fuse as fuse_orders
 from resift.evaluation.collection import Run
+from resift.scoring.fusion import fuse as fuse_orders
 
 
 def fuse(runs: Sequence[Run], weights: Sequence[float] | None = None) -> dict[str, list[str]]:

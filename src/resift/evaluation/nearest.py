@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.evaluation.collection import Collection, Run, check_run
-from resift.search import FirstStage, ManyFirstStage, Passage
+from resift.search.two_stage import FirstStage, ManyFirstStage, Passage
 
 if TYPE_CHECKING:
     import chromadb
@@ -70,7 +70,7 @@ def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
 
 def chroma_run(where: str, collection: Collection, depth: int) -> Run:
     """The `FOLDER` or `FOLDER#collection` of a Chroma database, queried through its own embedding function."""
-    from resift.chroma import ChromaFirstStage  # here: it says which extra is missing
+    from resift.search.chroma import ChromaFirstStage  # here: it says which extra is missing
 
     # isort: split
     from chromadb.errors import ChromaError

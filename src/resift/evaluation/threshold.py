@@ -13,7 +13,7 @@ from resift.errors import InputError
 from resift.evaluation.collection import Collection
 from resift.evaluation.experiment import Progress, check_keeps_all
 from resift.evaluation.first_stage import Stage, candidates, stage_name
-from resift.reranker import Reranker
+from resift.reranking.reranker import Reranker
 
 BINS = 10
 CUTS = tuple(round(0.05 * step, 2) for step in range(1, 20))

@@ -32,7 +32,7 @@ class Entry:
     """As Hugging Face has it: organisation/model."""
     architecture: str
     engine: str | None
-    """Which engine of `resift.load` runs it; None where none does, and `instead` says what to do."""
+    """Which engine of `resift.scoring.load` runs it; None where none does, and `instead` says what to do."""
     scored: str
     """How its authors make a score of what the network gives."""
     scale: Scale = Scale.LOGIT

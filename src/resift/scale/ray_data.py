@@ -20,7 +20,6 @@ import numpy as np
 from resift import errors
 from resift._util.lazy import Lazy
 from resift.errors import InputError, MissingExtraError, ResiftError, ScorerError
-from resift.load import load_scorer
 from resift.models.options import Model, ModelOptions
 from resift.scale.blocks import Block, Extent
 from resift.scale.job import Columns, Job, OnBadRow, Tally, Workers
@@ -28,6 +27,7 @@ from resift.scale.parts import Parts
 from resift.scale.run import BlockScorer
 from resift.scale.scoring import score_rows
 from resift.scorer import Scorer
+from resift.scoring.load import load_scorer
 
 try:
     import pyarrow as pa

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from resift.load import load_scorer
 from resift.models.bundled import BUNDLED
 from resift.models.options import Model, ModelOptions
 from resift.scale.blocks import Block, open_format, plan
@@ -16,6 +15,7 @@ from resift.scale.job import Job, Progress, Report, Tally, Workers
 from resift.scale.parts import Parts, open_parts
 from resift.scale.scoring import score_rows
 from resift.scorer import Scorer
+from resift.scoring.load import load_scorer
 
 WITHOUT_EFFECT = {"threads", "batch_tokens", "device", "local_files_only"}
 """Options that don't change which model scores: a run may go on with others."""

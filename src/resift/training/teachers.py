@@ -16,8 +16,8 @@ from torch import Tensor
 
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
-from resift.load import load_scorer
 from resift.scorer import Request, Scorer, score_many
+from resift.scoring.load import load_scorer
 from resift.training.mining import CandidateList, Embed, Vectors, documents
 
 READ = 128  # tokens of a text that a bi-encoder reads when it teaches or mines

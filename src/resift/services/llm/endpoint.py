@@ -30,7 +30,7 @@ class OpenAiEndpoint:
 
     `base_url` is OPENAI_BASE_URL or OpenAI unless given; `api_key` is OPENAI_API_KEY unless given, and "" sends none.
     `timeout`: seconds that one request may take. `temperature=None` leaves it to the model (some refuse any but their
-    own). Connections, retries, keys and errors are those of `resift.services.rerank`: a pickled copy takes OPENAI_API_KEY
+    own). Connections, retries, keys and errors are those of `resift.services`: a pickled copy takes OPENAI_API_KEY
     where it wakes up, and one whose key was given by hand is not pickled.
 
     Raises InputError for what makes no sense. Calls raise RemoteError with the server's own words.

@@ -1,6 +1,6 @@
 """Rerankers behind HTTP: services by model, servers by URL. Needs `resift[remote]`.
 
-Each name here is an engine of `resift.load`: `Reranker("cohere:rerank-v3.5")` calls `cohere("rerank-v3.5")`.
+Each name here is an engine of `resift.scoring.load`: `Reranker("cohere:rerank-v3.5")` calls `cohere("rerank-v3.5")`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
-from resift._html import ranking_table
+from resift.reranking.html import ranking_table
 from resift.scorer import Scale
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from resift.combine._members import Members, ask
 from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scorer, Scores
+from resift.scoring.members import Members, ask
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError
-from resift.ranking import Ranking
+from resift.reranking.ranking import Ranking
 
 T = TypeVar("T")
 

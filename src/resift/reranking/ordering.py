@@ -7,10 +7,10 @@ import time
 from typing import TypeVar
 
 from resift.errors import ScorerError
-from resift.jobs import Job, Terms
-from resift.merging import Task
-from resift.ranking import Hit, Ranking, Stats
+from resift.reranking.call import Job, Terms
+from resift.reranking.ranking import Hit, Ranking, Stats
 from resift.scorer import Scorer, Scores, check_scores
+from resift.scoring.scheduler import Task
 
 T = TypeVar("T")
 

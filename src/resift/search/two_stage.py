@@ -14,8 +14,8 @@ from resift._util.worker import Worker
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
-from resift.ranking import Ranking
-from resift.reranker import Reranker
+from resift.reranking.ranking import Ranking
+from resift.reranking.reranker import Reranker
 
 CANDIDATES = 50
 

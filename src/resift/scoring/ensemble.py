@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, pstdev
 from typing import Literal
 
-from resift.combine._members import Members, ask
-from resift.combine.fusion import check_weights, reciprocal_ranks
 from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage
+from resift.scoring.fusion import check_weights, reciprocal_ranks
+from resift.scoring.members import Members, ask
 
 By = Literal["relevance", "standard", "rank"]
 SCALES: dict[By, Scale] = {"relevance": Scale.PROBABILITY, "standard": Scale.ORDINAL, "rank": Scale.ORDINAL}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from resift.errors import InputError
-from resift.merging import Patience
 from resift.scorer import Request, Scorer, takes_whole_lists
+from resift.scoring.scheduler import Patience
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from resift._cache_stores import DiskStore, MemoryStore
 from resift._util.worker import Worker
 from resift.errors import InputError
 from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, counted, score_many
+from resift.scoring.cache_stores import DiskStore, MemoryStore
 
 FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
 MEMORY_BYTES = 64 * 1024 * 1024

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
 from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
-from resift.jobs import Job, Terms
-from resift.load import load_scorer
-from resift.merging import Call, Gate, Lane, Task, lane_of
 from resift.models.options import ModelOptions
-from resift.ordering import kept, ordered
-from resift.ranking import Ranking, Stats
+from resift.reranking.call import Job, Terms
+from resift.reranking.ordering import kept, ordered
+from resift.reranking.ranking import Ranking, Stats
 from resift.scorer import AsyncScorer, Scorer, counted, failed
+from resift.scoring.load import load_scorer
+from resift.scoring.scheduler import Call, Gate, Lane, Task, lane_of
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
@@ -27,7 +27,7 @@ OnError = Literal["raise", "keep_order"]
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = ":memory:"  # SQLite's own name for it
-PACKAGE = str(Path(__file__).parent) + os.sep
+PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 class Reranker:
@@ -68,7 +68,7 @@ class Reranker:
         self.scorer: Scorer = load_scorer(model, **options)
         self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
         if cache is not None:
-            from resift.cache import Cached  # only now: for those who keep scores
+            from resift.scoring.cached import Cached  # only now: for those who keep scores
 
             self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
             self._owned.append(self.scorer)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resift.errors import InputError, OverloadedError, ScorerError
-from resift.load import load_scorer
-from resift.merging import asked, lane_of
 from resift.models.options import LongDocuments, Model
 from resift.scorer import AsyncScorer, Request, Scorer, Scores, check_scores, failed, score_many
+from resift.scoring.load import load_scorer
+from resift.scoring.scheduler import asked, lane_of
 
 
 class Members:

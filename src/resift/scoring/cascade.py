@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from resift.errors import InputError
-from resift.load import load_scorer
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage, counted, refuse_nonfinite, score_many
+from resift.scoring.load import load_scorer
 
 
 class Cascade:

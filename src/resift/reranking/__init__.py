@@ -1,0 +1,1 @@
+"""From numbers to an order: the reranker, its calls, the order, and what comes back."""

@@ -1,0 +1,1 @@
+"""Two stages: a first stage fetches candidates, the reranker orders them."""
