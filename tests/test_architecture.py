@@ -95,7 +95,7 @@ assert not rooms, rooms
 import resift.reranking.reranker
 heavy = [name for name in ("onnxruntime", "torch", "chromadb", "sqlite3") if name in sys.modules]
 assert not heavy, heavy
-import resift.scale
+import resift.bulk
 heavy = [name for name in ("ray", "pyarrow", "onnxruntime", "starlette") if name in sys.modules]
 assert not heavy, heavy
 """
@@ -130,10 +130,10 @@ assert not heavy, heavy
         ("resift.services.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),
-        ("resift.scale.parquet", "pyarrow", "scale"),
-        ("resift.scale.ray_data", "ray", "scale"),
-        ("resift.scale.serve", "ray", "scale"),
-        ("resift.scale.asgi", "starlette", "scale"),
+        ("resift.bulk.parquet", "pyarrow", "scale"),
+        ("resift.bulk.ray_data", "ray", "scale"),
+        ("resift.serving.ray_serve", "ray", "scale"),
+        ("resift.serving.asgi", "starlette", "scale"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],

@@ -32,8 +32,8 @@ import ray.data
 from ray import serve
 
 from resift import InputError, Reranker, Scale, ScorerError
-from resift.scale import Columns, Job, Workers, score_files
-from resift.scale.ray_data import TableScorer
+from resift.bulk import Columns, Job, Workers, score_files
+from resift.bulk.ray_data import TableScorer
 from resift.testing import OverlapScorer
 
 # Ray Data 2.60 warns of settings of its own that nobody has set, whenever its context is copied.
@@ -172,7 +172,7 @@ def service(cluster: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of the application, behind Serve's own HTTP proxy."""
     from ray.serve._private import api, client
 
-    from resift.scale.serve import app
+    from resift.serving.ray_serve import app
 
     for module in (api, client):  # a minute is little on a busy machine, and there is no setting for it
         monkeypatch.setattr(module, "HTTP_PROXY_TIMEOUT", 600)

@@ -17,9 +17,10 @@ from scale_rows import QUERIES, read, write
 from typer.testing import CliRunner
 
 from resift import InputError, Reranker, Scale, ScorerError
+from resift.bulk import Columns, Job, score_files
+from resift.bulk.blocks import BLOCK_BYTES
+from resift.bulk.formats import plan
 from resift.cli.app import app
-from resift.scale import Columns, Job, score_files
-from resift.scale.blocks import BLOCK_BYTES, plan
 from resift.testing import OverlapScorer, ScriptedScorer
 
 

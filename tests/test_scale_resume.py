@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scale_rows import DOCUMENTS, QUERIES, read, write
 
 from resift import InputError, Scale, ScorerError
-from resift.scale import Job, score_files
+from resift.bulk import Job, score_files
 from resift.testing import OverlapScorer
 
 

@@ -17,8 +17,8 @@ import uvicorn
 from fake_clock import FakeClock
 
 from resift import InputError, RemoteError, Request, Reranker, Scale, ScorerError
-from resift.scale.asgi import application
-from resift.scale.service import BusyError, Service
+from resift.serving.asgi import application
+from resift.serving.service import BusyError, Service
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "what eats bamboo?"

@@ -14,7 +14,7 @@ from resift.cli._progress import bar
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.scale import Columns, Report
+    from resift.bulk import Columns, Report
 
 
 class Engine(StrEnum):
@@ -25,7 +25,7 @@ class Engine(StrEnum):
 
 
 class OnBadRow(StrEnum):
-    """What a row without a query or document does; `resift.scale.job.OnBadRow`, as an option."""
+    """What a row without a query or document does; `resift.bulk.job.OnBadRow`, as an option."""
 
     STOP = "stop"
     NULL = "null"
@@ -57,8 +57,8 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score the rows of a file, and go on where an earlier run was cut short."""
+    from resift.bulk import Job, Workers, score_files
     from resift.models.options import ModelOptions
-    from resift.scale import Job, Workers, score_files
 
     ray = engine is Engine.RAY
     if workers is not None and not ray:
@@ -101,7 +101,7 @@ def _tell(report: Report, as_json: bool) -> None:
 
 def _columns(text: str) -> Columns:
     """The names in `query=q,document=passage`; those not named keep their own."""
-    from resift.scale import Columns
+    from resift.bulk import Columns
 
     chosen = dict(item.partition("=")[::2] for item in text.split(",") if item)
     unknown = sorted(set(chosen) - set(Columns.__slots__))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
@@ -92,4 +93,21 @@ def _build(path: str, label: str, name: list[str], options: ModelOptions) -> Sco
     if unknown:
         raise InputError(f"{label} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     scorer: Scorer = engine(*name, **options)
+    return scorer
+
+
+def load_with_threads(model: Model, options: ModelOptions, threads: int) -> Scorer:
+    """The scorer of one worker process, with so many CPU threads where its engine lets them be set.
+
+    Ray sets a number of its own, but it reaches OpenMP alone.
+    """
+    if model is not None and not isinstance(model, str | os.PathLike):
+        return load_scorer(model, **options)
+    with_threads: ModelOptions = {**options, "threads": threads}
+    try:
+        return load_scorer(model, **with_threads)
+    except InputError:  # an engine without that option; should something else be wrong, it is raised again
+        scorer = load_scorer(model, **options)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)  # torch has one setting for the process
     return scorer

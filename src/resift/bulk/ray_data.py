@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +18,14 @@ import numpy as np
 
 from resift import errors
 from resift._util.lazy import Lazy
+from resift.bulk.blocks import Block, Extent
+from resift.bulk.job import Columns, Job, OnBadRow, Tally, Workers
+from resift.bulk.parts import Parts
+from resift.bulk.scoring import score_rows
+from resift.bulk.worker import BlockScorer
 from resift.errors import InputError, MissingExtraError, ResiftError, ScorerError
 from resift.models.options import Model, ModelOptions
-from resift.scale.blocks import Block, Extent
-from resift.scale.job import Columns, Job, OnBadRow, Tally, Workers
-from resift.scale.parts import Parts
-from resift.scale.run import BlockScorer
-from resift.scale.scoring import score_rows
-from resift.scorer import Scorer
-from resift.scoring.load import load_scorer
+from resift.scoring.load import load_with_threads
 
 try:
     import pyarrow as pa
@@ -36,7 +34,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("scoring on a Ray cluster", "scale") from error
 
-from resift.scale.parquet import TableRows, check_schema  # after Ray: both come with the same extra
+from resift.bulk.parquet import TableRows, check_schema  # after Ray: both come with the same extra
 
 
 class TableScorer:
@@ -60,7 +58,7 @@ class TableScorer:
     ) -> None:
         self.columns = columns or Columns()
         self.on_bad_row = on_bad_row
-        self.scorer = open_scorer(model, options or {}, threads)
+        self.scorer = load_with_threads(model, options or {}, threads)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """The table with its scores."""
@@ -110,7 +108,7 @@ class _Blocks:
 
     def __init__(self, job: Job, parts: Parts, model: Model, options: ModelOptions, threads: int) -> None:
         # Loaded with the first block, where a failure is told like any other, and not tried again and again.
-        self._scorer = Lazy(lambda: BlockScorer(job, parts, open_scorer(model, options, threads)))
+        self._scorer = Lazy(lambda: BlockScorer(job, parts, load_with_threads(model, options, threads)))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         blocks = [
@@ -141,20 +139,6 @@ ITEM = ("number", "file", "start", "stop", "first", "rows")
 def _item(block: Block) -> dict[str, Any]:
     values = (block.number, str(block.file.resolve()), *block.extent, block.rows)
     return dict(zip(ITEM, values, strict=True))
-
-
-def open_scorer(model: Model, options: ModelOptions, threads: int) -> Scorer:
-    """A worker's scorer with so many threads: Ray's own setting reaches OpenMP alone, and one too few or too many."""
-    if model is not None and not isinstance(model, str | os.PathLike):
-        return load_scorer(model, **options)
-    with_threads: ModelOptions = {**options, "threads": threads}
-    try:
-        return load_scorer(model, **with_threads)
-    except InputError:  # an engine without that option; should something else be wrong, it is raised again
-        scorer = load_scorer(model, **options)
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)  # torch has one setting for the process
-    return scorer
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from resift.bulk.job import OnBadRow, Tally
 from resift.errors import InputError
-from resift.scale.job import OnBadRow, Tally
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
 
 Cell = float | list[float] | None

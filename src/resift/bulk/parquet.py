@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from resift.bulk.blocks import BLOCK_BYTES, Block, Extent
+from resift.bulk.job import Columns
+from resift.bulk.scoring import Row, Scored
 from resift.errors import InputError, MissingExtraError
-from resift.scale.blocks import BLOCK_BYTES, Block, Extent
-from resift.scale.job import Columns
-from resift.scale.scoring import Row, Scored
 
 try:
     import pyarrow as pa

@@ -1,66 +1,16 @@
-"""A run's input cut into blocks, always in the same way, so that a run cut short finds its place again."""
+"""Which files a run reads, in which format, and the plan of its blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
+from resift.bulk.blocks import Block, Format
+from resift.bulk.job import Columns, Job
 from resift.errors import InputError
-from resift.scale.job import Columns, Job
-from resift.scale.scoring import Row, Scored
 
-BLOCK_BYTES = 2**20  # of text: a list of a hundred passages per row makes blocks of fewer rows
 SHOWN = 3  # bad rows that an error names
-
-
-class Extent(NamedTuple):
-    """A part of a file: bytes (JSONL) or rows (Parquet) from `start` to `stop`; `first` is its first line or row."""
-
-    start: int
-    stop: int
-    first: int
-
-
-class Block(NamedTuple):
-    """What is scored together and becomes one part of the output."""
-
-    number: int
-    file: Path
-    extent: Extent
-    rows: int
-
-
-class Rows(Protocol):
-    """The rows of a block, with whatever else stands in them."""
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        """What the scorer needs of them."""
-
-    def write(self, path: Path, columns: Columns, scored: Scored) -> None:
-        """Writes them all, with their scores."""
-
-
-class Format(Protocol):
-    """What differs between file formats."""
-
-    @property
-    def suffix(self) -> str:
-        """How its files' names end."""
-
-    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[Row]]]:
-        """Cuts a file into blocks, reading every row once. Raises InputError for a file that can't be read."""
-
-    def read(self, block: Block) -> Rows:
-        """The rows of a block."""
-
-    def join(self, parts: Sequence[Path], target: Path) -> None:
-        """One file of many, in their order."""
-
-    def check_joinable(self, files: Sequence[Path]) -> None:
-        """Raises InputError where these files' rows can't stand in one file."""
 
 
 def input_files(source: Path) -> list[Path]:
@@ -88,10 +38,10 @@ def input_files(source: Path) -> list[Path]:
 def open_format(suffix: str, columns: Columns) -> Format:
     """The format of files with such a suffix. Raises MissingExtraError for Parquet without pyarrow."""
     if suffix == ".jsonl":
-        from resift.scale.jsonl import Jsonl
+        from resift.bulk.jsonl import Jsonl
 
         return Jsonl(columns)
-    from resift.scale.parquet import Parquet
+    from resift.bulk.parquet import Parquet
 
     return Parquet(columns)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Unpack
 
+from resift.bulk.blocks import Block
+from resift.bulk.formats import open_format, plan
+from resift.bulk.job import Job, Progress, Report, Tally, Workers
+from resift.bulk.parts import Parts, open_parts
+from resift.bulk.worker import BlockScorer
 from resift.models.bundled import BUNDLED
 from resift.models.options import Model, ModelOptions
-from resift.scale.blocks import Block, open_format, plan
-from resift.scale.job import Job, Progress, Report, Tally, Workers
-from resift.scale.parts import Parts, open_parts
-from resift.scale.scoring import score_rows
-from resift.scorer import Scorer
 from resift.scoring.load import load_scorer
 
 WITHOUT_EFFECT = {"threads", "batch_tokens", "device", "local_files_only"}
@@ -63,27 +62,9 @@ def _run(
         return ()  # without loading a model
     if workers is None:
         return BlockScorer(job, parts, load_scorer(model, **options)).score(pending)
-    from resift.scale.ray_data import run_blocks
+    from resift.bulk.ray_data import run_blocks
 
     return run_blocks(job, parts, pending, model, workers, options)
-
-
-@dataclass(slots=True)
-class BlockScorer:
-    """What one process does: read a block, score it, write its part."""
-
-    job: Job
-    parts: Parts
-    scorer: Scorer
-
-    def score(self, blocks: Iterable[Block]) -> Iterator[Tally]:
-        """Scores the blocks one after another."""
-        formed = open_format(self.parts.suffix, self.job.columns)
-        for block in blocks:
-            read = formed.read(block)
-            scored = score_rows(self.scorer, read.rows, self.job.on_bad_row)
-            self.parts.put(block, lambda path: read.write(path, self.job.columns, scored))  # noqa: B023 - called at once
-            yield scored.tally
 
 
 def _identity(model: Model, options: ModelOptions) -> dict[str, Any]:

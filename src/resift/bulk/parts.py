@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resift.bulk.blocks import Block, Format
+from resift.bulk.formats import FORMATS, Plan
+from resift.bulk.job import Job
 from resift.errors import InputError
-from resift.scale.blocks import FORMATS, Block, Format, Plan
-from resift.scale.job import Job
 
 RECORD = "_resift.json"  # readers of folders (Arrow, Spark) pass over names with an underscore
 DONE = "_SUCCESS"  # Hadoop's name for "this folder is complete"

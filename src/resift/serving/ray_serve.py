@@ -1,5 +1,5 @@
-"""A rerank service on Ray Serve: `serve run resift.scale.serve:app`, or with settings of your own
-`serve run resift.scale.serve:build model=st:folder replicas=8`. Needs `resift[scale]`.
+"""A rerank service on Ray Serve: `serve run resift.serving.ray_serve:app`, or with settings of your own
+`serve run resift.serving.ray_serve:build model=st:folder replicas=8`. Needs `resift[scale]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.applications import Starlette  # after Ray Serve, which brings it
 
 
 class Settings(BaseModel):
-    """What `serve run resift.scale.serve:build` takes as `name=value`."""
+    """What `serve run resift.serving.ray_serve:build` takes as `name=value`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,13 +46,13 @@ def build(settings: Settings) -> Application:
     """The application for these settings. A model that can't be loaded fails the deployment, with its error."""
 
     def replica() -> Starlette:
-        from resift.scale.asgi import application
-        from resift.scale.ray_data import open_scorer
-        from resift.scale.service import Service
+        from resift.scoring.load import load_with_threads
+        from resift.serving.asgi import application
+        from resift.serving.service import Service
 
         options: ModelOptions = settings.options  # type: ignore[assignment]  # load_scorer checks them
         service = Service(
-            open_scorer(settings.model, options, settings.threads),
+            load_with_threads(settings.model, options, settings.threads),
             batch_tokens=settings.batch_tokens,
             waiting_tokens=settings.waiting_tokens,
         )

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from resift.bulk.blocks import BLOCK_BYTES, Block, Extent
+from resift.bulk.job import Columns
+from resift.bulk.scoring import Cell, Row, Scored
 from resift.errors import InputError
-from resift.scale.blocks import BLOCK_BYTES, Block, Extent
-from resift.scale.job import Columns
-from resift.scale.scoring import Cell, Row, Scored
 
 BOM = codecs.BOM_UTF8  # stands before the first line of some files, and can't stand inside a joined one
 

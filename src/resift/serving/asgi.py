@@ -1,4 +1,4 @@
-"""The service over HTTP: an ASGI application that any server runs; `resift.scale.serve` has Ray Serve run it."""
+"""The service over HTTP: an ASGI application that any server runs; `resift.serving.ray_serve` has Ray Serve run it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import Any, cast
 
 from resift.errors import InputError, MissingExtraError, OverloadedError, ScorerError
-from resift.scale.service import BusyError, Service
-from resift.scale.shapes import SHAPES, HasTexts, Kind, RefusedError, Result, Shape
+from resift.serving.service import BusyError, Service
+from resift.serving.shapes import SHAPES, HasTexts, Kind, RefusedError, Result, Shape
 
 try:
     from pydantic import ValidationError
