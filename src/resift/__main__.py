@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resift.cli import main
+from resift.cli.app import main
 
 if __name__ == "__main__":
     main()

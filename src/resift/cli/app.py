@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -71,3 +72,11 @@ def _resift(
 for _command in (demo, index, search, rerank, score, depth, threshold, train, distill, models, export):
     app.command()(_command)
 app.command("eval")(evaluate)
+
+
+def main() -> None:
+    """Run the command `resift`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an arrow that a terminal can't show is no reason to stop
+    app()

@@ -9,9 +9,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.engines.pairs import PairNetwork, capacity, check_labels, shorter
-from resift.engines.pipeline import Network, Pipeline
-from resift.engines.session import Session
+from resift.engines.common.pairs import PairNetwork, capacity, check_labels, shorter
+from resift.engines.common.pipeline import Network, Pipeline
+from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import SplitNetwork, open_session, pair_forward
 from resift.engines.split.states import open_store

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import Recent
-from resift.engines.pipeline import Pipeline, Run
+from resift.engines.common.pipeline import Pipeline, Run
 from resift.engines.split.reader import QUERIES, opener
 from resift.engines.split.terms import Floats, Terms
 from resift.errors import InputError

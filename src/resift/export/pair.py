@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from resift.engines.pairs import capacity, check_labels
+from resift.engines.common.pairs import capacity, check_labels
 from resift.engines.pytorch.sentence_transformers import fast_tokenizer, shared_inputs
 from resift.engines.pytorch.source import Source
 from resift.errors import ModelFileError

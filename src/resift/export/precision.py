@@ -1,4 +1,4 @@
-"""The precisions a graph can be exported in. What each is worth is measured by tests/benchmarks/precision.py.
+"""The precisions a graph can be exported in. What each is worth is measured by benchmarks/precision.py.
 
 float32       as traced
 int8          weights alone are 8-bit and restored on loading: small files, float32's speed

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.pairs import capacity, shorter
+from resift.engines.common.pairs import capacity, shorter
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
 from resift.models.options import LongDocuments
 from resift.scorer import Request, Scale, Scores, Span, Usage

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
-from resift.engines.pipeline import Pipeline
+from resift.engines.common.pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
+from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import Dtype, LongDocuments

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.session import Session
+from resift.engines.common.session import Session
 from resift.engines.split.states import Kept, StateStore
 from resift.engines.split.terms import OpenGraph, Terms
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest

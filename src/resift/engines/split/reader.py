@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import Recent
-from resift.engines.pairs import Forward, as_logits
-from resift.engines.session import Session
+from resift.engines.common.pairs import Forward, as_logits
+from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.terms import OpenGraph
 from resift.errors import InputError, ModelFileError

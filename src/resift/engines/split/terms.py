@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.session import Session
+from resift.engines.common.session import Session
 from resift.errors import ModelFileError
 from resift.models.manifest import TERMS, VOCABULARY
 

@@ -1,7 +1,7 @@
 """Every precision of one model side by side, interleaved: time, nDCG@10, and how far its scores move; beside them what
 onnxruntime's own dynamic quantisation makes of it.
 
-    python tests/benchmarks/precision.py MODEL DATA --queries 50
+    python benchmarks/precision.py MODEL DATA --queries 50
 
 MODEL is a Hugging Face folder of a cross-encoder; DATA holds judged collections, a folder each (docs/evaluation.md).
 With `--budget 512 --budget 1024 ...` each precision is measured at each token budget of a batch.
@@ -21,11 +21,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from judged import Judged, folders
 from onnx import TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from report import environment
 
+from judged import Judged, folders
+from report import environment
 from resift import Reranker
 from resift.evaluation import Collection, evaluate
 from resift.export.pair import export_model

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError, load_scorer
-from resift.engines.session import Cores
+from resift.engines.common.session import Cores
 from resift.scoring.scheduler import PER_TOKEN, ROUND, lane_of
 from resift.testing import OverlapScorer
 

@@ -1,7 +1,7 @@
 """One cross-encoder on a card: sentence-transformers' `predict` and resift, in float32 and bfloat16, side by side.
 
-    python tests/benchmarks/gpu.py --candidates 1000
-    python tests/benchmarks/gpu.py --model FOLDER --device cpu --candidates 30
+    python benchmarks/gpu.py --candidates 1000
+    python benchmarks/gpu.py --model FOLDER --device cpu --candidates 30
 
 All systems take turns on the same mixed passages. `predict` is measured with its own batch of 32 pairs, and with 256.
 The largest difference is of logits, against float32 `predict`; ties are pairs that share their score with another.
@@ -19,12 +19,12 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from report import environment, show
 from sentence_transformers import CrossEncoder
-from workload import QUERY, build_model, passages
 
+from report import environment, show
 from resift import load_scorer
 from resift.models.options import Dtype
+from workload import QUERY, build_model, passages
 
 Score = Callable[[Sequence[str]], Sequence[float]]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
@@ -48,7 +48,7 @@ def predict(folder: str, device: str, dtype: Dtype, pairs: int) -> Score:
 
 
 def ours(folder: str, device: str, dtype: Dtype) -> Score:
-    """resift's engine."""
+    """Resift's engine."""
     scorer = load_scorer(f"st:{folder}", device=device, dtype=dtype)
     return lambda texts: list(scorer.score(QUERY, texts))
 

@@ -1,6 +1,6 @@
 """Recall@100 of several first stages on a folder of judged collections, and what embedding the documents takes.
 
-    python tests/benchmarks/first_stages.py DATA --stage bm25 --stage static --stage bm25+static --stage dense \
+    python benchmarks/first_stages.py DATA --stage bm25 --stage static --stage bm25+static --stage dense \
         --stage st:FOLDER
 
 Collections of which all documents are given are measured, with their first `--queries` queries; those that hold no more
@@ -18,10 +18,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from judged import Judged, folders
-from report import show
 from sentence_transformers import SentenceTransformer
 
+from judged import Judged, folders
+from report import show
 from resift import DenseEmbedder, StaticEmbedder
 from resift.evaluation import Collection, measure
 from resift.evaluation.first_stage import first_stage

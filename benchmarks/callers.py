@@ -1,6 +1,6 @@
 """Many async callers at once: total time over one merged batch, each call's time over its fair share, event-loop lag.
 
-    python tests/benchmarks/callers.py --callers 16 --model resift:small
+    python benchmarks/callers.py --callers 16 --model resift:small
 
 Every caller ranks a list of its own, of 5, 10 or 30 mixed passages, with a query of its own, all at the same moment.
 A call's fair share is what it takes alone, times the callers, and no more than all of them take together. Lag is how
@@ -17,10 +17,10 @@ from itertools import cycle, islice
 from typing import Annotated, NamedTuple
 
 import typer
-from workload import QUERY, passages
 
 from resift import Reranker
 from resift.scorer import Request, score_many
+from workload import QUERY, passages
 
 SIZES = (5, 10, 30)
 NAP = 0.001  # seconds

@@ -1,6 +1,6 @@
 """nDCG@10 of several models on a folder of judged collections, as a Markdown table for docs/models.md.
 
-    python tests/benchmarks/quality.py DATA --model resift:small --model FOLDER --bi-encoder FOLDER --queries 100
+    python benchmarks/quality.py DATA --model resift:small --model FOLDER --bi-encoder FOLDER --queries 100
 
 Every folder of DATA that holds a collection is measured. `candidates.jsonl` in it is the first stage; without one it is
 BM25. Where it lists the judged documents and no more (DATA's pools), its order means nothing, and says so with a star.
@@ -20,9 +20,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from judged import Judged, folders
 from numpy.typing import NDArray
 
+from judged import Judged, folders
 from resift import InputError, Reranker, Scale
 from resift.engines.split.states import Kept
 from resift.evaluation import evaluate

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines.pipeline import Run
+from resift.engines.common.pipeline import Run
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids, Template
 

@@ -1,6 +1,6 @@
 """The work a ranking takes, counted rather than timed: tokens computed over tokens needed, batches, graph nodes.
 
-    python tests/benchmarks/work.py --model resift:small --model FOLDER
+    python benchmarks/work.py --model resift:small --model FOLDER
 
 Counts don't depend on the machine or on what else it does: a change that costs work shows here at once.
 """
@@ -15,10 +15,10 @@ from typing import Annotated
 import onnx
 import typer
 from onnxruntime import InferenceSession, SessionOptions
-from workload import LENGTHS, QUERY, passages
 
 from resift import Reranker
 from resift.models.bundled import BUNDLED, bundled_folder
+from workload import LENGTHS, QUERY, passages
 
 COUNTS = (10, 100, 300)
 

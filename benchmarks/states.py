@@ -1,7 +1,7 @@
 """What kept document states gain and cost: time side by side, bytes a document, nDCG@10 with and without rounding.
 
-    python tests/benchmarks/states.py --queries 20
-    python tests/benchmarks/states.py --quality DATA/trec-dl19-pool --quality DATA/squad-dev
+    python benchmarks/states.py --queries 20
+    python benchmarks/states.py --quality DATA/trec-dl19-pool --quality DATA/squad-dev
 
 Times need a quiet machine. Each round asks a question and ranks the same documents three ways, one after the other, so
 that noise hits all alike: encoded as they come, with states kept in memory, and with states kept in a file.
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from judged import Judged
 
+from judged import Judged
 from resift import Reranker
 from resift.demo import QUESTIONS, fables
 from resift.evaluation import evaluate

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 from packaging.requirements import Requirement
+
 from systems import BASELINE, SYSTEMS
 from workload import QUERY, passages, products, word_pieces
 

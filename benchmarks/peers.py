@@ -2,7 +2,7 @@
 
     pip install -e ".[export,openvino,eval]" "torch<2.14" llama-index-postprocessor-sbert-rerank langchain-community \
         langchain-classic rerankers flashrank fastembed
-    python tests/benchmarks/peers.py --json peers.json --plot docs/peers
+    python benchmarks/peers.py --json peers.json --plot docs/peers
 
 A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
 nothing; `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their
@@ -29,6 +29,7 @@ from typing import Annotated, Literal, NamedTuple
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 import typer
+
 from report import environment, installed_bytes, plot, print_rows, product_peaks, show
 from systems import BASELINE, SYSTEMS, Loaded, make_folders
 from workload import LENGTHS, QUERY, build_model, passages

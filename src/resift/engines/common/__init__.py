@@ -1,0 +1,1 @@
+"""What engines share: requests become rows of tokens, rows become batches, and a network answers with numbers."""
