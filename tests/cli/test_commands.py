@@ -263,7 +263,7 @@ def test_fables() -> None:
 def test_help_and_models_are_light(arguments: list[str]) -> None:
     check = f"""
 import sys
-from resift.cli import main
+from resift.cli.app import main
 sys.argv = ["resift", *{arguments!r}]
 try:
     main()
@@ -280,7 +280,7 @@ def test_the_core_alone_runs_the_demo() -> None:
 import sys
 for name in ("chromadb", "bs4", "pypdf", "torch", "sentence_transformers", "httpx"):
     sys.modules[name] = None
-from resift.cli import main
+from resift.cli.app import main
 sys.argv = ["resift", "demo", "--json"]
 main()
 """

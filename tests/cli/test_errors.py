@@ -205,7 +205,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_missing_library_is_one_line_too(here: Path, library: str, arguments: list[str], extra: str) -> None:
     (here / arguments[1] if "." in arguments[1][1:] else here / "a.txt").write_bytes(b"")
-    check = f"import sys; sys.modules[{library!r}] = None; from resift.cli import main; main()"
+    check = f"import sys; sys.modules[{library!r}] = None; from resift.cli.app import main; main()"
     done = subprocess.run([sys.executable, "-c", check, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
