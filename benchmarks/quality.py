@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from judged import Judged, folders
 from resift import InputError, Reranker, Scale
-from resift.engines.split.states import Kept
+from resift.engines.split.states import DocumentState
 from resift.evaluation import evaluate
 from resift.scoring.load import load_scorer
 from resift.training.teachers import dense_embed
@@ -46,10 +46,10 @@ class BiEncoder:
         return [float(value) for value in self._embed(documents) @ self._embed([query])[0]]
 
 
-def unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> Kept:
-    """Keeps states as they are, where `Kept.of` rounds them."""
-    numbers: Any = states.copy()  # wider than the int8 that `Kept` is declared with
-    return Kept(numbers, np.ones(len(states), np.float16), vector.copy())
+def unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
+    """Keeps states as they are, where `DocumentState.of` rounds them."""
+    numbers: Any = states.copy()  # wider than the int8 that `DocumentState` is declared with
+    return DocumentState(numbers, np.ones(len(states), np.float16), vector.copy())
 
 
 def reranker(model: str) -> Reranker:
@@ -70,7 +70,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
 ) -> None:
     """Measure, printing each collection as it is done."""
-    setattr(Kept, "of", staticmethod(unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
+    setattr(DocumentState, "of", staticmethod(unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
     rerankers = {name: reranker(name) for name in model or []}
     if bi_encoder is not None:
         rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))

@@ -32,7 +32,7 @@ import ray.data
 from ray import serve
 
 from resift import InputError, Reranker, Scale, ScorerError
-from resift.bulk import Columns, Job, Workers, score_files
+from resift.bulk import BulkJob, Columns, Workers, score_files
 from resift.bulk.ray_data import TableScorer
 from resift.testing import OverlapScorer
 
@@ -103,9 +103,9 @@ def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    report = score_files(Job(source, tmp_path / "out", block_rows=5), Witness(pids), workers=Workers(2))
+    report = score_files(BulkJob(source, tmp_path / "out", block_rows=5), Witness(pids), workers=Workers(2))
     killer.join(60)
-    score_files(Job(source, tmp_path / "alone", block_rows=5), OverlapScorer())
+    score_files(BulkJob(source, tmp_path / "alone", block_rows=5), OverlapScorer())
     assert len(killed) == 1
     assert len(list(pids.iterdir())) == 3, "two workers, and one in the place of the killed one"
     parts = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -119,14 +119,14 @@ def test_scores_are_those_of_one_process_and_either_goes_on_with_the_other(clust
     source = write(tmp_path / "in.jsonl", 40)
     rows = [json.loads(line) for line in source.read_text().splitlines()]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=7)
-    score_files(Job(source, tmp_path / "alone.jsonl", block_rows=10), threads=1)
+    score_files(BulkJob(source, tmp_path / "alone.jsonl", block_rows=10), threads=1)
 
     # The first half here, as if it had been cut short, the rest by Ray.
     def stop(done: int, _: int) -> None:
         if done >= 20:
             raise KeyboardInterrupt
 
-    job = Job(tmp_path / "in.parquet", tmp_path / "out.parquet", block_rows=10)
+    job = BulkJob(tmp_path / "in.parquet", tmp_path / "out.parquet", block_rows=10)
     with pytest.raises(KeyboardInterrupt):
         score_files(job, threads=1, progress=stop)
     told: list[int] = []
@@ -160,11 +160,11 @@ def test_a_step_of_a_pipeline_of_ones_own(cluster: None, tmp_path: Path) -> None
 def test_a_workers_error_is_ours(cluster: None, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", 4)
     with pytest.raises(ScorerError, match="overlap failed: OSError: disk"):
-        score_files(Job(source, tmp_path / "out"), Stumbling(), workers=Workers(1))
+        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(1))
     with pytest.raises(InputError, match=r"a worker of 3 threads fits on no node of the cluster: the largest has 2"):
-        score_files(Job(source, tmp_path / "out"), Stumbling(), workers=Workers(1, threads=3))
+        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(1, threads=3))
     with pytest.raises(InputError, match=r"2 workers of 2 threads don't fit: the cluster has CPUs for 1"):
-        score_files(Job(source, tmp_path / "out"), Stumbling(), workers=Workers(2, threads=2))
+        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(2, threads=2))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scale_rows import DOCUMENTS, QUERIES, read, write
 
 from resift import InputError, Scale, ScorerError
-from resift.bulk import Job, score_files
+from resift.bulk import BulkJob, score_files
 from resift.testing import OverlapScorer
 
 
@@ -62,7 +62,7 @@ def test_no_row_is_lost_or_repeated(
             folder / "in" / f"{file}.jsonl",
             [{"id": next(number), "query": QUERIES[0], "document": DOCUMENTS[row % 3]} for row in range(count)],
         )
-    job = Job(folder / "in", folder / "out.jsonl", block_rows=block_rows)
+    job = BulkJob(folder / "in", folder / "out.jsonl", block_rows=block_rows)
     scorer = Failing(at)
     try:
         score_files(job, scorer)
@@ -74,7 +74,7 @@ def test_no_row_is_lost_or_repeated(
 
 
 def test_going_on_keeps_what_is_done(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
+    job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
     with pytest.raises(ScorerError, match="disk"):
         score_files(job, Failing(at=6))
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
@@ -110,7 +110,7 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_torn_part_never_counts(tmp_path: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
+    job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
         with pytest.raises(OSError, match="no space"):
@@ -123,28 +123,28 @@ def test_a_torn_part_never_counts(tmp_path: Path, rows: list[dict[str, Any]], mo
 def test_what_is_there_already_is_kept_unless_asked(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     write(tmp_path / "in.jsonl", rows)
     for target in ("out", "out.jsonl"):
-        job = Job(tmp_path / "in.jsonl", tmp_path / target)
+        job = BulkJob(tmp_path / "in.jsonl", tmp_path / target)
         score_files(job, OverlapScorer())
         with pytest.raises(InputError, match=r"is (there|finished) already; --overwrite .* replaces it"):
             score_files(job, OverlapScorer())
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / target, overwrite=True), OverlapScorer("other"))
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / target, overwrite=True), OverlapScorer("other"))
     with pytest.raises(InputError, match="holds a run with another model"):
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out"), OverlapScorer())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for overwrite in (False, True):
         with pytest.raises(InputError, match="is not empty, and holds no run"):
-            score_files(Job(tmp_path / "in.jsonl", tmp_path / "mine", overwrite=overwrite), OverlapScorer())
+            score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "mine", overwrite=overwrite), OverlapScorer())
 
 
 def test_a_changed_input_is_not_gone_on_with(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    job = Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10)
+    job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10)
     with pytest.raises(ScorerError):
         score_files(job, Failing(at=6))
     write(tmp_path / "in.jsonl", rows[1:])
     with pytest.raises(InputError, match=r"out.jsonl.parts holds a run with another input, blocks"):
         score_files(job, Failing(at=99))
-    again = Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl", block_rows=10, overwrite=True)
+    again = BulkJob(tmp_path / "in.jsonl", tmp_path / "out.jsonl", block_rows=10, overwrite=True)
     with pytest.raises(ScorerError):
         score_files(again, Failing(at=6))
     report = score_files(again, Failing(at=99))  # the very same call goes on, it doesn't overwrite again

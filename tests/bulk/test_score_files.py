@@ -17,7 +17,7 @@ from scale_rows import QUERIES, read, write
 from typer.testing import CliRunner
 
 from resift import InputError, Reranker, Scale, ScorerError
-from resift.bulk import Columns, Job, score_files
+from resift.bulk import BulkJob, Columns, score_files
 from resift.bulk.blocks import BLOCK_BYTES
 from resift.bulk.formats import plan
 from resift.cli.app import app
@@ -30,7 +30,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_scores_are_those_of_the_reranker(tmp_path: Path, rows: list[dict[str, Any]], bundled: Reranker) -> None:
-    report = score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10), bundled.scorer)
+    report = score_files(
+        BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10), bundled.scorer
+    )
     scored = read(tmp_path / "out.jsonl")
     assert [{name: row[name] for name in rows[0]} for row in scored] == rows
     for row in scored:
@@ -51,7 +53,7 @@ def test_a_query_is_scored_once_in_a_block_with_each_of_its_texts_once(
             asked.append((query, tuple(documents)))
             return super().score(query, documents)
 
-    report = score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), Spy())
+    report = score_files(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), Spy())
     assert [query for query, _ in asked] == list(QUERIES)
     assert all(len(set(documents)) == len(documents) for _, documents in asked)
     assert report.tally.pairs == sum(len(documents) for _, documents in asked) == 15
@@ -63,7 +65,7 @@ def test_a_list_of_documents_gets_a_list_of_scores(tmp_path: Path) -> None:
         {"query": "red fox", "document": []},
         {"query": "whale", "document": "a whale"},
     ]
-    score_files(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), OverlapScorer())
+    score_files(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), OverlapScorer())
     assert [row["score"] for row in read(tmp_path / "out.jsonl")] == [[1.0, 0.0, 1.0], [], 1.0]
 
 
@@ -75,7 +77,7 @@ def test_a_line_goes_out_as_it_came_in(tmp_path: Path) -> None:
         '{"query": "a", "document": "Grüße"}',
     )
     (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
-    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer())
+    score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer())
     out = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [line.strip().removesuffix("}").rstrip() for line in lines if line]
     assert out == [f'{line}, "score": 0.0, "relevance": 0.0}}' for line in kept]
@@ -83,7 +85,7 @@ def test_a_line_goes_out_as_it_came_in(tmp_path: Path) -> None:
 
 def test_a_scale_without_relevance_adds_none(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [{"query": "a", "document": "a"}])
-    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer(scale=Scale.SIMILARITY))
+    score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), OverlapScorer(scale=Scale.SIMILARITY))
     assert read(tmp_path / "out.jsonl") == [{"query": "a", "document": "a", "score": 1.0}]
 
 
@@ -100,7 +102,9 @@ def test_parquet_keeps_its_types_and_order(tmp_path: Path, rows: list[dict[str, 
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=8)
     columns = Columns(query="q", document="passage", score="s", relevance="r")
     for target in ("out.parquet", "folder"):
-        score_files(Job(tmp_path / "in.parquet", tmp_path / target, columns=columns, block_rows=10), OverlapScorer())
+        score_files(
+            BulkJob(tmp_path / "in.parquet", tmp_path / target, columns=columns, block_rows=10), OverlapScorer()
+        )
         scored = pq.read_table(tmp_path / target)
         assert scored.drop_columns(["s", "r"]).equals(table)
         expected = [OverlapScorer().score(row["query"], [row["document"]])[0] for row in rows]
@@ -111,7 +115,7 @@ def test_parquet_keeps_its_types_and_order(tmp_path: Path, rows: list[dict[str, 
 def test_parquet_lists_of_documents(tmp_path: Path) -> None:
     table = pa.table({"query": ["red fox", "x"], "document": [["a red fox", "a whale"], []]})
     pq.write_table(table, tmp_path / "in.parquet")
-    score_files(Job(tmp_path / "in.parquet", tmp_path / "out.parquet"), OverlapScorer())
+    score_files(BulkJob(tmp_path / "in.parquet", tmp_path / "out.parquet"), OverlapScorer())
     assert pq.read_table(tmp_path / "out.parquet").column("score").to_pylist() == [[1.0, 0.0], []]
 
 
@@ -122,16 +126,16 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path, rows: list[dict[
     write(tmp_path / "in" / "b.jsonl", rows[20:40])
     write(tmp_path / "in" / "a.jsonl", rows[:20])
     write(tmp_path / "in" / "deeper" / "c.jsonl", rows[40:])
-    score_files(Job(tmp_path / "in", tmp_path / "out", block_rows=7), OverlapScorer())
+    score_files(BulkJob(tmp_path / "in", tmp_path / "out", block_rows=7), OverlapScorer())
     assert [row["id"] for row in read(tmp_path / "out")] == list(range(57))
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
 def test_blocks_are_small_where_rows_are_large(tmp_path: Path) -> None:
     rows = [{"query": "a", "document": "b" * (BLOCK_BYTES // 3)} for _ in range(10)]
-    assert len(plan(Job(write(tmp_path / "in.jsonl", rows), tmp_path / "out")).blocks) == 5
+    assert len(plan(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out")).blocks) == 5
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", compression="none", use_dictionary=False)
-    assert len(plan(Job(tmp_path / "in.parquet", tmp_path / "out")).blocks) == 5
+    assert len(plan(BulkJob(tmp_path / "in.parquet", tmp_path / "out")).blocks) == 5
 
 
 BAD = [
@@ -151,9 +155,9 @@ def test_a_row_that_cannot_be_scored_stops_before_anything_is_or_is_null(
     write(tmp_path / "in.jsonl", [{"query": "a", "document": "a"}, row, {"query": "a", "document": "b"}])
     never = ScriptedScorer(OSError("must not be asked"))
     with pytest.raises(InputError, match=f"in.jsonl:2: {problem}.*on_bad_row 'null'"):
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), never)
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out"), never)
     assert not (tmp_path / "out").exists()
-    report = score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
+    report = score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
     assert [row["score"] for row in read(tmp_path / "out")] == [1.0, None, 0.0]
     assert [row["relevance"] for row in read(tmp_path / "out")] == [1.0, None, 0.0]
     assert report.tally.unscored == 1
@@ -163,8 +167,8 @@ def test_a_query_too_long_for_the_model_is_a_bad_row_too(tmp_path: Path, bundled
     rows = [{"query": query, "document": "Pandas eat bamboo."} for query in ("bamboo?", "word " * 600, "pandas?")]
     write(tmp_path / "in.jsonl", rows)
     with pytest.raises(InputError, match=r"in.jsonl:2: the query has 600 tokens"):
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), bundled.scorer)
-    score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), bundled.scorer)
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out"), bundled.scorer)
+    score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), bundled.scorer)
     first, second, third = (row["score"] for row in read(tmp_path / "out"))
     assert second is None
     assert first is not None
@@ -173,13 +177,13 @@ def test_a_query_too_long_for_the_model_is_a_bad_row_too(tmp_path: Path, bundled
 
 def test_cut_texts_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [{"query": "a", "document": "word " * 1000}, {"query": "a", "document": "word"}])
-    assert score_files(Job(tmp_path / "in.jsonl", tmp_path / "out"), threads=1).tally.truncated == 1
+    assert score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out"), threads=1).tally.truncated == 1
 
 
 def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", [{"query": "a", "document": "b"}])
     with pytest.raises(ScorerError, match="1 of 1 scores are not finite"):
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), ScriptedScorer([float("nan")]))
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), ScriptedScorer([float("nan")]))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +199,7 @@ def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
 def test_input_that_cannot_be_read(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=problem):
-        score_files(Job(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out", on_bad_row="null"), OverlapScorer())
     assert not (tmp_path / "out").exists()
 
 
@@ -203,7 +207,7 @@ def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
     def fails(table: pa.Table, problem: str) -> None:
         pq.write_table(table, tmp_path / "in.parquet")
         with pytest.raises(InputError, match=problem):
-            score_files(Job(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
+            score_files(BulkJob(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
 
     fails(pa.table({"q": ["a"], "document": ["b"]}), "has no column 'query'; it has q, document")
     fails(pa.table({"query": [1], "document": ["b"]}), "column 'query' is of type int64, which is no text")
@@ -212,7 +216,7 @@ def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
     fails(pa.table({"query": ["a"], "document": pa.array([None], pa.string())}), "row 0: the document is missing")
     (tmp_path / "in.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="can't be read as Parquet"):
-        score_files(Job(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "in.parquet", tmp_path / "out"), OverlapScorer())
 
 
 def test_parquet_files_of_different_columns_cannot_become_one_file(tmp_path: Path) -> None:
@@ -220,8 +224,8 @@ def test_parquet_files_of_different_columns_cannot_become_one_file(tmp_path: Pat
     for name in ("x", "y"):
         pq.write_table(pa.table({"query": ["a"], "document": ["a"], name: [1]}), tmp_path / "in" / f"{name}.parquet")
     with pytest.raises(InputError, match=r"other columns than .*x.parquet.*give a folder as output"):
-        score_files(Job(tmp_path / "in", tmp_path / "out.parquet"), OverlapScorer())
-    score_files(Job(tmp_path / "in", tmp_path / "out"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "in", tmp_path / "out.parquet"), OverlapScorer())
+    score_files(BulkJob(tmp_path / "in", tmp_path / "out"), OverlapScorer())
 
 
 def test_places_and_options_that_make_no_sense(tmp_path: Path) -> None:
@@ -234,15 +238,15 @@ def test_places_and_options_that_make_no_sense(tmp_path: Path) -> None:
         (file, tmp_path / "out.parquet", "the output has the format of the input, .jsonl"),
     ]:
         with pytest.raises(InputError, match=problem):
-            score_files(Job(source, target), OverlapScorer())
+            score_files(BulkJob(source, target), OverlapScorer())
     (tmp_path / "in" / "b.parquet").write_bytes(b"")
     with pytest.raises(InputError, match=r"holds both .jsonl and .parquet files"):
-        score_files(Job(tmp_path / "in", tmp_path / "out"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "in", tmp_path / "out"), OverlapScorer())
     (tmp_path / "a.jsonl.gz").write_bytes(b"")
     with pytest.raises(InputError, match=r"scoring reads .jsonl and .parquet files; unpack or convert it"):
-        score_files(Job(tmp_path / "a.jsonl.gz", tmp_path / "out"), OverlapScorer())
+        score_files(BulkJob(tmp_path / "a.jsonl.gz", tmp_path / "out"), OverlapScorer())
     with pytest.raises(InputError, match="block_rows must be at least 1"):
-        Job(file, "out", block_rows=0)
+        BulkJob(file, "out", block_rows=0)
     with pytest.raises(InputError, match="four different names"):
         Columns(score="query")
 
@@ -278,7 +282,9 @@ def test_memory_is_that_of_a_block(tmp_path: Path) -> None:
         line = json.dumps({"query": "red fox", "document": "the red fox " * 20}) + "\n"
         (tmp_path / f"{rows}.jsonl").write_text(line * rows)
         tracemalloc.start()
-        score_files(Job(tmp_path / f"{rows}.jsonl", tmp_path / f"{rows}-out.jsonl", block_rows=100), OverlapScorer())
+        score_files(
+            BulkJob(tmp_path / f"{rows}.jsonl", tmp_path / f"{rows}-out.jsonl", block_rows=100), OverlapScorer()
+        )
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.5

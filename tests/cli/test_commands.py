@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resift.cli.app import app
-from resift.cli.index import Embedder
+from resift.cli.index import EmbedderName
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
 from resift.embedders.load import KINDS
@@ -139,8 +139,8 @@ def test_a_collection_remembers_its_bi_encoder(here: Path, option: list[str], ow
     assert as_json("search", "what do pandas eat?")["hits"][0]["document"]["metadata"]["title"] == "pandas"
 
 
-@pytest.mark.parametrize("embedder", Embedder)
-def test_states_of_what_was_indexed_before_are_added(here: Path, embedder: Embedder) -> None:
+@pytest.mark.parametrize("embedder", EmbedderName)
+def test_states_of_what_was_indexed_before_are_added(here: Path, embedder: EmbedderName) -> None:
     as_json("index", "docs", "--embedder", embedder)
     assert as_json("search", "pandas")["stats"]["states_kept"] == 0
     assert not (here / ".resift/states.sqlite3").exists()
@@ -225,7 +225,7 @@ def test_every_engine_is_listed() -> None:
 
 
 def test_every_bundled_embedder_is_an_option() -> None:
-    assert [str(one) for one in Embedder] == list(KINDS)
+    assert [str(one) for one in EmbedderName] == list(KINDS)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from resift import InputError
 from resift.chroma import ChromaFirstStage, StaticEmbedding
-from resift.documents import Report, ingest
+from resift.documents import IngestReport, ingest
 
-Index = Callable[..., Report]
+Index = Callable[..., IngestReport]
 
 
 def files(folder: Path, count: int = 6) -> Path:

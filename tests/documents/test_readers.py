@@ -11,16 +11,16 @@ import pytest
 
 from resift import InputError
 from resift.documents import read
-from resift.documents.content import Document
+from resift.documents.content import SourceDocument
 from resift.documents.files import find
 from resift.documents.readers import READERS
 
 
-def sections(document: Document) -> list[tuple[tuple[str, ...], str]]:
+def sections(document: SourceDocument) -> list[tuple[tuple[str, ...], str]]:
     return [(section.headings, section.text.strip()) for section in document.sections]
 
 
-def one(data: str | bytes, name: str) -> Document:
+def one(data: str | bytes, name: str) -> SourceDocument:
     (document,) = read(data.encode() if isinstance(data, str) else data, name)
     return document
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.documents.content import Document, Scalar, Section
+from resift.documents.content import Scalar, Section, SourceDocument
 from resift.documents.passages import OWN, body, passages
-from resift.documents.split import OVERLAP, SIZE, Span, blocks, context, split
+from resift.documents.split import OVERLAP, SIZE, TextSpan, blocks, context, split
 
 MODULES = ("content", "files", "ingest", "passages", "plain", "readers", "records", "split")
 pieces = st.sampled_from(
@@ -108,7 +108,7 @@ def test_context_names_title_and_headings_and_stays_short() -> None:
 
 
 def test_passages_stand_alone_within_the_size() -> None:
-    document = Document("Guide", (Section("Read this. " * 300, ("Guide", "Install"), 10),), {"year": 1867})
+    document = SourceDocument("Guide", (Section("Read this. " * 300, ("Guide", "Install"), 10),), {"year": 1867})
     found = passages([document], "docs/guide.md", "hash")
     assert len(found) > 3
     for number, passage in enumerate(found):
@@ -125,18 +125,21 @@ def test_passages_stand_alone_within_the_size() -> None:
 
 @pytest.mark.parametrize("words", range(170, 190))
 def test_the_size_holds_for_the_passage_with_its_headings(words: int) -> None:
-    document = Document("Guide", (Section("word " * words, ("Install on Windows", "With an installer")),))
+    document = SourceDocument("Guide", (Section("word " * words, ("Install on Windows", "With an installer")),))
     assert all(len(passage.text) <= SIZE for passage in passages([document], "a", "h"))
 
 
 def test_a_heading_with_nothing_under_it_is_a_passage_unless_the_next_one_names_it() -> None:
     sections = (Section(" ", ("A",)), Section("\n", ("A", "B")), Section("text", ("C",)))
-    assert [passage.text for passage in passages([Document("T", sections)], "a", "h")] == ["T > A > B", "T > C\n\ntext"]
+    assert [passage.text for passage in passages([SourceDocument("T", sections)], "a", "h")] == [
+        "T > A > B",
+        "T > C\n\ntext",
+    ]
 
 
 def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
     fields: dict[str, Scalar] = {"path": "mine", "ok": 1, "#no": 2, "": 3, "chroma:x": 4}
-    found = passages([Document("", (Section("text"),), fields)], "real", "h")[0]
+    found = passages([SourceDocument("", (Section("text"),), fields)], "real", "h")[0]
     assert found.text == "text"
     assert found.metadata["path"] == "real"
     assert {key: found.metadata[key] for key in found.metadata if key not in OWN} == {
@@ -149,4 +152,4 @@ def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
 
 
 def test_spans_are_offsets() -> None:
-    assert split("  a  ") == [Span(2, 3)]
+    assert split("  a  ") == [TextSpan(2, 3)]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import load_scorer
-from resift._util.lru import Recent
+from resift._util.lru import LRUCache
 from resift.engines.split.reader import SplitNetwork
 from resift.engines.tiny import _Network as TinyNetwork
 from resift.models.bundled import bundled_folder
@@ -78,7 +78,7 @@ def test_any_number_of_threads_may_share_it() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_wait_for_a_lock_that_another_thread_of_its_parent_held() -> None:
-    recent: Recent[str, int] = Recent(4)
+    recent: LRUCache[str, int] = LRUCache(4)
     recent.put({"a": 1})
     with recent._lock:
         child = os.fork()

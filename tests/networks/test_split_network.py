@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 from resift import load_scorer
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
-from resift.networks.split import Reader, SplitNetwork
+from resift.networks.split import Reader, SplitModule
 from resift.testing import check_scorer
 
 SEPARATE, SLOPE, BIAS = 2, 7.0, -1.5
@@ -34,15 +34,15 @@ def trunk() -> BertModel:
 
 
 @pytest.fixture(scope="module")
-def network(trunk: BertModel) -> SplitNetwork:
+def network(trunk: BertModel) -> SplitModule:
     torch.manual_seed(4)
-    made = SplitNetwork(trunk, SEPARATE, SLOPE, BIAS)
+    made = SplitModule(trunk, SEPARATE, SLOPE, BIAS)
     for parameter in (*made.reader.parameters(), made.gate):
         torch.nn.init.normal_(parameter, std=0.15)
     return made.eval()
 
 
-def export(network: SplitNetwork, folder: Path, precision: str = "float32") -> Path:
+def export(network: SplitModule, folder: Path, precision: str = "float32") -> Path:
     tokenizer = random_models._wordpiece()
     tokenizer.save_pretrained(folder)
     manifest = Manifest("split", "split", document_length=128, query_length=64, precision=precision)
@@ -50,7 +50,7 @@ def export(network: SplitNetwork, folder: Path, precision: str = "float32") -> P
     return folder / "model"
 
 
-def reference(trunk: BertModel, network: SplitNetwork, folder: Path, query: str, document: str) -> float:
+def reference(trunk: BertModel, network: SplitModule, folder: Path, query: str, document: str) -> float:
     """With transformers' own layers, one pair at a time, no padding."""
     from tokenizers import Tokenizer
 
@@ -102,7 +102,7 @@ def _states(output: object) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
 
 
-def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: SplitNetwork, tmp_path: Path) -> None:
+def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     query, documents = "what eats bamboo", [*random_models.documents((1, 4, 9, 40, 70)), "panda eats bamboo panda"]
     expected = [reference(trunk, network, folder, query, document) for document in documents]
@@ -112,7 +112,7 @@ def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: Spl
     check_scorer(scorer)
 
 
-def test_int8_stays_close_and_independent_of_the_batch(network: SplitNetwork, tmp_path: Path) -> None:
+def test_int8_stays_close_and_independent_of_the_batch(network: SplitModule, tmp_path: Path) -> None:
     exact, rounded = (load_scorer(export(network, tmp_path / name, name)) for name in ("float32", "int8"))
     documents = random_models.documents((1, 4, 9, 40))
     assert list(rounded.score("panda", documents)) == pytest.approx(list(exact.score("panda", documents)), abs=0.25)
@@ -120,7 +120,7 @@ def test_int8_stays_close_and_independent_of_the_batch(network: SplitNetwork, tm
 
 
 def test_the_untrained_reader_is_late_interaction_alone(trunk: BertModel) -> None:
-    network = SplitNetwork(trunk, SEPARATE, SLOPE, BIAS).eval()
+    network = SplitModule(trunk, SEPARATE, SLOPE, BIAS).eval()
     ids = torch.tensor([[2, 7, 9, 3], [2, 8, 3, 0]])
     with torch.inference_mode():
         query = network.encode(ids)
@@ -129,7 +129,7 @@ def test_the_untrained_reader_is_late_interaction_alone(trunk: BertModel) -> Non
         assert torch.allclose(network.reader(query, query), network.reader.scale * mean, atol=1e-5)
 
 
-def test_the_exported_graphs_are_fused(network: SplitNetwork, tmp_path: Path) -> None:
+def test_the_exported_graphs_are_fused(network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     kinds = [node.op_type for name in ("encoder", "reader") for node in onnx.load(folder / f"{name}.onnx").graph.node]
     assert kinds.count("MultiHeadAttention") == len(network.separate) + len(network.upper)

@@ -18,7 +18,7 @@ from fake_clock import FakeClock
 
 from resift import InputError, RemoteError, Request, Reranker, Scale, ScorerError
 from resift.serving.asgi import application
-from resift.serving.service import BusyError, Service
+from resift.serving.service import BusyError, RerankService
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "what eats bamboo?"
@@ -26,17 +26,17 @@ CLIENTS = ("cohere", "compatible", "tei")
 DOCUMENTS = ["Stocks fell on Monday.", "Pandas eat bamboo.", "The fox lives in a den.", "Pandas eat bamboo."]
 
 
-def client(service: Service, max_documents: int = 10, max_body: int = 100_000) -> httpx.AsyncClient:
+def client(service: RerankService, max_documents: int = 10, max_body: int = 100_000) -> httpx.AsyncClient:
     made = application(service, max_documents=max_documents, max_body=max_body)
     return httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://service")
 
 
-def small(scorer: Any) -> Service:
-    return Service(scorer, batch_tokens=1000, waiting_tokens=10_000)
+def small(scorer: Any) -> RerankService:
+    return RerankService(scorer, batch_tokens=1000, waiting_tokens=10_000)
 
 
 @contextmanager
-def listening(service: Service, max_documents: int = 10) -> Iterator[str]:
+def listening(service: RerankService, max_documents: int = 10) -> Iterator[str]:
     """The address of the application on a server of its own, where resift's own client reaches it."""
     made = application(service, max_documents=max_documents, max_body=100_000)
     server = uvicorn.Server(uvicorn.Config(made, lifespan="off", ws="none", log_config=None))
@@ -86,7 +86,7 @@ async def test_every_shape_gives_the_rerankers_own_order(bundled: Reranker) -> N
     ranking = bundled.rank(QUERY, DOCUMENTS)
     order = [hit.index for hit in ranking]
     relevance = pytest.approx([hit.relevance for hit in ranking], abs=1e-5)
-    async with client(Service(bundled.scorer, batch_tokens=1000, waiting_tokens=1000)) as http:
+    async with client(RerankService(bundled.scorer, batch_tokens=1000, waiting_tokens=1000)) as http:
         asked = {"model": "rerank-v3.5", "query": QUERY, "documents": DOCUMENTS}
         cohere = (await http.post("/v2/rerank", json={**asked, "max_tokens_per_doc": 4096})).json()
         jina = (await http.post("/v1/rerank", json=asked)).json()
@@ -116,7 +116,7 @@ async def test_top_n_and_documents_as_objects() -> None:
 
 async def test_text_that_went_unread_is_told(bundled: Reranker) -> None:
     long = ["word " * 1000, "short"]
-    service = Service(Reranker().scorer, batch_tokens=1000, waiting_tokens=1000)
+    service = RerankService(Reranker().scorer, batch_tokens=1000, waiting_tokens=1000)
     async with client(service) as http:
         cohere = (await http.post("/v2/rerank", json={"query": QUERY, "documents": long})).json()
         assert cohere["meta"]["warnings"] == [
@@ -190,7 +190,7 @@ async def test_a_failing_model_is_an_error_of_the_service(answer: Any) -> None:
 
 async def test_what_gathers_while_a_batch_runs_is_scored_together_within_the_budget() -> None:
     gate = Gate()
-    service = Service(gate, batch_tokens=100, waiting_tokens=10_000)  # type: ignore[arg-type]  # a scorer by duck
+    service = RerankService(gate, batch_tokens=100, waiting_tokens=10_000)  # type: ignore[arg-type]  # a scorer by duck
     text = "x" * 4 * 28  # with its query 30 tokens by the estimate: three fit
     waiting = [asyncio.create_task(service.score("q", [f"{number}{text}"])) for number in range(8)]
     await until(lambda: gate.batches)
@@ -205,13 +205,13 @@ async def test_what_gathers_while_a_batch_runs_is_scored_together_within_the_bud
 async def test_a_request_larger_than_a_batch_goes_alone() -> None:
     gate = Gate()
     gate.open.set()
-    service = Service(gate, batch_tokens=10, waiting_tokens=10)  # type: ignore[arg-type]  # a scorer by duck
+    service = RerankService(gate, batch_tokens=10, waiting_tokens=10)  # type: ignore[arg-type]  # a scorer by duck
     assert list(await service.score("red fox", ["a red fox", "a whale", "a red fox"])) == [1.0, 0.0, 1.0]
     assert [list(request.documents) for request in gate.batches[0]] == [["a red fox", "a whale"]]
 
 
 async def test_a_bad_request_fails_alone(bundled: Reranker) -> None:
-    service = Service(bundled.scorer, batch_tokens=10_000, waiting_tokens=10_000)
+    service = RerankService(bundled.scorer, batch_tokens=10_000, waiting_tokens=10_000)
     answers = await asyncio.gather(
         service.score(QUERY, ["pandas"]),
         service.score("word " * 600, ["pandas"]),
@@ -227,7 +227,7 @@ async def test_a_bad_request_fails_alone(bundled: Reranker) -> None:
 
 async def test_too_much_waiting_is_429_with_retry_after_and_nothing_else_suffers() -> None:
     gate = Gate()
-    service = Service(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
+    service = RerankService(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
     async with client(service) as http:
         asked = {"query": "q", "documents": ["x" * 4 * 20]}
         running = [asyncio.create_task(http.post("/v2/rerank", json=asked))]
@@ -248,7 +248,7 @@ async def test_too_much_waiting_is_429_with_retry_after_and_nothing_else_suffers
 
 async def test_a_caller_who_leaves_while_waiting_costs_nothing() -> None:
     gate = Gate()
-    service = Service(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
+    service = RerankService(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
     running, leaving, staying = [asyncio.create_task(service.score("q", [text])) for text in "abc"]
     await until(lambda: gate.batches)
     leaving.cancel()
@@ -272,7 +272,7 @@ def test_errors_are_of_the_family() -> None:
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """The address of the bundled model's service, ten documents a request."""
-    with listening(Service(Reranker().scorer, batch_tokens=1000, waiting_tokens=10_000)) as url:
+    with listening(RerankService(Reranker().scorer, batch_tokens=1000, waiting_tokens=10_000)) as url:
         yield url
 
 
@@ -331,7 +331,7 @@ class Draining(FakeClock):
 @pytest.mark.parametrize("scheme", CLIENTS)
 async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool) -> None:
     gate = Gate()
-    service = Service(gate, batch_tokens=1, waiting_tokens=50)
+    service = RerankService(gate, batch_tokens=1, waiting_tokens=50)
     service._seconds_per_token = 0.1  # so that it asks for another wait than the client's own, a second
     asked = {"query": "q", "documents": ["x" * 4 * 20]}
     with listening(service) as url, ThreadPoolExecutor() as threads:

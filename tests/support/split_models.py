@@ -12,7 +12,7 @@ from transformers import BertConfig, BertModel
 
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
-from resift.networks.split import SplitNetwork
+from resift.networks.split import SplitModule
 
 LENGTH = 64  # tokens of a document, and of a query
 WIDTH = 48
@@ -33,7 +33,7 @@ def trunk(seed: int = 3) -> BertModel:
 
 def export(folder: Path, seed: int = 3) -> Path:
     """The network of that trunk as an exported folder; another seed gives another encoder and the same reader."""
-    made = SplitNetwork(trunk(seed), separate=2, slope=7.0, bias=-1.5)
+    made = SplitModule(trunk(seed), separate=2, slope=7.0, bias=-1.5)
     torch.manual_seed(4)
     for parameter in (*made.reader.parameters(), made.gate):
         torch.nn.init.normal_(parameter, std=0.15)

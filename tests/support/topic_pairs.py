@@ -14,20 +14,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 
 FILLERS = ["the", "a", "of", "in", "and", "eats", "sleeps", "runs", "quickly", "under", "over", "beneath"]
 TOPICS = ["panda", "bamboo", "tree", "grass", "stock", "monday", "water", "river", "market", "hyperbole"]
 
 
-def topic_pairs() -> list[Pair]:
+def topic_pairs() -> list[TrainingPair]:
     """80 of them, always the same."""
     made = []
     for number, topics in enumerate(list(itertools.combinations(TOPICS, 3))[:80]):
         draw = random.Random(number)
         words = [*topics, *draw.sample(FILLERS, 6)]
         draw.shuffle(words)
-        made.append(Pair(" ".join(topics), " ".join(words)))
+        made.append(TrainingPair(" ".join(topics), " ".join(words)))
     return made
 
 

@@ -17,14 +17,14 @@ from resift.export.static import write_table
 from resift.models.manifest import Manifest, sha256
 from resift.training.curriculum import Labels, bi_encoder_folder, label, texts_to_read, thin
 from resift.training.distill import Distillation, distill
-from resift.training.pairs import Pair
-from resift.training.questions import Document, make_pairs, read_corpus
+from resift.training.pairs import TrainingPair
+from resift.training.questions import CorpusDocument, make_pairs, read_corpus
 from resift.training.recall import recall
 from resift.training.students import Table, embed, open_student
 from resift.training.teachers import Note
 
 PAIRS = [
-    Pair(f"{animal} {thing}", f"The {animal} is known for its {thing}, as every child has heard.")
+    TrainingPair(f"{animal} {thing}", f"The {animal} is known for its {thing}, as every child has heard.")
     for animal in ("fox", "wolf", "lamb", "crow", "lion", "mouse", "frog", "stork")
     for thing in ("grapes", "teeth", "river")
 ]
@@ -181,7 +181,7 @@ def test_the_similarities_loss_is_least_at_the_teachers(encoder: Path) -> None:
 
 
 def test_a_bi_encoder_reads_texts_of_all_lengths() -> None:
-    long = Pair("which sentence?", "This is the first of the sentences. " * 30)
+    long = TrainingPair("which sentence?", "This is the first of the sentences. " * 30)
     read = texts_to_read([long, long, long], 9)
     assert read[:2] == ["which sentence?", "This is the first of the sentences."]
     assert len(read[2]) == 320
@@ -212,13 +212,13 @@ def test_questions_of_a_corpus(corpus: Path) -> None:
     assert made != make_pairs(documents, seed=8, sentences=1)
     of_one = [pair for pair in made if pair.group == documents[5].id]
     assert of_one == make_pairs([documents[5]], seed=7, sentences=1)  # whatever stands beside it
-    assert of_one[0] == Pair(documents[5].title, documents[5].text, group=documents[5].id)
+    assert of_one[0] == TrainingPair(documents[5].title, documents[5].text, group=documents[5].id)
     cut = [pair for pair in made if pair.query not in pair.positive]
     assert 0.4 < len(cut) / len(made) < 1
     assert all(pair.query.strip() and pair.positive.strip() for pair in made)
     assert len(make_pairs(documents, seed=7, sentences=0)) == len(documents)
     with pytest.raises(InputError, match="nothing to make questions of"):
-        make_pairs([Document("1", "", "Short.")], seed=7)
+        make_pairs([CorpusDocument("1", "", "Short.")], seed=7)
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path, encoder: Path) 
 
 
 def test_a_passage_asked_for_often_is_thinned() -> None:
-    pairs = [Pair(f"q{number}", "the same") for number in range(9)]
-    kept = thin([*pairs, Pair("q", "another")], 2, seed=7)
+    pairs = [TrainingPair(f"q{number}", "the same") for number in range(9)]
+    kept = thin([*pairs, TrainingPair("q", "another")], 2, seed=7)
     assert sorted(pair.positive for pair in kept) == ["another", "the same", "the same"]
 
 

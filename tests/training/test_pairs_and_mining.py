@@ -12,11 +12,11 @@ from topic_pairs import by_letters, topic_pairs, write
 
 from resift import InputError
 from resift.training.mining import keywords, mine
-from resift.training.pairs import Pair, read_pairs
+from resift.training.pairs import TrainingPair, read_pairs
 
 
 @pytest.fixture(scope="session")
-def pairs() -> list[Pair]:
+def pairs() -> list[TrainingPair]:
     return topic_pairs()
 
 
@@ -25,9 +25,9 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl.gz"
     with gzip.open(file, "wt", encoding="utf-8") as out:
         out.write(json.dumps(row) + "\n\n" + json.dumps(row) + "\n")
-    assert read_pairs([file]) == [Pair("who?", "me", ("you",), "4")]
+    assert read_pairs([file]) == [TrainingPair("who?", "me", ("you",), "4")]
     plain = write(tmp_path / "pairs.jsonl", {"query": "q", "positive": "p", "negative": "n"})
-    assert read_pairs([plain, plain]) == [Pair("q", "p", ("n",))]
+    assert read_pairs([plain, plain]) == [TrainingPair("q", "p", ("n",))]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,10 @@ def test_wrong_pairs_are_told_with_their_place(tmp_path: Path, content: bytes, m
         read_pairs([file])
 
 
-def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[Pair]) -> None:
-    near = Pair(pairs[0].query, pairs[0].positive + ".", ("given and wrong",))  # the answer again, but for a full stop
+def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[TrainingPair]) -> None:
+    near = TrainingPair(
+        pairs[0].query, pairs[0].positive + ".", ("given and wrong",)
+    )  # the answer again, but for a full stop
     lists = mine([*pairs, near], by_letters, negatives=5, seed=3)
     assert lists == mine([*pairs, near], by_letters, negatives=5, seed=3)
     assert lists != mine([*pairs, near], by_letters, negatives=5, seed=4)
@@ -72,13 +74,16 @@ def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[Pair]) -> None
 
 
 def test_few_passages_give_few_negatives() -> None:
-    found = mine([Pair("a", "one text"), Pair("b", "another passage")], by_letters, negatives=5, seed=1)
+    found = mine([TrainingPair("a", "one text"), TrainingPair("b", "another passage")], by_letters, negatives=5, seed=1)
     assert [one.documents for one in found] == [("one text", "another passage"), ("another passage", "one text")]
 
 
 def test_queries_become_keywords_and_stay_without_contradiction() -> None:
-    asked = [Pair("What is a panda?", "a bear", ("a tree",)), Pair("Where is the panda?", "a tree")]
+    asked = [TrainingPair("What is a panda?", "a bear", ("a tree",)), TrainingPair("Where is the panda?", "a tree")]
     assert keywords(asked, 0.0, 1) == asked
     assert keywords(asked, 1.0, 1) == asked  # a single word left is no query: kept whole
-    longer = [Pair("What is a panda bear?", "this", ("that",)), Pair("Where is the panda bear?", "that")]
-    assert keywords(longer, 1.0, 1) == [Pair("panda bear", "this"), Pair("panda bear", "that")]
+    longer = [
+        TrainingPair("What is a panda bear?", "this", ("that",)),
+        TrainingPair("Where is the panda bear?", "that"),
+    ]
+    assert keywords(longer, 1.0, 1) == [TrainingPair("panda bear", "this"), TrainingPair("panda bear", "that")]

@@ -27,7 +27,7 @@ from resift.training.held_out import HeldOut, logits
 from resift.training.lesson import prepare, prepare_once
 from resift.training.mining import CandidateList
 from resift.training.networks import build, own_embed
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 from resift.training.recipe import Recipe, targets
 from resift.training.teachers import Known, Teacher
 from resift.training.train import CHECKPOINTS, train
@@ -38,7 +38,7 @@ def silent(_: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def pairs() -> list[Pair]:
+def pairs() -> list[TrainingPair]:
     return topic_pairs()
 
 
@@ -106,7 +106,7 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
         Teacher.parse("model=much")
 
 
-def test_a_teacher_that_is_not_there_is_told_before_mining(pairs: list[Pair], base: str) -> None:
+def test_a_teacher_that_is_not_there_is_told_before_mining(pairs: list[TrainingPair], base: str) -> None:
     told: list[str] = []
     with pytest.raises(UnknownModelError, match="no-such"):
         prepare(pairs, Recipe(base, held_out=10), Known(by_letters), [Teacher("resift:no-such")], told.append)
@@ -146,7 +146,7 @@ def test_calibration_recovers_what_made_the_labels(base: str) -> None:
 
 
 @pytest.mark.parametrize("network", ["split", "cls"])
-def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Pair], network: Any) -> None:
+def test_calibration_changes_logits_and_no_order(base: str, pairs: list[TrainingPair], network: Any) -> None:
     model = build(Recipe(base, network, separate=2, max_length=64))
     lists = [CandidateList(pair.query, (pair.positive, "the market fell", "water")) for pair in pairs[:20]]
     before = logits(model, lists)
@@ -164,7 +164,7 @@ def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Pair], n
 
 
 @pytest.mark.parametrize("network", ["split", "cls"])
-def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: Any) -> None:
+def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, network: Any) -> None:
     recipe = Recipe(
         base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
     )
@@ -180,7 +180,7 @@ def test_training_learns(base: str, pairs: list[Pair], tmp_path: Path, network: 
 
 
 def test_a_run_cut_short_comes_to_the_same_end(
-    base: str, pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: str, pairs: list[TrainingPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
     lesson = prepare_once(pairs, recipe, Known(by_letters), [], tmp_path / "cut", silent)
@@ -218,7 +218,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
         prepare_once(pairs[1:], recipe, Known(by_letters), [], tmp_path / "cut", silent)
 
 
-def test_a_blend_lies_between_start_and_end(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
     start, end, blended = build(whole), build(whole), build(whole)
     lesson = prepare_once(pairs, whole, Known(by_letters), [], tmp_path, silent)
@@ -239,7 +239,7 @@ def _same(one: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> boo
     return all(torch.allclose(left, right, rtol=0, atol=tolerance) for left, right in pairs)
 
 
-def test_the_command_trains_exports_and_tells(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+def test_the_command_trains_exports_and_tells(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     data = write(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
     arguments = [
         "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
@@ -259,7 +259,7 @@ def test_the_command_trains_exports_and_tells(base: str, pairs: list[Pair], tmp_
     assert json.loads((tmp_path / "mine" / "resift.json").read_text())["licence"] == "MIT"
 
 
-def test_too_few_queries_are_told(base: str, pairs: list[Pair]) -> None:
+def test_too_few_queries_are_told(base: str, pairs: list[TrainingPair]) -> None:
     with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
         prepare(pairs, Recipe(base), Known(by_letters), [], silent)
 
@@ -285,7 +285,7 @@ def test_the_command_says_which_file_is_missing(tmp_path: Path) -> None:
     assert "none.jsonl: no such file" in result.stderr
 
 
-def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     from resift.export.restore import read_network
     from resift.training.finish import export
     from resift.training.networks import SplitPairs
@@ -325,7 +325,7 @@ def test_a_split_network_mines_with_the_bi_encoder_inside(base: str) -> None:
     assert own_embed(build(Recipe(base, "cls"))) is None
 
 
-def test_relevance_can_be_fitted_on_a_judged_collection(base: str, pairs: list[Pair], tmp_path: Path) -> None:
+def test_relevance_can_be_fitted_on_a_judged_collection(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     write(tmp_path / "corpus.jsonl", *({"_id": str(n), "text": pair.positive} for n, pair in enumerate(pairs[:20])))
     write(tmp_path / "queries.jsonl", *({"_id": f"q{n}", "text": pair.query} for n, pair in enumerate(pairs[:20])))
     (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\t{n}\t1\n" for n in range(20)))

@@ -13,7 +13,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """At most `limit`, counted by `size`; what alone is larger is not kept at all. Any thread may use it, and so may a
     forked child. Nobody may write into what it gives.
     """

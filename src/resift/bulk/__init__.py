@@ -6,7 +6,7 @@ pipeline of your own can use. Neither Ray nor pyarrow is imported before it is u
 
 from __future__ import annotations
 
-from resift.bulk.job import Columns, Job, Report, Workers
+from resift.bulk.job import BulkJob, BulkReport, Columns, Workers
 from resift.bulk.run import score_files
 
-__all__ = ["Columns", "Job", "Report", "Workers", "score_files"]
+__all__ = ["BulkJob", "BulkReport", "Columns", "Workers", "score_files"]

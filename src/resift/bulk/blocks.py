@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from resift.bulk.job import Columns
-from resift.bulk.scoring import Row, Scored
+from resift.bulk.scoring import InputRow, ScoredRows
 
 BLOCK_BYTES = 2**20  # of text: a list of a hundred passages per row makes blocks of fewer rows
 
@@ -33,10 +33,10 @@ class Rows(Protocol):
     """The rows of a block, with whatever else stands in them."""
 
     @property
-    def rows(self) -> Sequence[Row]:
+    def rows(self) -> Sequence[InputRow]:
         """What the scorer needs of them."""
 
-    def write(self, path: Path, columns: Columns, scored: Scored) -> None:
+    def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
         """Writes them all, with their scores."""
 
 
@@ -47,7 +47,7 @@ class Format(Protocol):
     def suffix(self) -> str:
         """How its files' names end."""
 
-    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[Row]]]:
+    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
         """Cuts a file into blocks, reading every row once. Raises InputError for a file that can't be read."""
 
     def read(self, block: Block) -> Rows:

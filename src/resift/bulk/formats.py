@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resift.bulk.blocks import Block, Format
-from resift.bulk.job import Columns, Job
+from resift.bulk.job import BulkJob, Columns
 from resift.errors import InputError
 
 SHOWN = 3  # bad rows that an error names
@@ -62,7 +62,7 @@ class Plan:
         return sum(block.rows for block in self.blocks)
 
 
-def plan(job: Job) -> Plan:
+def plan(job: BulkJob) -> Plan:
     """Reads the input once and cuts it into blocks: what is wrong with it shows before hours of scoring.
 
     Raises InputError for an unreadable file, and, unless bad rows become null, for rows that can't be scored.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +10,6 @@ from typing import Any, Literal
 from resift.errors import InputError
 
 OnBadRow = Literal["stop", "null"]
-Progress = Callable[[int, int], None]
-"""Called with rows done and rows in all, after every block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BulkJob:
     """Which rows to score, and where they go with their scores.
 
     `source`: a JSONL or Parquet file, or a folder of such files, which are read in the order of their names.
@@ -98,7 +95,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BulkReport:
     """What a run did. `done_before` rows were scored by earlier runs that were cut short."""
 
     target: Path

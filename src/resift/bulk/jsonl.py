@@ -11,7 +11,7 @@ from typing import Any
 
 from resift.bulk.blocks import BLOCK_BYTES, Block, Extent
 from resift.bulk.job import Columns
-from resift.bulk.scoring import Cell, Row, Scored
+from resift.bulk.scoring import Cell, InputRow, ScoredRows
 from resift.errors import InputError
 
 BOM = codecs.BOM_UTF8  # stands before the first line of some files, and can't stand inside a joined one
@@ -20,11 +20,11 @@ BOM = codecs.BOM_UTF8  # stands before the first line of some files, and can't s
 class JsonlRows:
     """The lines of one block."""
 
-    def __init__(self, lines: list[bytes], rows: list[Row]) -> None:
+    def __init__(self, lines: list[bytes], rows: list[InputRow]) -> None:
         self._lines = lines
-        self.rows: Sequence[Row] = rows
+        self.rows: Sequence[InputRow] = rows
 
-    def write(self, path: Path, columns: Columns, scored: Scored) -> None:
+    def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
         """The lines, byte for byte, each with its score (and relevance) before the closing brace."""
         with path.open("wb") as out:
             for place, line in enumerate(self._lines):
@@ -42,10 +42,10 @@ class Jsonl:
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
 
-    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[Row]]]:
+    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
         """Where blocks lie, with their rows. Raises InputError for lines that aren't JSON objects in UTF-8."""
         start = at = number = 0
-        first, rows = 1, list[Row]()
+        first, rows = 1, list[InputRow]()
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if rows and (len(rows) == block_rows or at + len(line) - start > BLOCK_BYTES):
@@ -81,7 +81,7 @@ class Jsonl:
     def check_joinable(self, files: Sequence[Path]) -> None:
         """Lines of any kind can stand in one file."""
 
-    def _row(self, line: bytes, where: str) -> Row:
+    def _row(self, line: bytes, where: str) -> InputRow:
         try:
             fields: Any = json.loads(line)
         except ValueError as error:  # UnicodeDecodeError is one
@@ -93,7 +93,7 @@ class Jsonl:
                 raise InputError(
                     f"{where}: there is a field {name!r} already, and it would be lost; give the new one another name"
                 )
-        return Row(where, fields.get(self.columns.query), fields.get(self.columns.document))
+        return InputRow(where, fields.get(self.columns.query), fields.get(self.columns.document))
 
 
 def _field(name: str, cell: Cell) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from resift.bulk.blocks import BLOCK_BYTES, Block, Extent
 from resift.bulk.job import Columns
-from resift.bulk.scoring import Row, Scored
+from resift.bulk.scoring import InputRow, ScoredRows
 from resift.errors import InputError, MissingExtraError
 
 try:
@@ -26,12 +26,12 @@ class TableRows:
     def __init__(self, table: pa.Table, columns: Columns, where: str, first: int = 0) -> None:
         self.table = table
         queries, documents = (table.column(name).to_pylist() for name in (columns.query, columns.document))
-        self.rows: Sequence[Row] = [
-            Row(f"{where}, row {number}", query, document)
+        self.rows: Sequence[InputRow] = [
+            InputRow(f"{where}, row {number}", query, document)
             for number, (query, document) in enumerate(zip(queries, documents, strict=True), first)
         ]
 
-    def with_scores(self, columns: Columns, scored: Scored) -> pa.Table:
+    def with_scores(self, columns: Columns, scored: ScoredRows) -> pa.Table:
         """The table with its new columns."""
         kind = pa.float64()
         if _is_list(self.table.schema.field(columns.document).type):
@@ -41,7 +41,7 @@ class TableRows:
             table = table.append_column(columns.relevance, pa.array(scored.relevance, kind))
         return table
 
-    def write(self, path: Path, columns: Columns, scored: Scored) -> None:
+    def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
         """The table with its scores, as a file."""
         pq.write_table(self.with_scores(columns, scored), path)
 
@@ -55,7 +55,7 @@ class Parquet:
         self.columns = columns
         self._cursor: _Cursor | None = None
 
-    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[Row]]]:
+    def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
         """Where blocks lie, with their rows. Raises InputError for missing columns and other types than text."""
         with _open(file) as opened:
             check_schema(opened.schema_arrow, self.columns, str(file))

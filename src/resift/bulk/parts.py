@@ -17,7 +17,7 @@ from typing import Any
 
 from resift.bulk.blocks import Block, Format
 from resift.bulk.formats import FORMATS, Plan
-from resift.bulk.job import Job
+from resift.bulk.job import BulkJob
 from resift.errors import InputError
 
 RECORD = "_resift.json"  # readers of folders (Arrow, Spark) pass over names with an underscore
@@ -68,7 +68,7 @@ def replace(path: Path, write: Callable[[Path], None]) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def open_parts(job: Job, plan: Plan, model: Mapping[str, Any]) -> Parts:
+def open_parts(job: BulkJob, plan: Plan, model: Mapping[str, Any]) -> Parts:
     """The parts of this job's run, kept from a run that was cut short, or new.
 
     Raises InputError where the target holds something else, unless the job may overwrite a run's output.
@@ -115,7 +115,7 @@ def _clear(parts: Parts) -> None:
                 file.unlink()
 
 
-def _record(job: Job, plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
+def _record(job: BulkJob, plan: Plan, model: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the output. Files count as changed when their size or time has."""
     files = []
     for file in plan.files:

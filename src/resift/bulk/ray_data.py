@@ -19,7 +19,7 @@ import numpy as np
 from resift import errors
 from resift._util.lazy import Lazy
 from resift.bulk.blocks import Block, Extent
-from resift.bulk.job import Columns, Job, OnBadRow, Tally, Workers
+from resift.bulk.job import BulkJob, Columns, OnBadRow, Tally, Workers
 from resift.bulk.parts import Parts
 from resift.bulk.scoring import score_rows
 from resift.bulk.worker import BlockScorer
@@ -68,14 +68,14 @@ class TableScorer:
 
 
 def run_blocks(
-    job: Job, parts: Parts, pending: list[Block], model: Model, workers: Workers, options: ModelOptions
+    job: BulkJob, parts: Parts, pending: list[Block], model: Model, workers: Workers, options: ModelOptions
 ) -> Iterator[Tally]:
     """Has the blocks scored by workers, and yields what each came to, in the order in which they finish.
 
     Uses the cluster this process is connected to, or the one RAY_ADDRESS names, or starts one on this machine
     for as long as the run takes. Input and output must be reachable from every node under the same paths.
     """
-    here = Job(Path(job.source).resolve(), Path(job.target).resolve(), job.columns, job.block_rows, job.on_bad_row)
+    here = BulkJob(Path(job.source).resolve(), Path(job.target).resolve(), job.columns, job.block_rows, job.on_bad_row)
     there = Parts(parts.folder.resolve(), parts.suffix, parts.target)
     with _cluster():
         count = _count(workers)
@@ -106,7 +106,7 @@ class _Blocks:
     An error of ours goes back as a row: raised, it would come out as Ray's, with the original as text alone.
     """
 
-    def __init__(self, job: Job, parts: Parts, model: Model, options: ModelOptions, threads: int) -> None:
+    def __init__(self, job: BulkJob, parts: Parts, model: Model, options: ModelOptions, threads: int) -> None:
         # Loaded with the first block, where a failure is told like any other, and not tried again and again.
         self._scorer = Lazy(lambda: BlockScorer(job, parts, load_with_threads(model, options, threads)))
 

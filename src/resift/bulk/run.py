@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, Unpack
 
+from resift._util.progress import Progress
 from resift.bulk.blocks import Block
 from resift.bulk.formats import open_format, plan
-from resift.bulk.job import Job, Progress, Report, Tally, Workers
+from resift.bulk.job import BulkJob, BulkReport, Tally, Workers
 from resift.bulk.parts import Parts, open_parts
 from resift.bulk.worker import BlockScorer
 from resift.models.bundled import BUNDLED
@@ -21,13 +22,13 @@ WITHOUT_EFFECT = {"threads", "batch_tokens", "device", "local_files_only"}
 
 
 def score_files(
-    job: Job,
+    job: BulkJob,
     model: Model = None,
     *,
     workers: Workers | None = None,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
-) -> Report:
+) -> BulkReport:
     """Scores every row of the job's input, in this process or with `workers` on Ray, in memory of one block.
 
     `model` and `options` are what `Reranker` takes; with workers, a `Scorer` must be picklable. The same call
@@ -52,11 +53,11 @@ def score_files(
         if progress is not None:
             progress(done_before + tally.rows, planned.rows)
     parts.finish(planned, formed)
-    return Report(parts.target or parts.folder, _name(model), tally, done_before, time.perf_counter() - started)
+    return BulkReport(parts.target or parts.folder, _name(model), tally, done_before, time.perf_counter() - started)
 
 
 def _run(
-    job: Job, parts: Parts, pending: list[Block], model: Model, workers: Workers | None, options: ModelOptions
+    job: BulkJob, parts: Parts, pending: list[Block], model: Model, workers: Workers | None, options: ModelOptions
 ) -> Iterable[Tally]:
     if not pending:
         return ()  # without loading a model

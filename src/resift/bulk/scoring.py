@@ -14,7 +14,7 @@ Cell = float | list[float] | None
 """A score, the scores of a row's list of documents, or null."""
 
 
-class Row(NamedTuple):
+class InputRow(NamedTuple):
     """What is read of a row. `document` is a text or a list of texts, unless something is wrong with it."""
 
     where: str
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredRows:
     """The new cells of a block, one per row and in their order; `relevance` is None where the scale has none."""
 
     scores: list[Cell]
@@ -48,7 +48,7 @@ class Scored:
     tally: Tally
 
 
-def score_rows(scorer: Scorer, rows: Sequence[Row], on_bad_row: OnBadRow) -> Scored:
+def score_rows(scorer: Scorer, rows: Sequence[InputRow], on_bad_row: OnBadRow) -> ScoredRows:
     """Scores the rows. Raises InputError, naming the row, for one that can't be scored, unless those become null."""
     wanted: dict[str, dict[str, int]] = {}
     for row in rows:
@@ -70,7 +70,7 @@ def score_rows(scorer: Scorer, rows: Sequence[Row], on_bad_row: OnBadRow) -> Sco
         truncated=sum(truncated for _, truncated in found),
         unscored=sum(cell is None for cell in cells),
     )
-    return Scored(cells, [_each(cell, scale.relevance) for cell in cells] if scale.has_relevance else None, tally)
+    return ScoredRows(cells, [_each(cell, scale.relevance) for cell in cells] if scale.has_relevance else None, tally)
 
 
 def _answers(scorer: Scorer, requests: Sequence[Request]) -> list[Scores | InputError]:
@@ -90,7 +90,7 @@ def _answers(scorer: Scorer, requests: Sequence[Request]) -> list[Scores | Input
 
 
 def _cells(
-    row: Row, answers: dict[str, Scores | InputError], wanted: dict[str, dict[str, int]], on_bad_row: OnBadRow
+    row: InputRow, answers: dict[str, Scores | InputError], wanted: dict[str, dict[str, int]], on_bad_row: OnBadRow
 ) -> tuple[Cell, int]:
     """A row's score or scores, and how many of its texts were cut."""
     if row.problem():

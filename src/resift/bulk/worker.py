@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resift.bulk.blocks import Block
 from resift.bulk.formats import open_format
-from resift.bulk.job import Job, Tally
+from resift.bulk.job import BulkJob, Tally
 from resift.bulk.parts import Parts
 from resift.bulk.scoring import score_rows
 from resift.scorer import Scorer
@@ -17,7 +17,7 @@ from resift.scorer import Scorer
 class BlockScorer:
     """What one process does: read a block, score it, write its part."""
 
-    job: Job
+    job: BulkJob
     parts: Parts
     scorer: Scorer
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.training.pairs import Pair
+    from resift.training.pairs import TrainingPair
 
 
-def chosen_pairs(specs: Sequence[str], seed: int) -> list[Pair]:
+def chosen_pairs(specs: Sequence[str], seed: int) -> list[TrainingPair]:
     """The pairs of all files. Of `FILE:ROWS`, at most so many, drawn by the seed. Raises InputError."""
     from resift.training.pairs import read_pairs
 
-    chosen: list[Pair] = []
+    chosen: list[TrainingPair] = []
     for spec in specs:
         file, rows = file_and_rows(spec)
         found = read_pairs([file])

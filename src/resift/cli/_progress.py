@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from resift.cli._output import console
 
 if TYPE_CHECKING:
-    from resift.evaluation.experiment import Progress
+    from resift._util.progress import Progress
 
 
 @contextmanager

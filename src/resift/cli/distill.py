@@ -12,7 +12,7 @@ from resift.cli._output import console, json_document, note, number, table
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.training.pairs import Pair
+    from resift.training.pairs import TrainingPair
     from resift.training.recall import Recall
 
 
@@ -81,7 +81,7 @@ def distill(
         _show(judged.name, len(judged.queries), found)
 
 
-def _pairs(specs: list[str], corpora: list[Path], seed: int, sentences: int) -> list[Pair]:
+def _pairs(specs: list[str], corpora: list[Path], seed: int, sentences: int) -> list[TrainingPair]:
     from resift.cli._pairs import chosen_pairs
     from resift.training.questions import make_pairs, read_corpus
 

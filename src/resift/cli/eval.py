@@ -14,7 +14,7 @@ from resift.cli._output import console, json_document, note, number, seconds, ta
 from resift.cli._progress import bar
 
 if TYPE_CHECKING:
-    from resift.evaluation import Report
+    from resift.evaluation import EvaluationReport
 
 VERDICTS = {
     "better": "better than the first stage",
@@ -59,7 +59,7 @@ def evaluate(
         _show(report)
 
 
-def _show(report: Report) -> None:
+def _show(report: EvaluationReport) -> None:
     rows = []
     for each in report.evaluations:
         found = each.to_dict()

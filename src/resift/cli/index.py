@@ -18,12 +18,12 @@ from resift.cli._output import console, json_document, seconds
 if TYPE_CHECKING:
     from chromadb import Collection as Chroma
 
-    from resift.documents.ingest import Progress, Report
+    from resift.documents.ingest import IngestProgress, IngestReport
 
 PAGE = 2000  # texts read at once
 
 
-class Embedder(StrEnum):
+class EmbedderName(StrEnum):
     """`resift.embedders.load.KINDS`, as an option."""
 
     STATIC = "static"
@@ -38,7 +38,7 @@ def index(
         bool, typer.Option("--prune", help="Also remove the passages of files that are no longer in the folders.")
     ] = False,
     embedder: Annotated[
-        Embedder | None,
+        EmbedderName | None,
         typer.Option(
             "--embedder",
             help="The bi-encoder of the first stage: dense finds more, static is many times as fast "
@@ -93,7 +93,7 @@ def _keep(collection: Chroma, states: Path) -> int:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator[IngestProgress]:
     """A bar on stderr while a terminal watches; rich draws none elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -110,7 +110,7 @@ def _bar() -> Iterator[Progress]:
         yield lambda done, total, added: bar.update(task, completed=done, total=total, passages=added)
 
 
-def _summary(report: Report, collection: str, total: int) -> str:
+def _summary(report: IngestReport, collection: str, total: int) -> str:
     kinds = {
         "new": report.new,
         "changed": report.changed,

@@ -14,7 +14,7 @@ from resift.cli._progress import bar
 from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.bulk import Columns, Report
+    from resift.bulk import BulkReport, Columns
 
 
 class Engine(StrEnum):
@@ -57,13 +57,13 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score the rows of a file, and go on where an earlier run was cut short."""
-    from resift.bulk import Job, Workers, score_files
+    from resift.bulk import BulkJob, Workers, score_files
     from resift.models.options import ModelOptions
 
     ray = engine is Engine.RAY
     if workers is not None and not ray:
         raise InputError("--workers is for --engine ray")
-    job = Job(
+    job = BulkJob(
         source,
         target,
         columns=_columns(columns),
@@ -81,7 +81,7 @@ def score(
     _tell(report, as_json)
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: BulkReport, as_json: bool) -> None:
     if as_json:
         json_document(report.to_dict())
     else:

@@ -7,7 +7,7 @@ report = ingest(collection, ["docs/"])
 
 from __future__ import annotations
 
-from resift.documents.ingest import Report, ingest
+from resift.documents.ingest import IngestReport, ingest
 from resift.documents.readers import SUFFIXES, read
 
-__all__ = ["SUFFIXES", "Report", "ingest", "read"]
+__all__ = ["SUFFIXES", "IngestReport", "ingest", "read"]

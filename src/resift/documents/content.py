@@ -24,7 +24,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SourceDocument:
     """One text with a title: a file, or a record of a jsonl file."""
 
     title: str

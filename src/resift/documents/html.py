@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from resift.documents.content import Document, Section, only_top, paths
+from resift.documents.content import Section, SourceDocument, only_top, paths
 from resift.documents.readers import stem_title
 from resift.errors import InputError, MissingExtraError
 
@@ -44,7 +44,7 @@ class _Code(NamedTuple):
     text: str
 
 
-def read_html(data: bytes, name: str) -> list[Document]:
+def read_html(data: bytes, name: str) -> list[SourceDocument]:
     """A section per heading; the title is that of the only top heading, else the page's, else the file's name.
 
     Reads the declared encoding, UTF-8 without one.
@@ -72,7 +72,7 @@ def read_html(data: bytes, name: str) -> list[Document]:
         Section("\n\n".join(part for part in parts if part), place) for parts, place in zip(texts, places, strict=True)
     ]
     title = only_top(headings) or declared or stem_title(name)
-    return [Document(title, tuple(section for section in sections if section.text or section.headings))]
+    return [SourceDocument(title, tuple(section for section in sections if section.text or section.headings))]
 
 
 def _body(soup: BeautifulSoup) -> Tag:

@@ -28,12 +28,12 @@ BATCH = 256
 """Passages written at once: what a killed run loses at most."""
 PAGE = 2000  # records read at once
 
-Progress = Callable[[int, int, int], None]
+IngestProgress = Callable[[int, int, int], None]
 """Is told: files done, files there are, passages added."""
 
 
 @dataclass(slots=True)
-class Report:
+class IngestReport:
     """What a run did. All but `added` and `removed`, which count passages, count files."""
 
     new: int = 0
@@ -66,8 +66,8 @@ def ingest(
     base: str | os.PathLike[str] = ".",
     prune: bool = False,
     batch: int = BATCH,
-    progress: Progress | None = None,
-) -> Report:
+    progress: IngestProgress | None = None,
+) -> IngestReport:
     """Makes the collection hold the passages of these files and folders as they are now.
 
     A file's `path` in the metadata is relative to `base` where it lies below it, else absolute. It tells files
@@ -80,7 +80,7 @@ def ingest(
     started = time.perf_counter()
     found = find([Path(path) for path in paths])
     root = Path(base).resolve()
-    run = _Run(collection, batch, Report(skipped=dict(sorted(found.skipped.items()))))
+    run = _Run(collection, batch, IngestReport(skipped=dict(sorted(found.skipped.items()))))
     there = set()
     for number, file in enumerate(found.files):
         if progress is not None:
@@ -102,7 +102,7 @@ def ingest(
 class _Run:
     collection: Collection
     batch: int
-    report: Report
+    report: IngestReport
     known: dict[str, Counter[tuple[str, int]]] = field(init=False)
     """path → how many passages there are of which (fingerprint, number of passages)."""
     waiting: list[Passage] = field(default_factory=list)

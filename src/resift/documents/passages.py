@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from resift.documents.content import Document, Scalar, Section
+from resift.documents.content import Scalar, Section, SourceDocument
 from resift.documents.split import SIZE, context, split
 from resift.search.two_stage import Passage
 
@@ -21,7 +21,7 @@ def fingerprint(data: bytes) -> str:
     return hashlib.sha256(f"resift {VERSION} {SIZE}\n".encode() + data).hexdigest()
 
 
-def passages(documents: Sequence[Document], path: str, file_hash: str) -> list[Passage]:
+def passages(documents: Sequence[SourceDocument], path: str, file_hash: str) -> list[Passage]:
     """A file's passages, in order.
 
     The text is "Title > Section", an empty line, and a part of the section. Metadata: `path`, `title`,
@@ -50,7 +50,7 @@ def body(text: str, title: str, section: str) -> str:
     return rest if gap and line == context(title, tuple(section.split(" > ")) if section else ()) else text
 
 
-def _of_document(document: Document) -> Iterator[tuple[str, dict[str, Scalar]]]:
+def _of_document(document: SourceDocument) -> Iterator[tuple[str, dict[str, Scalar]]]:
     fields = {_key(name): value for name, value in document.metadata.items()}
     following = [*document.sections, None][1:]
     for section, after in zip(document.sections, following, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from io import BytesIO
 
-from resift.documents.content import Document, Section
+from resift.documents.content import Section, SourceDocument
 from resift.documents.readers import stem_title
 from resift.errors import InputError, MissingExtraError
 
@@ -18,7 +18,7 @@ except ImportError as error:
 _HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 
 
-def read_pdf(data: bytes, name: str) -> list[Document]:
+def read_pdf(data: bytes, name: str) -> list[SourceDocument]:
     """A section per page; words divided at a line's end are joined again."""
     try:
         reader = PdfReader(BytesIO(data))
@@ -33,4 +33,4 @@ def read_pdf(data: bytes, name: str) -> list[Document]:
     except Exception as error:  # damaged files reach pypdf's depths: KeyError, RecursionError, zlib.error...
         raise InputError(f"{name}: not a readable PDF: {type(error).__name__}: {error}") from error
     sections = tuple(Section(text, page=number) for number, text in enumerate(texts, 1) if text.strip())
-    return [Document((declared or "").strip() or stem_title(name), sections)]
+    return [SourceDocument((declared or "").strip() or stem_title(name), sections)]

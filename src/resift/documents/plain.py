@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from resift.documents.content import Document, Heading, Section, decode, only_top, outline
+from resift.documents.content import Heading, Section, SourceDocument, decode, only_top, outline
 from resift.documents.readers import stem_title
 
 _FRONT_MATTER = re.compile(r"---[^\S\n]*\n(?:.*\n)*?(?:---|\.\.\.)[^\S\n]*(?:\n|\Z)")
@@ -19,12 +19,12 @@ _ANCHOR = re.compile(r"\s*\{#[^}]*\}\s*$")
 _RULE = re.compile(r"([!-/:-@\[-`{-~])\1+[^\S\n]*$")
 
 
-def read_text(data: bytes, name: str) -> list[Document]:
+def read_text(data: bytes, name: str) -> list[SourceDocument]:
     """The whole file as one section."""
-    return [Document(stem_title(name), (Section(decode(data, name), (), 0),))]
+    return [SourceDocument(stem_title(name), (Section(decode(data, name), (), 0),))]
 
 
-def read_markdown(data: bytes, name: str) -> list[Document]:
+def read_markdown(data: bytes, name: str) -> list[SourceDocument]:
     """A section per heading; the title is the front matter's, else that of the only top heading, else the name."""
     text = decode(data, name)
     front = _FRONT_MATTER.match(text)
@@ -32,7 +32,7 @@ def read_markdown(data: bytes, name: str) -> list[Document]:
     return [_document(text, list(_markdown(text, front.end() if front else 0)), declared, name, front)]
 
 
-def read_rst(data: bytes, name: str) -> list[Document]:
+def read_rst(data: bytes, name: str) -> list[SourceDocument]:
     """A section per heading; levels are the underlining styles in their order of appearance, as docutils does."""
     text = decode(data, name)
     return [_document(text, list(_rst(text)), None, name, None)]
@@ -40,10 +40,10 @@ def read_rst(data: bytes, name: str) -> list[Document]:
 
 def _document(
     text: str, headings: list[Heading], declared: re.Match[str] | None, name: str, front: re.Match[str] | None
-) -> Document:
+) -> SourceDocument:
     top = only_top([(heading.level, heading.title) for heading in headings])
     title = declared[1].strip().strip("\"'") if declared else top or stem_title(name)
-    return Document(title, outline(text, headings, front.end() if front else 0))
+    return SourceDocument(title, outline(text, headings, front.end() if front else 0))
 
 
 def _lines(text: str, start: int = 0) -> Iterator[tuple[int, str]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from resift.documents.content import Document
+from resift.documents.content import SourceDocument
 from resift.errors import InputError
 
-Reader = Callable[[bytes, str], list[Document]]
+Reader = Callable[[bytes, str], list[SourceDocument]]
 
 READERS = {
     ".htm": "html:read_html",
@@ -26,7 +26,7 @@ READERS = {
 SUFFIXES = tuple(READERS)
 
 
-def read(data: bytes, name: str) -> list[Document]:
+def read(data: bytes, name: str) -> list[SourceDocument]:
     r"""The documents in a file's bytes; `name` says the format and stands in errors.
 
     Raises InputError naming the file, and the line where there is one, for content that can't be read, and

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resift.documents.content import Document, Scalar, Section, decode
+from resift.documents.content import Scalar, Section, SourceDocument, decode
 from resift.errors import InputError
 
 TEXT_FIELDS = ("text", "content", "body", "contents")
@@ -24,10 +24,10 @@ class Record:
     """The other fields that are numbers, texts or booleans; an id, under whichever name, is `id`."""
 
 
-def read_jsonl(data: bytes, name: str) -> list[Document]:
+def read_jsonl(data: bytes, name: str) -> list[SourceDocument]:
     """A document per record."""
     return [
-        Document(record.title, (Section(record.text, (), 0),), record.fields)
+        SourceDocument(record.title, (Section(record.text, (), 0),), record.fields)
         for record in records(decode(data, name), name)
     ]
 

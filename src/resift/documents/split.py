@@ -28,14 +28,14 @@ _WORD = re.compile(r"\s+")
 _LINE = re.compile(r"\n+")
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A part of a text: text[start:end]."""
 
     start: int
     end: int
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """A part of a text that belongs together."""
 
     start: int
@@ -43,7 +43,7 @@ class Block(NamedTuple):
     code: bool
 
 
-def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[Span]:
+def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[TextSpan]:
     r"""Spans of at most `size` characters, in order, that cover everything but white space.
 
     >>> text = "One paragraph. " * 4 + "\n\n" + "Another one. " * 4
@@ -58,28 +58,28 @@ def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[Span]:
     return pack([part for block in blocks(text) for part in cut(text, block, size, overlap)], size)
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[TextBlock]:
     r"""Paragraphs, and pieces of code whole: between fences, or indented.
 
     >>> text = "Do this:\n\n```\na = 1\n\nb = 2\n```\n\nDone."
     >>> [text[block.start : block.end] for block in blocks(text)]
     ['Do this:', '```\na = 1\n\nb = 2\n```', 'Done.']
     """
-    found: list[Block] = []
+    found: list[TextBlock] = []
     position = 0
     for fence in _FENCE.finditer(text):
         found += _paragraphs(text, position, fence.start())
-        found.append(Block(*_trim(text, fence.start(), fence.end()), code=True))
+        found.append(TextBlock(*_trim(text, fence.start(), fence.end()), code=True))
         position = fence.end()
     return found + _paragraphs(text, position, len(text))
 
 
-def cut(text: str, block: Block, size: int, overlap: int) -> list[Span]:
+def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
     """The block itself, or about equal parts of it where it is longer than `size`.
 
     Prose is cut after a sentence or list item, else between words, and its parts overlap; code after a line.
     """
-    parts: list[Span] = []
+    parts: list[TextSpan] = []
     shared = 0 if block.code else overlap
     position = block.start
     while block.end - position > size:
@@ -87,17 +87,17 @@ def cut(text: str, block: Block, size: int, overlap: int) -> list[Span]:
         aim = math.ceil((block.end - position + (count - 1) * shared) / count)
         least, most = position + max(aim // 2, shared + 1), position + min(size, aim + aim // 4)
         end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), least, most, position + aim)
-        parts.append(Span(position, end))
+        parts.append(TextSpan(position, end))
         position = _resume(text, end - shared, end)
-    parts.append(Span(position, block.end))
+    parts.append(TextSpan(position, block.end))
     trimmed = [_trim(text, part.start, part.end, indented=block.code) for part in parts]
     return [part for part in trimmed if part.start < part.end]
 
 
-def pack(parts: Sequence[Span], size: int) -> list[Span]:
+def pack(parts: Sequence[TextSpan], size: int) -> list[TextSpan]:
     """Neighbours joined while they fit, into passages of about equal length rather than full ones and a rest.
 
-    >>> pack([Span(0, 40), Span(42, 80), Span(82, 120), Span(122, 160)], size=130)
+    >>> pack([Span(0, 40), Span(42, 80), Span(82, 120), TextSpan(122, 160)], size=130)
     [Span(start=0, end=80), Span(start=82, end=160)]
     """
     if not parts:
@@ -109,7 +109,7 @@ def pack(parts: Sequence[Span], size: int) -> list[Span]:
         last = packed[-1]
         enough = last.end - last.start >= aim * 0.9 and part.end - last.start > aim * 1.1
         if part.end - last.start <= size and not enough:
-            packed[-1] = Span(last.start, part.end)
+            packed[-1] = TextSpan(last.start, part.end)
         else:
             packed.append(part)
     return packed
@@ -131,14 +131,14 @@ def context(title: str, headings: Sequence[str], limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _paragraphs(text: str, start: int, end: int) -> list[Block]:
-    found: list[Block] = []
+def _paragraphs(text: str, start: int, end: int) -> list[TextBlock]:
+    found: list[TextBlock] = []
     for match in _PARAGRAPH.finditer(text, start, end):
         code = all(line.startswith(_INDENT) for line in match[0].splitlines())
         if code and found and found[-1].code:  # a blank line does not end a piece of code
-            found[-1] = Block(found[-1].start, _trim(text, *match.span()).end, code=True)
+            found[-1] = TextBlock(found[-1].start, _trim(text, *match.span()).end, code=True)
         else:
-            found.append(Block(*_trim(text, *match.span(), indented=code), code))
+            found.append(TextBlock(*_trim(text, *match.span(), indented=code), code))
     return found
 
 
@@ -164,11 +164,11 @@ def _ends(gap: re.Pattern[str], text: str, least: int, most: int) -> list[int]:
     return [end for end in found if least <= end <= most]
 
 
-def _trim(text: str, start: int, end: int, *, indented: bool = False) -> Span:
+def _trim(text: str, start: int, end: int, *, indented: bool = False) -> TextSpan:
     """Without the white space around it; the first line keeps its indentation where that means something."""
     first = start
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    return Span(max(first, text.rfind("\n", 0, start) + 1) if indented and start < end else start, end)
+    return TextSpan(max(first, text.rfind("\n", 0, start) + 1) if indented and start < end else start, end)

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._util.lru import Recent
-from resift.engines.common.pipeline import Pipeline, Run
+from resift._util.lru import LRUCache
+from resift.engines.common.pipeline import Pipeline, ScoreBatch
 from resift.engines.split.reader import QUERIES, opener
-from resift.engines.split.terms import Floats, Terms
+from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
@@ -68,7 +68,7 @@ class TinyScorer:
         }
         tokenizer = TextTokenizer.load(folder / "tokenizer.json")
         network = _Network(
-            Terms.load(folder, opener(threads)),
+            SparseEncoder.load(folder, opener(threads)),
             np.load(static / "table.npy", mmap_mode="r"),
             np.load(static / "scales.npy"),
             tokenizer.frame(),
@@ -90,12 +90,12 @@ class TinyScorer:
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    terms: Terms
+    terms: SparseEncoder
     table: NDArray[np.int8]
     scales: Floats
     frame: Frame
     limit: int
-    recent: Recent[bytes, Floats] = field(default_factory=lambda: Recent(QUERIES))
+    recent: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(QUERIES))
 
     def room(self, query: int) -> int:
         """As for every network that encodes query and document apart."""
@@ -105,7 +105,7 @@ class _Network:
         """What is encoded for a pair: the document."""
         return document + self.frame.extra
 
-    def open(self, queries: Sequence[Ids]) -> Run:
+    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
         """Encodes every query once, also where its documents come in several rounds."""
         vectors = pooled(self.table, self.scales, queries)
         sought = np.stack(self.recent.find([query.tobytes() for query in queries], self._sought))

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import MAIN, Progress, check_keeps_all
+from resift.evaluation.experiment import MAIN, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.measure import Comparison, compare, measure
 from resift.reranking.reranker import Reranker

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
@@ -17,8 +18,6 @@ from resift.evaluation.measure import METRICS, Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
 MAIN = METRICS[0]
-Progress = Callable[[int, int], None]
-"""Is told: queries done, queries there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """What was measured on what: the first stage, then each reranker."""
 
     collection: str
@@ -100,7 +99,7 @@ def evaluate(
     limit: int | None = None,
     fuse: float | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Reranks the first `depth` candidates of every query with every reranker, and measures all orders.
 
     `stage` is a name that `first_stage` takes, or a run (`embedding_run` and `retrieved_run` make some). `limit`
@@ -148,7 +147,7 @@ def evaluate(
             both = fused([lists, run], [fuse, 1 - fuse])
             evaluations.append(_measured(replace(one, name=f"{model} + first stage"), qrels, both, before[MAIN]))
     told = stage if isinstance(stage, str) else name
-    return Report(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
+    return EvaluationReport(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
 
 
 def check_keeps_all(reranker: Reranker) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection
-from resift.evaluation.experiment import Progress, check_keeps_all
+from resift.evaluation.experiment import check_keeps_all
 from resift.evaluation.first_stage import Stage, candidates, stage_name
 from resift.reranking.reranker import Reranker
 

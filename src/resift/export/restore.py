@@ -21,8 +21,8 @@ from resift.errors import ModelFileError
 from resift.export.int8 import unpack
 from resift.export.split import HEADS
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
-from resift.networks.split import SplitNetwork
-from resift.networks.terms import Terms
+from resift.networks.split import SplitModule
+from resift.networks.terms import SparseEncoderModule
 
 PREFIX = "network."
 BRACKETS = {
@@ -34,7 +34,7 @@ BRACKETS = {
 }
 
 
-def read_network(folder: Path) -> SplitNetwork:
+def read_network(folder: Path) -> SplitModule:
     """The network in a folder that `resift train` or the wheel brought; 8-bit weights come back as rounded.
 
     Raises ModelFileError for any other folder.
@@ -48,7 +48,7 @@ def read_network(folder: Path) -> SplitNetwork:
     weights = _tensors(encoder, onnx.load(folder / READER))
     terms = _read_terms(folder) if TERMS in manifest.files else None
     trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
-    network = SplitNetwork(trunk, _layers(weights, "separate"), terms=terms)
+    network = SplitModule(trunk, _layers(weights, "separate"), terms=terms)
     network.load_state_dict(weights, strict=False)  # position ids and such are no weights
     missing = {name for name, _ in network.named_parameters() if not name.startswith("terms.")} - weights.keys()
     if missing:
@@ -56,14 +56,14 @@ def read_network(folder: Path) -> SplitNetwork:
     return network.eval()
 
 
-def _read_terms(folder: Path) -> Terms:
+def _read_terms(folder: Path) -> SparseEncoderModule:
     graph = onnx.load(folder / TERMS)
     with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
         vocabulary = {name: torch.tensor(stored[name]) for name in ("table", "scales", "bias")}
     weights = _tensors(graph, prefix="terms.")
     weights["embeddings.word_embeddings.weight"] = vocabulary["table"].float() * vocabulary["scales"]
     weights["bias"] = vocabulary["bias"]
-    made = Terms(BertForMaskedLM(_config(weights, "layers", _heads(graph, folder))))
+    made = SparseEncoderModule(BertForMaskedLM(_config(weights, "layers", _heads(graph, folder))))
     made.load_state_dict(weights, strict=False)
     missing = {name for name, _ in made.named_parameters()} - weights.keys()
     if missing:

@@ -19,8 +19,8 @@ from resift.export.int8 import round_channels
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
-from resift.networks.split import Side, SplitNetwork
-from resift.networks.terms import SIZE, Terms
+from resift.networks.split import Side, SplitModule
+from resift.networks.terms import SIZE, SparseEncoderModule
 
 HEADS = "attention_heads"  # in the encoder's metadata
 OUTPUTS = ("states", "vector")
@@ -38,7 +38,7 @@ PARTS = {
 
 
 class _Encoder(nn.Module):
-    def __init__(self, network: SplitNetwork) -> None:
+    def __init__(self, network: SplitModule) -> None:
         super().__init__()
         self.network = network
 
@@ -47,7 +47,7 @@ class _Encoder(nn.Module):
 
 
 class _Terms(nn.Module):
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: SparseEncoderModule) -> None:
         super().__init__()
         self.terms = terms
 
@@ -56,7 +56,7 @@ class _Terms(nn.Module):
 
 
 class _Reader(nn.Module):
-    def __init__(self, network: SplitNetwork) -> None:
+    def __init__(self, network: SplitModule) -> None:
         super().__init__()
         self.network = network
 
@@ -65,7 +65,7 @@ class _Reader(nn.Module):
         return self.network.join(Side(*query), Side(ids, states, vector))
 
 
-def export_split(network: SplitNetwork, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
+def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
     """Writes the network's graphs, in the manifest's precision, and returns the manifest written."""
     check_precision(manifest.precision)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def _precision(file: str, wanted: str) -> str:
     return "int8" if wanted == "int8-dynamic" and file != ENCODER else wanted
 
 
-def _write_terms(terms: Terms, ids: Tensor, folder: Path, precision: str) -> None:
+def _write_terms(terms: SparseEncoderModule, ids: Tensor, folder: Path, precision: str) -> None:
     """The graph from rows of the vocabulary to token states, and the vocabulary, in 8 bits unless all is float32."""
     table = terms.embeddings.word_embeddings.weight.detach()
     axes = {name: {0: "rows", 1: "tokens"} for name in ("input_ids", "rows", "states")}

@@ -13,7 +13,7 @@ LEAD = " "
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class PromptTemplate:
     """What stands around a query and a document, and the tokens that answer.
 
     The input is `before`, the query in its form, `between`, a space and the document, `after`. Each piece is
@@ -53,7 +53,7 @@ class Prompt:
 
 
 PROMPTS = {
-    "qwen3-reranker": Prompt(
+    "qwen3-reranker": PromptTemplate(
         before=(
             "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
             'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',
@@ -66,7 +66,7 @@ PROMPTS = {
         length=8192,
         source="model card of Qwen/Qwen3-Reranker-0.6B",
     ),
-    "mxbai-rerank-v2": Prompt(
+    "mxbai-rerank-v2": PromptTemplate(
         before=(
             "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user\n",
@@ -86,7 +86,7 @@ PROMPTS = {
         length=8192,
         source="package mxbai-rerank, mxbai_rerank_v2.py",
     ),
-    "bge-reranker-v2-gemma": Prompt(
+    "bge-reranker-v2-gemma": PromptTemplate(
         before=(BOS,),
         query="A: {query}",
         between=("\n", "B:"),
@@ -100,7 +100,7 @@ PROMPTS = {
         length=1024,
         source="FlagEmbedding, inference/reranker/decoder_only/base.py",
     ),
-    "monot5": Prompt(
+    "monot5": PromptTemplate(
         before=("Query:",),
         query="{query}",
         between=("Document:",),

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
 from resift.networks.layers import MASKED, PAD, bert_layer
-from resift.networks.terms import Terms, match
+from resift.networks.terms import SparseEncoderModule, match
 
 CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
 LEXICAL = 4.0  # logit for a document that says all a query looks for, at the start
@@ -31,11 +31,11 @@ class Side(NamedTuple):
     ids: Tensor
     """(rows, tokens), padded with 0."""
     states: Tensor
-    """(rows, tokens, width), after the separate layers; behind them, in the last axis, what `Terms` says of a token."""
+    """(rows, tokens, width), after the separate layers; behind them, in the last axis, the sparse encoder's states."""
     vector: Tensor
     """(rows, width), of unit length."""
     terms: Tensor | None = None
-    """What a query looks for: see `Terms.expand`."""
+    """What a query looks for: see `SparseEncoderModule.expand`."""
 
     @property
     def mask(self) -> Tensor:
@@ -124,7 +124,7 @@ class Reader(nn.Module):
         return heard
 
 
-class SplitNetwork(nn.Module):
+class SplitModule(nn.Module):
     """Plain-torch forward pass over the layers of a BERT trunk, with a reader on top.
 
     `separate` of the layers give the token states that are read, all of them the vector.
@@ -133,7 +133,12 @@ class SplitNetwork(nn.Module):
     """
 
     def __init__(
-        self, trunk: BertModel, separate: int, slope: float = 1.0, bias: float = 0.0, terms: Terms | None = None
+        self,
+        trunk: BertModel,
+        separate: int,
+        slope: float = 1.0,
+        bias: float = 0.0,
+        terms: SparseEncoderModule | None = None,
     ) -> None:
         super().__init__()
         self.embeddings = trunk.embeddings
@@ -153,7 +158,9 @@ class SplitNetwork(nn.Module):
             self.reader.take(self.upper[0])
 
     @classmethod
-    def load(cls, trunk: Path | str, separate: int, slope: float = 1.0, *, terms: Terms | None = None) -> SplitNetwork:
+    def load(
+        cls, trunk: Path | str, separate: int, slope: float = 1.0, *, terms: SparseEncoderModule | None = None
+    ) -> SplitModule:
         """The untrained network of a Hugging Face bi-encoder's folder: its cosine, and late interaction beside it."""
         config = AutoConfig.from_pretrained(str(trunk), local_files_only=True)
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)

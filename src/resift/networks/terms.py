@@ -22,7 +22,7 @@ from resift.networks.layers import MASKED, PAD, bert_layer
 SIZE = 4.0  # token states are divided by it: about as large as the trunk's, they share a scale with them where kept
 
 
-class Terms(nn.Module):
+class SparseEncoderModule(nn.Module):
     """A BERT masked language model, its head cut where a token's state meets the vocabulary."""
 
     def __init__(self, model: BertForMaskedLM) -> None:
@@ -35,7 +35,7 @@ class Terms(nn.Module):
         self.width: int = model.config.hidden_size
 
     @classmethod
-    def load(cls, folder: Path | str) -> Terms:
+    def load(cls, folder: Path | str) -> SparseEncoderModule:
         """From a Hugging Face folder: a sparse encoder's, or any BERT with a masked-language head."""
         model: Any = AutoModelForMaskedLM.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32)
         return cls(model).eval()

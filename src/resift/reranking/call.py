@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Job(Generic[T]):
+class RankCall(Generic[T]):
     """One query with its documents: `slots[i]` is the place of document i's text in `unique`."""
 
     query: str
@@ -25,7 +25,7 @@ class Job(Generic[T]):
     started: float
 
     @classmethod
-    def of(cls, query: str, documents: Iterable[T], text: Callable[[T], str] | None) -> Job[T]:
+    def of(cls, query: str, documents: Iterable[T], text: Callable[[T], str] | None) -> RankCall[T]:
         """Raises InputError for an empty query and for a document without text."""
         started = time.perf_counter()
         if not isinstance(query, str) or not query.strip():
@@ -42,7 +42,7 @@ class Job(Generic[T]):
     @classmethod
     def many(
         cls, queries: Sequence[str], documents: Sequence[Iterable[T]], text: Callable[[T], str] | None
-    ) -> list[Job[T]]:
+    ) -> list[RankCall[T]]:
         """One job per query. Raises InputError unless there is a list of documents for each."""
         if len(queries) != len(documents):
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
@@ -55,7 +55,7 @@ class Job(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Limits:
     """What is asked of a ranking: how many documents, how relevant, how soon, and when to stop looking."""
 
     top_k: int | None
@@ -73,7 +73,7 @@ class Terms:
         if self.patience is not None and self.patience < 1:
             raise InputError(f"patience must be at least 1 document, got {self.patience}; None scores every document")
 
-    def check(self, scorer: Scorer) -> Terms:
+    def check(self, scorer: Scorer) -> Limits:
         """The same terms. Raises InputError where they make no sense for this scorer."""
         if self.min_relevance is not None and not scorer.scale.has_relevance:
             raise InputError(
@@ -92,7 +92,7 @@ class Terms:
         """The rule of early stopping; without a `top_k` every document is wanted."""
         return None if self.patience is None or self.top_k is None else Patience(self.patience, self.top_k)
 
-    def left(self, job: Job[Any]) -> float | None:
+    def left(self, job: RankCall[Any]) -> float | None:
         """Seconds until the deadline."""
         return None if self.deadline is None else max(0.0, job.started + self.deadline - time.perf_counter())
 

@@ -7,7 +7,7 @@ import time
 from typing import TypeVar
 
 from resift.errors import ScorerError
-from resift.reranking.call import Job, Terms
+from resift.reranking.call import Limits, RankCall
 from resift.reranking.ranking import Hit, Ranking, Stats
 from resift.scorer import Scorer, Scores, check_scores
 from resift.scoring.scheduler import Task
@@ -15,7 +15,7 @@ from resift.scoring.scheduler import Task
 T = TypeVar("T")
 
 
-def ordered(scorer: Scorer, job: Job[T], task: Task, terms: Terms) -> Ranking[T]:
+def ordered(scorer: Scorer, job: RankCall[T], task: Task, terms: Limits) -> Ranking[T]:
     """Best first, ties in the scorer's own order or else the first stage's; behind them what was not scored.
 
     Raises ScorerError for scores that can't be used, or that `min_relevance` can't cut.
@@ -38,14 +38,14 @@ def ordered(scorer: Scorer, job: Job[T], task: Task, terms: Terms) -> Ranking[T]
     return _ranking(scorer, job, hits, scores, "; ".join(filter(None, reasons)) or None)
 
 
-def kept(scorer: Scorer, job: Job[T], error: ScorerError, terms: Terms) -> Ranking[T]:
+def kept(scorer: Scorer, job: RankCall[T], error: ScorerError, terms: Limits) -> Ranking[T]:
     """The first-stage order, flagged; `min_relevance` can't cut what has no score."""
     none = Scores((math.nan,) * len(job.documents))
     hits = [_hit(job, place, place + 1, none, None) for place in range(len(job.documents))[: terms.top_k]]
     return _ranking(scorer, job, hits, none, f"first-stage order kept: {error}")
 
 
-def _unfinished(scored: int, documents: int, task: Task, terms: Terms) -> str | None:
+def _unfinished(scored: int, documents: int, task: Task, terms: Limits) -> str | None:
     """Why some documents have no score."""
     if scored == documents:
         return None
@@ -54,7 +54,7 @@ def _unfinished(scored: int, documents: int, task: Task, terms: Terms) -> str | 
     return f"{scored} of {documents} scored within {terms.deadline:g} s"
 
 
-def _hit(job: Job[T], place: int, rank: int, scores: Scores, relevance: float | None) -> Hit[T]:
+def _hit(job: RankCall[T], place: int, rank: int, scores: Scores, relevance: float | None) -> Hit[T]:
     span = scores.spans.get(place)
     return Hit(
         document=job.documents[place],
@@ -68,7 +68,7 @@ def _hit(job: Job[T], place: int, rank: int, scores: Scores, relevance: float | 
     )
 
 
-def _ranking(scorer: Scorer, job: Job[T], hits: list[Hit[T]], scores: Scores, degraded: str | None) -> Ranking[T]:
+def _ranking(scorer: Scorer, job: RankCall[T], hits: list[Hit[T]], scores: Scores, degraded: str | None) -> Ranking[T]:
     usage = scores.usage
     stats = Stats(
         documents=len(job.documents),

@@ -14,7 +14,7 @@ from typing import Literal, Self, TypeVar, Unpack
 
 from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
 from resift.models.options import ModelOptions
-from resift.reranking.call import Job, Terms
+from resift.reranking.call import Limits, RankCall
 from resift.reranking.ordering import kept, ordered
 from resift.reranking.ranking import Ranking, Stats
 from resift.scorer import AsyncScorer, Scorer, counted, failed
@@ -106,7 +106,7 @@ class Reranker:
         NaN or inf) and OverloadedError when `max_pending` calls are waiting already.
         """
         terms = self._terms(top_k, min_relevance, deadline)
-        (ranking,) = self._rank([Job.of(query, documents, text)], terms)
+        (ranking,) = self._rank([RankCall.of(query, documents, text)], terms)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -122,7 +122,7 @@ class Reranker:
     ) -> Ranking[T]:
         """`rank` without blocking the event loop. Cancelling it ends the work."""
         terms = self._terms(top_k, min_relevance, deadline)
-        job = Job.of(query, documents, text)
+        job = RankCall.of(query, documents, text)
         if isinstance(self.scorer, AsyncScorer):
             ranking = await self._await_scorer(job, self.scorer, terms)
         else:
@@ -145,7 +145,7 @@ class Reranker:
         Each ranking equals what `rank` gives for it alone; `stats.batches` counts the batches it had a part in.
         """
         terms = self._terms(top_k, min_relevance, deadline)
-        rankings = self._rank(Job.many(queries, documents, text), terms)
+        rankings = self._rank(RankCall.many(queries, documents, text), terms)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -161,7 +161,7 @@ class Reranker:
     ) -> list[Ranking[T]]:
         """`rank_many` without blocking the event loop, as `arank`."""
         terms = self._terms(top_k, min_relevance, deadline)
-        rankings = await self._arank(Job.many(queries, documents, text), terms)
+        rankings = await self._arank(RankCall.many(queries, documents, text), terms)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -195,22 +195,22 @@ class Reranker:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _terms(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Terms:
+    def _terms(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Limits:
         """What applies to a call. Raises InputError where it makes no sense for this scorer."""
-        return Terms(
+        return Limits(
             self.top_k if top_k is None else top_k,
             self.min_relevance if min_relevance is None else min_relevance,
             self.deadline if deadline is None else deadline,
             self.patience,
         ).check(self.scorer)
 
-    def _rank(self, jobs: list[Job[T]], terms: Terms) -> list[Ranking[T]]:
+    def _rank(self, jobs: list[RankCall[T]], terms: Limits) -> list[Ranking[T]]:
         return self._submit(jobs, terms).wait(_seconds(jobs, terms))
 
-    async def _arank(self, jobs: list[Job[T]], terms: Terms) -> list[Ranking[T]]:
+    async def _arank(self, jobs: list[RankCall[T]], terms: Limits) -> list[Ranking[T]]:
         return await self._submit(jobs, terms).await_(_seconds(jobs, terms))
 
-    def _submit(self, jobs: list[Job[T]], terms: Terms) -> Call[list[Ranking[T]]]:
+    def _submit(self, jobs: list[RankCall[T]], terms: Limits) -> Call[list[Ranking[T]]]:
         # A scorer that waits for a service gains nothing from waiting in turn: each call has a thread of its own.
         lane = Lane(self.scorer) if isinstance(self.scorer, AsyncScorer) else self._lane
         tasks = [lane.task(job.request, terms.stopping, terms.deadline is not None) for job in jobs]
@@ -219,7 +219,7 @@ class Reranker:
         lane.submit(call)
         return call
 
-    async def _await_scorer(self, job: Job[T], scorer: AsyncScorer, terms: Terms) -> Ranking[T]:
+    async def _await_scorer(self, job: RankCall[T], scorer: AsyncScorer, terms: Limits) -> Ranking[T]:
         import asyncio  # only now, as above
 
         task = self._lane.task(job.request, terms.stopping, terms.deadline is not None)
@@ -241,10 +241,10 @@ class Reranker:
             ticket.cancel()
         return self._ranking(job, task, terms)
 
-    def _rankings(self, jobs: list[Job[T]], tasks: list[Task], terms: Terms) -> list[Ranking[T]]:
+    def _rankings(self, jobs: list[RankCall[T]], tasks: list[Task], terms: Limits) -> list[Ranking[T]]:
         return [self._ranking(job, task, terms) for job, task in zip(jobs, tasks, strict=True)]
 
-    def _ranking(self, job: Job[T], task: Task, terms: Terms) -> Ranking[T]:
+    def _ranking(self, job: RankCall[T], task: Task, terms: Limits) -> Ranking[T]:
         try:
             if task.error is not None:
                 raise task.error
@@ -274,5 +274,5 @@ class Reranker:
         )
 
 
-def _seconds(jobs: Sequence[Job[T]], terms: Terms) -> float | None:
+def _seconds(jobs: Sequence[RankCall[T]], terms: Limits) -> float | None:
     return terms.left(jobs[0]) if jobs else None

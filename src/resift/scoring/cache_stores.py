@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from resift._util.fork import renewed_in_children
-from resift._util.lru import Recent
+from resift._util.lru import LRUCache
 
 ENTRY_BYTES = 256  # what Python holds for a key of 20 bytes, a value of 25, and their place in an OrderedDict
 APPLICATION = 0x72736674  # "rsft" in the file's header: nothing else is ever written into
@@ -21,7 +21,7 @@ VARIABLES = 500  # of one query; SQLite's least limit is 999
 logger = logging.getLogger(__name__)
 
 
-class MemoryStore(Recent[bytes, bytes]):
+class MemoryStore(LRUCache[bytes, bytes]):
     """Key → value, those used last, in a bounded number of bytes."""
 
     def __init__(self, limit: int) -> None:

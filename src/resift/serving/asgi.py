@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import Any, cast
 
 from resift.errors import InputError, MissingExtraError, OverloadedError, ScorerError
-from resift.serving.service import BusyError, Service
-from resift.serving.shapes import SHAPES, HasTexts, Kind, RefusedError, Result, Shape
+from resift.serving.service import BusyError, RerankService
+from resift.serving.shapes import SHAPES, ApiShape, HasTexts, Kind, RefusedError, Result
 
 try:
     from pydantic import ValidationError
@@ -20,13 +20,13 @@ except ImportError as error:
     raise MissingExtraError("the rerank service", "scale") from error
 
 
-def application(service: Service, *, max_documents: int, max_body: int) -> Starlette:
+def application(service: RerankService, *, max_documents: int, max_body: int) -> Starlette:
     """The service's routes: `/v2/rerank`, `/v1/rerank`, `/rerank`, `/info`, `/health`.
 
     `max_documents` bounds the documents of a request, `max_body` its bytes.
     """
 
-    def endpoint(shape: Shape) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(shape: ApiShape) -> Callable[[Request], Awaitable[Response]]:
         async def rerank(request: Request) -> Response:
             try:
                 wanted = _parse(shape, await _body(request, max_body), max_documents)
@@ -62,7 +62,7 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _parse(shape: Shape, body: bytes, max_documents: int) -> HasTexts:
+def _parse(shape: ApiShape, body: bytes, max_documents: int) -> HasTexts:
     try:
         wanted = cast("HasTexts", shape.request.model_validate_json(body))
     except ValidationError as error:
@@ -90,13 +90,13 @@ def _refused(error: Exception) -> RefusedError:
     return RefusedError(Kind.FAILED, str(error))
 
 
-def _refusal(shape: Shape, refused: RefusedError) -> Response:
+def _refusal(shape: ApiShape, refused: RefusedError) -> Response:
     headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}
     body = shape.error(refused.kind, str(refused))
     return JSONResponse(body, status_code=shape.statuses[refused.kind], headers=headers)
 
 
-def _info(service: Service, max_documents: int) -> dict[str, Any]:
+def _info(service: RerankService, max_documents: int) -> dict[str, Any]:
     """What text-embeddings-inference tells of itself, as far as it applies."""
     return {
         "model_id": service.scorer.name,

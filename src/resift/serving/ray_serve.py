@@ -48,10 +48,10 @@ def build(settings: Settings) -> Application:
     def replica() -> Starlette:
         from resift.scoring.load import load_with_threads
         from resift.serving.asgi import application
-        from resift.serving.service import Service
+        from resift.serving.service import RerankService
 
         options: ModelOptions = settings.options  # type: ignore[assignment]  # load_scorer checks them
-        service = Service(
+        service = RerankService(
             load_with_threads(settings.model, options, settings.threads),
             batch_tokens=settings.batch_tokens,
             waiting_tokens=settings.waiting_tokens,

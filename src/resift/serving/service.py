@@ -35,7 +35,7 @@ class _Waiting:
     answer: asyncio.Future[Scores]
 
 
-class Service:
+class RerankService:
     """Scores requests of many callers in shared batches of about `batch_tokens` tokens, one batch at a time.
 
     While a batch runs, requests gather for the next, so batches grow with the load and nobody waits for a timer.

@@ -171,7 +171,7 @@ class HasTexts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ApiShape:
     """One wire shape: where it is asked for, and how it is read and answered."""
 
     path: str
@@ -184,9 +184,9 @@ class Shape:
 STATUSES = {Kind.INVALID: 400, Kind.EMPTY: 400, Kind.TOO_LARGE: 413, Kind.OVERLOADED: 429, Kind.FAILED: 500}
 
 SHAPES = (
-    Shape("/v2/rerank", CohereRequest, cohere, lambda _, message: {"message": message}, STATUSES),
-    Shape("/v1/rerank", JinaRequest, jina, lambda _, message: {"detail": message}, STATUSES),
-    Shape(
+    ApiShape("/v2/rerank", CohereRequest, cohere, lambda _, message: {"message": message}, STATUSES),
+    ApiShape("/v1/rerank", JinaRequest, jina, lambda _, message: {"detail": message}, STATUSES),
+    ApiShape(
         "/rerank",
         TeiRequest,
         tei,

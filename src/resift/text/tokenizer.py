@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from resift._util.lru import Recent
+from resift._util.lru import LRUCache
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]
@@ -171,7 +171,7 @@ class RememberingTokenizer(TextTokenizer):
 
     def __init__(self, tokenizer: Tokenizer, limit: int = REMEMBERED) -> None:
         super().__init__(tokenizer)
-        self.recent: Recent[tuple[str, int | None], Tokens] = Recent(limit, _size)
+        self.recent: LRUCache[tuple[str, int | None], Tokens] = LRUCache(limit, _size)
 
     def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
         """As ever, and the same arrays for a text that comes again: they can't be written to."""

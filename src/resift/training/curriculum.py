@@ -14,9 +14,9 @@ import numpy as np
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
 from resift.training.mining import CandidateList, Embed, Vectors, mine
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 from resift.training.questions import SENTENCE_END, WORDS
-from resift.training.teachers import Known, Note, Scores, Teacher, dense_embed, teach
+from resift.training.teachers import Known, Note, Teacher, TeacherScores, dense_embed, teach
 
 READ = 320  # characters of a text that is taught by vectors: what a teacher costs is what it reads
 POOL = 10_000  # pairs whose passages wrong answers are sought in: enough for near misses, and quickly searched
@@ -35,9 +35,9 @@ class Vectored:
 class Curriculum:
     """The parts of a training set; steps take them in turn."""
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[TrainingPair]
     lists: Sequence[CandidateList] = ()
-    scores: Scores | None = None
+    scores: TeacherScores | None = None
     vectored: Vectored | None = None
 
 
@@ -61,7 +61,7 @@ def bi_encoder_folder(teacher: str) -> str | None:
     return str(folder) if encoder_kind(folder) == "SentenceTransformer" else None
 
 
-def thin(pairs: Sequence[Pair], per_passage: int, seed: int) -> list[Pair]:
+def thin(pairs: Sequence[TrainingPair], per_passage: int, seed: int) -> list[TrainingPair]:
     """Shuffled, with at most so many queries of one passage: a passage asked for often is no more worth learning."""
     shuffled = random.Random(seed).sample(pairs, len(pairs))  # noqa: S311 - a choice of examples, nothing secret
     seen: dict[str, int] = {}
@@ -73,7 +73,9 @@ def thin(pairs: Sequence[Pair], per_passage: int, seed: int) -> list[Pair]:
     return kept
 
 
-def label(pairs: Sequence[Pair], labels: Labels, embed: Embed, *, seed: int, folder: Path, note: Note) -> Curriculum:
+def label(
+    pairs: Sequence[TrainingPair], labels: Labels, embed: Embed, *, seed: int, folder: Path, note: Note
+) -> Curriculum:
     """Asks the teachers, or takes what they said when this run was begun; `embed` finds the lists' hard negatives."""
     lists, scores = _lists(pairs, labels, embed, seed, folder, note) if labels.teachers else ([], None)
     vectored = _vectored(pairs, labels, folder, note) if labels.bi_encoder is not None else None
@@ -81,8 +83,8 @@ def label(pairs: Sequence[Pair], labels: Labels, embed: Embed, *, seed: int, fol
 
 
 def _lists(
-    pairs: Sequence[Pair], labels: Labels, embed: Embed, seed: int, folder: Path, note: Note
-) -> tuple[list[CandidateList], Scores]:
+    pairs: Sequence[TrainingPair], labels: Labels, embed: Embed, seed: int, folder: Path, note: Note
+) -> tuple[list[CandidateList], TeacherScores]:
     file = folder / LISTS
     judges = [] if file.exists() else [teacher.open(Known(embed)) for teacher in labels.teachers]
     pool = pairs[: max(POOL, labels.lists)]
@@ -97,7 +99,7 @@ def _lists(
     return lists, [tuple(row) for row in json.loads(file.read_text(encoding="utf-8"))]
 
 
-def _vectored(pairs: Sequence[Pair], labels: Labels, folder: Path, note: Note) -> Vectored:
+def _vectored(pairs: Sequence[TrainingPair], labels: Labels, folder: Path, note: Note) -> Vectored:
     texts = texts_to_read(pairs, labels.vectors)
     file = folder / VECTORS
     if not file.exists():
@@ -107,7 +109,7 @@ def _vectored(pairs: Sequence[Pair], labels: Labels, folder: Path, note: Note) -
     return Vectored(texts, np.load(file).astype(np.float32))
 
 
-def texts_to_read(pairs: Sequence[Pair], wanted: int) -> list[str]:
+def texts_to_read(pairs: Sequence[TrainingPair], wanted: int) -> list[str]:
     """Queries, sentences and beginnings of passages, in turn, until so many: all lengths, and all words early."""
     found: dict[str, None] = {}
     for place, pair in enumerate(pairs):
@@ -136,7 +138,7 @@ def whole(file: Path, write: Callable[[Path], object]) -> None:
     part.rename(file)
 
 
-def claim(folder: Path, pairs: Sequence[Pair], **settings: object) -> None:
+def claim(folder: Path, pairs: Sequence[TrainingPair], **settings: object) -> None:
     """Marks the folder as this run's. Raises InputError where it is another's, with other data or settings."""
     told = json.dumps([settings, [asdict(pair) for pair in pairs]], default=str, sort_keys=True)
     key = hashlib.sha256(told.encode()).hexdigest()

@@ -23,7 +23,7 @@ from transformers.trainer_utils import get_last_checkpoint, set_seed
 from resift.errors import InputError
 from resift.models.manifest import FILE
 from resift.training.curriculum import Curriculum, Labels, claim, label, thin, whole
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 from resift.training.progress import tell
 from resift.training.similarities import SCALE, SimilaritiesLoss
 from resift.training.students import Student, embed, open_student
@@ -74,7 +74,13 @@ class Distillation:
 
 
 def distill(
-    pairs: Sequence[Pair], settings: Distillation, folder: Path, note: Note, *, name: str = "", licence: str = ""
+    pairs: Sequence[TrainingPair],
+    settings: Distillation,
+    folder: Path,
+    note: Note,
+    *,
+    name: str = "",
+    licence: str = "",
 ) -> Student:
     """Trains and writes the model into the folder, going on where a run of the same call was cut short.
 
@@ -94,7 +100,7 @@ def distill(
     return student
 
 
-def _learn(student: Student, pairs: Sequence[Pair], settings: Distillation, work: Path, note: Note) -> None:
+def _learn(student: Student, pairs: Sequence[TrainingPair], settings: Distillation, work: Path, note: Note) -> None:
     """Leaves the student with the mean of what the runs learned. A run that has ended is not repeated."""
     model = student.model
     start = {name: weights.clone() for name, weights in model.state_dict().items()}
@@ -113,7 +119,7 @@ def _learn(student: Student, pairs: Sequence[Pair], settings: Distillation, work
     model.load_state_dict(mean, strict=False)
 
 
-def _run(student: Student, pairs: Sequence[Pair], settings: Distillation, work: Path, note: Note) -> None:
+def _run(student: Student, pairs: Sequence[TrainingPair], settings: Distillation, work: Path, note: Note) -> None:
     work.mkdir(exist_ok=True)
     chosen = thin(pairs, settings.per_passage, settings.seed)
     read = partial(embed, student.model)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from resift.errors import InputError
 from resift.training.mining import CandidateList, keywords, mine
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 from resift.training.recipe import Recipe
-from resift.training.teachers import Known, Note, Scores, Teacher, teach
+from resift.training.teachers import Known, Note, Teacher, TeacherScores, teach
 
 FILE = "lesson.jsonl"
 
@@ -23,11 +23,13 @@ class Lesson:
     """Lists to learn from and lists held out, with the teachers' logits (None without teachers)."""
 
     lists: Sequence[CandidateList]
-    scores: Scores | None
+    scores: TeacherScores | None
     held_out: Sequence[CandidateList]
 
 
-def prepare(pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], note: Note) -> Lesson:
+def prepare(
+    pairs: Sequence[TrainingPair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], note: Note
+) -> Lesson:
     """Mines negatives, asks the teachers, and holds lists back. Raises InputError for too few pairs."""
     asked = keywords(pairs, recipe.keywords, recipe.seed)
     queries = sorted({pair.query for pair in asked})
@@ -46,7 +48,7 @@ def prepare(pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Seque
 
 
 def prepare_once(
-    pairs: Sequence[Pair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], folder: Path, note: Note
+    pairs: Sequence[TrainingPair], recipe: Recipe, known: Known, teachers: Sequence[Teacher], folder: Path, note: Note
 ) -> Lesson:
     """`prepare`, or what it gave when this run was begun. Raises InputError for the folder of another run."""
     file = folder / FILE
@@ -82,7 +84,7 @@ def _read(file: Path, key: str) -> Lesson:
     return Lesson(learned, scores or None, [one for one, row in lists if row.get("held_out")])
 
 
-def _key(pairs: Sequence[Pair], recipe: Recipe, teachers: Sequence[Teacher]) -> str:
+def _key(pairs: Sequence[TrainingPair], recipe: Recipe, teachers: Sequence[Teacher]) -> str:
     run = asdict(replace(recipe, blend=1.0))  # chosen at the end: another one needs no other run
     told = json.dumps([run, [asdict(one) for one in teachers], [asdict(pair) for pair in pairs]])
     return hashlib.sha256(told.encode()).hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.evaluation.bm25 import bm25_places
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 
 FOUND = 50  # candidates of each first stage that negatives are drawn from
 BLOCK = 512  # queries compared with all passages at once
@@ -33,7 +33,7 @@ class CandidateList:
     """How many of them answer."""
 
 
-def mine(pairs: Sequence[Pair], embed: Embed, *, negatives: int, seed: int) -> list[CandidateList]:
+def mine(pairs: Sequence[TrainingPair], embed: Embed, *, negatives: int, seed: int) -> list[CandidateList]:
     """A list for every pair: its positive, then so many negatives.
 
     Given negatives go first; the others are drawn from what BM25 and the bi-encoder find among all passages (half
@@ -100,10 +100,10 @@ def _shared(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / max(1, len(one | other))
 
 
-def keywords(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
+def keywords(pairs: Sequence[TrainingPair], share: float, seed: int) -> list[TrainingPair]:
     """The pairs, this share of them asked as people type into a search box: no question words, no question mark.
 
-    >>> keywords([Pair("What is the capital of France?", "Paris")], share=1.0, seed=7)[0].query
+    >>> keywords([TrainingPair("What is the capital of France?", "Paris")], share=1.0, seed=7)[0].query
     'capital France'
     """
     draw = random.Random(seed)  # noqa: S311 - a choice of examples, nothing secret
@@ -111,17 +111,19 @@ def keywords(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     for pair in pairs:
         kept = [word for word in re.findall(r"[\w'./+#-]+", pair.query) if word.lower() not in _FILLERS]
         cut = " ".join(kept).rstrip(".") if draw.random() < share and len(kept) > 1 else pair.query
-        asked.append(Pair(cut, pair.positive, pair.negatives, pair.group))
+        asked.append(TrainingPair(cut, pair.positive, pair.negatives, pair.group))
     return _without_contradictions(asked)
 
 
-def _without_contradictions(pairs: Sequence[Pair]) -> list[Pair]:
+def _without_contradictions(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
     """Cut short, two questions may have become one: what answers it is no negative of it."""
     answers: dict[str, set[str]] = {}
     for pair in pairs:
         answers.setdefault(pair.query, set()).add(pair.positive)
     return [
-        Pair(pair.query, pair.positive, tuple(text for text in pair.negatives if text not in answers[pair.query]))
+        TrainingPair(
+            pair.query, pair.positive, tuple(text for text in pair.negatives if text not in answers[pair.query])
+        )
         for pair in pairs
     ]
 

@@ -23,8 +23,8 @@ from resift.errors import InputError
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
 from resift.models.manifest import FILE
-from resift.networks.split import Side, SplitNetwork
-from resift.networks.terms import Terms
+from resift.networks.split import Side, SplitModule
+from resift.networks.terms import SparseEncoderModule
 from resift.training.mining import Embed
 from resift.training.recipe import Recipe
 from resift.training.teachers import half_is_faster
@@ -37,7 +37,7 @@ READ = 256  # tokens of a text in use: what the bi-encoder below was trained to 
 KEEP = 8 << 30  # bytes of frozen states remembered: texts come again in other lists and epochs
 
 
-class Kept(NamedTuple):
+class EncodedTexts(NamedTuple):
     """One text as the frozen layers give it, without padding, in half precision."""
 
     ids: Tensor
@@ -53,14 +53,14 @@ class SplitPairs(InputModule):
     bi-encoder below stays what it was, and what it says of a text is computed once.
     """
 
-    def __init__(self, network: SplitNetwork, tokenizer: Any, max_length: int, *, frozen: bool) -> None:
+    def __init__(self, network: SplitModule, tokenizer: Any, max_length: int, *, frozen: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in sentence-transformers
         self.network = network
         self.tokenizer: Any = tokenizer
         self.max_length = max_length
         self.frozen = frozen
-        self._half: list[SplitNetwork] = []  # in a list: a copy that is no part of the model
-        self._kept: dict[str, Kept] = {}
+        self._half: list[SplitModule] = []  # in a list: a copy that is no part of the model
+        self._kept: dict[str, EncodedTexts] = {}
         self._bytes = 0
         if frozen:
             for part in (network.embeddings, network.separate, network.upper, network.terms):
@@ -78,7 +78,9 @@ class SplitPairs(InputModule):
         if (folder := exported_folder(base)) is not None:
             return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen)
         sparse = Path(base) / SPARSE
-        network = SplitNetwork.load(base, separate, SLOPE, terms=Terms.load(sparse) if sparse.is_dir() else None)
+        network = SplitModule.load(
+            base, separate, SLOPE, terms=SparseEncoderModule.load(sparse) if sparse.is_dir() else None
+        )
         if (trained := Path(base) / TRAINED).is_file():
             network.load_state_dict(load_file(trained), strict=False)
         return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen)
@@ -132,7 +134,7 @@ class SplitPairs(InputModule):
         found: NDArray[np.float32] = torch.stack(made).cpu().numpy()
         return found
 
-    def _sides(self, texts: Sequence[str]) -> list[Kept]:
+    def _sides(self, texts: Sequence[str]) -> list[EncodedTexts]:
         """What the trunk says of each text. A frozen one is asked once a text."""
         if not self.frozen:
             return self._encode(self.network, texts)
@@ -146,7 +148,7 @@ class SplitPairs(InputModule):
                 self._bytes += side.states.nbytes
         return found
 
-    def _asking(self, queries: list[Kept]) -> list[Kept]:
+    def _asking(self, queries: list[EncodedTexts]) -> list[EncodedTexts]:
         """The same, with what each query looks for."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             sought = self.network.asking(_padded(queries)).terms
@@ -154,11 +156,11 @@ class SplitPairs(InputModule):
             return queries
         return [query._replace(terms=terms) for query, terms in zip(queries, sought, strict=True)]
 
-    def _encode(self, network: SplitNetwork, texts: Sequence[str]) -> list[Kept]:
+    def _encode(self, network: SplitModule, texts: Sequence[str]) -> list[EncodedTexts]:
         if not texts:
             return []
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
-        found: dict[int, Kept] = {}
+        found: dict[int, EncodedTexts] = {}
         device = network.slope.device
         # Equal lengths together: nothing is computed for padding.
         for _, same in groupby(sorted(range(len(ids)), key=lambda row: len(ids[row])), lambda row: len(ids[row])):
@@ -171,10 +173,10 @@ class SplitPairs(InputModule):
                 for place, row in enumerate(part):
                     one = (column[place] for column in side[:3])
                     # Copies of what is kept: a view would keep the whole batch.
-                    found[row] = Kept(*(value.clone() if self.frozen else value for value in one))
+                    found[row] = EncodedTexts(*(value.clone() if self.frozen else value for value in one))
         return [found[row] for row in range(len(ids))]
 
-    def _lower(self) -> SplitNetwork:
+    def _lower(self) -> SplitModule:
         """The frozen layers, in half precision where that is faster."""
         if not half_is_faster(self.network.slope.device):
             return self.network
@@ -193,7 +195,7 @@ class SplitPairs(InputModule):
         self.tokenizer.save_pretrained(output_path)
 
 
-def _padded(rows: Sequence[Kept]) -> Side:
+def _padded(rows: Sequence[EncodedTexts]) -> Side:
     """Texts of unequal length as one batch, in float32."""
     ids = pad_sequence([row.ids for row in rows], batch_first=True)
     states = pad_sequence([row.states for row in rows], batch_first=True)

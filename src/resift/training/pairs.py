@@ -12,7 +12,7 @@ from resift.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TrainingPair:
     """A query and a passage that answers it."""
 
     query: str
@@ -23,14 +23,14 @@ class Pair:
     """Rows of one group (a page, a topic) are about the same things."""
 
 
-def read_pairs(files: Sequence[Path]) -> list[Pair]:
+def read_pairs(files: Sequence[Path]) -> list[TrainingPair]:
     """The rows of jsonl files, plain or gzipped: `query` and `positive`, perhaps `negatives` (a list) and `group`.
 
     A row that says exactly what an earlier one said is left out. Raises InputError, naming file and line, for bytes
     that are not UTF-8, lines that are no JSON object, missing or empty texts, and a positive that is also a
     negative of its query.
     """
-    pairs: dict[Pair, str] = {}
+    pairs: dict[TrainingPair, str] = {}
     for file in files:
         for where, row in read_rows(file):
             pairs.setdefault(_pair(row, where), where)
@@ -40,13 +40,13 @@ def read_pairs(files: Sequence[Path]) -> list[Pair]:
     return list(pairs)
 
 
-def _pair(row: dict[str, Any], where: str) -> Pair:
+def _pair(row: dict[str, Any], where: str) -> TrainingPair:
     negatives = row.get("negatives", row.get("negative", []))
     negatives = [negatives] if isinstance(negatives, str) else negatives
     if not isinstance(negatives, list):
         raise InputError(f"{where}: negatives is a list of texts, this is a {type(negatives).__name__}")
     texts = [_text(text, "a negative", where) for text in negatives]
-    pair = Pair(
+    pair = TrainingPair(
         _text(row.get("query"), "query", where),
         _text(row.get("positive"), "positive", where),
         tuple(dict.fromkeys(texts)),
@@ -63,7 +63,7 @@ def _text(value: Any, name: str, where: str) -> str:
     return value.strip()
 
 
-def _check_contradictions(pairs: dict[Pair, str]) -> None:
+def _check_contradictions(pairs: dict[TrainingPair, str]) -> None:
     """Across rows: what answers a query in one row can't be wrong for it in another."""
     answers: dict[str, dict[str, str]] = {}
     for pair, where in pairs.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resift._util.jsonl import read_rows
 from resift.errors import InputError
-from resift.training.pairs import Pair
+from resift.training.pairs import TrainingPair
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 WORDS = range(5, 41)  # of a sentence that can stand for a question: shorter says nothing, longer is a paragraph
@@ -19,7 +19,7 @@ TAKEN_OUT = 0.7  # share of sentences cut out of their passage: asked for by mea
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class CorpusDocument:
     """A row of a `corpus.jsonl`."""
 
     id: str
@@ -32,13 +32,13 @@ class Document:
         return " ".join(part for part in (self.title, self.text) if part)
 
 
-def read_corpus(file: Path) -> list[Document]:
+def read_corpus(file: Path) -> list[CorpusDocument]:
     """The documents of a `corpus.jsonl`, plain or gzipped. Raises InputError, naming file and line."""
-    found: dict[str, Document] = {}
+    found: dict[str, CorpusDocument] = {}
     for where, row in read_rows(file):
         if "_id" not in row:
             raise InputError(f"{where}: no _id; a row is {{'_id': ..., 'title': ..., 'text': ...}}")
-        one = Document(str(row["_id"]), str(row.get("title") or "").strip(), str(row.get("text") or "").strip())
+        one = CorpusDocument(str(row["_id"]), str(row.get("title") or "").strip(), str(row.get("text") or "").strip())
         if one.id in found:
             raise InputError(f"{where}: id {one.id!r} comes twice")
         if not one.passage:
@@ -49,20 +49,20 @@ def read_corpus(file: Path) -> list[Document]:
     return list(found.values())
 
 
-def make_pairs(documents: Sequence[Document], *, seed: int, sentences: int = 2) -> list[Pair]:
+def make_pairs(documents: Sequence[CorpusDocument], *, seed: int, sentences: int = 2) -> list[TrainingPair]:
     """Pairs of each document: its title, and at most so many of its sentences, as queries.
 
     Most sentences are cut out of the passage that answers them, so that meaning counts and not their very words. A
     document's pairs depend on the seed and on itself alone. Raises InputError where no document gives any.
 
-    >>> make_pairs([Document("1", "The Fox", "A fox saw grapes. He left.")], seed=7)[0].query
+    >>> make_pairs([CorpusDocument("1", "The Fox", "A fox saw grapes. He left.")], seed=7)[0].query
     'The Fox'
     """
-    pairs: dict[Pair, None] = {}
+    pairs: dict[TrainingPair, None] = {}
     for document in documents:
         draw = random.Random(f"{seed}:{document.id}")  # noqa: S311 - a choice of examples, nothing secret
         if document.title and document.text:
-            pairs.setdefault(Pair(document.title, document.text, group=document.id))
+            pairs.setdefault(TrainingPair(document.title, document.text, group=document.id))
         for pair in _sentence_pairs(document, sentences, draw):
             pairs.setdefault(pair)
     if not pairs:
@@ -73,7 +73,7 @@ def make_pairs(documents: Sequence[Document], *, seed: int, sentences: int = 2) 
     return list(pairs)
 
 
-def _sentence_pairs(document: Document, wanted: int, draw: random.Random) -> Iterator[Pair]:
+def _sentence_pairs(document: CorpusDocument, wanted: int, draw: random.Random) -> Iterator[TrainingPair]:
     parts = SENTENCE_END.split(document.text)
     fit = [place for place, part in enumerate(parts) if len(part.split()) in WORDS]
     for place in sorted(draw.sample(fit, min(wanted, len(fit)))):
@@ -81,4 +81,4 @@ def _sentence_pairs(document: Document, wanted: int, draw: random.Random) -> Ite
         if len(rest.split()) < LEFT:
             continue  # little is left to find it by
         answer = rest if draw.random() < TAKEN_OUT else document.text
-        yield Pair(parts[place], f"{document.title} {answer}".strip(), group=document.id)
+        yield TrainingPair(parts[place], f"{document.title} {answer}".strip(), group=document.id)

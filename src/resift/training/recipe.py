@@ -10,7 +10,7 @@ import numpy as np
 
 from resift.errors import InputError
 from resift.training.mining import CandidateList
-from resift.training.teachers import Scores
+from resift.training.teachers import TeacherScores
 
 Network = Literal["split", "cls"]
 LEAST = 1e-4  # share of the target that even the worst document gets: its logarithm must be finite
@@ -58,7 +58,7 @@ class Recipe:
             raise InputError(f"epochs and learning_rate must be above 0, got {self.epochs} and {self.learning_rate}")
 
 
-def targets(lists: Sequence[CandidateList], scores: Scores | None, hard: float) -> list[list[float]]:
+def targets(lists: Sequence[CandidateList], scores: TeacherScores | None, hard: float) -> list[list[float]]:
     """Log-probabilities of being the best document of its list: ListNet's softmax makes the target of them again.
 
     A share `hard` lies on the positives; the rest on what the teachers' logits say, softmaxed. Without teachers

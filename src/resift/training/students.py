@@ -83,7 +83,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class StudentEncoder:
     """A sentence-transformers bi-encoder, written as sentence-transformers does."""
 
     model: SentenceTransformer
@@ -103,7 +103,7 @@ def open_student(base: str) -> Student:
     if (folder / FILE).is_file():
         return Table.read(folder)
     if (folder / "modules.json").is_file():
-        return Encoder(SentenceTransformer(str(folder), local_files_only=True))
+        return StudentEncoder(SentenceTransformer(str(folder), local_files_only=True))
     raise InputError(
         f"{base!r} is nothing to distil into: give {BUNDLED}, the folder of a table ({FILE}) "
         "or of a sentence-transformers bi-encoder (modules.json)"

@@ -25,7 +25,7 @@ CHUNK = 1024  # texts encoded before their vectors are packed away
 MINER, BASE = "miner", "base"  # teachers that are at hand already
 ACTIVE = 256  # dimensions kept of a sparse vector: the others are close to nothing
 
-Scores = list[tuple[float, ...]]
+TeacherScores = list[tuple[float, ...]]
 """One number per document of every list, as the teacher's own logits."""
 Judge = Callable[[Sequence[CandidateList]], Sequence[Sequence[float]]]
 Note = Callable[[str], None]
@@ -84,7 +84,9 @@ class Teacher:
         return lambda lists: _cosines(dense_embed(self.model), lists, self.scale)
 
 
-def teach(teachers: Sequence[Teacher], judges: Sequence[Judge], lists: Sequence[CandidateList], note: Note) -> Scores:
+def teach(
+    teachers: Sequence[Teacher], judges: Sequence[Judge], lists: Sequence[CandidateList], note: Note
+) -> TeacherScores:
     """The mean of the teachers' logits, list by list; `judges` are the teachers opened."""
     answers = []
     for teacher, judge in zip(teachers, judges, strict=True):
@@ -97,7 +99,7 @@ def _asked(scorer: Scorer, lists: Sequence[CandidateList]) -> Sequence[Sequence[
     return score_many(scorer, [Request(one.query, one.documents) for one in lists])
 
 
-def _scaled(judge: Judge, lists: Sequence[CandidateList], scale: float) -> Scores:
+def _scaled(judge: Judge, lists: Sequence[CandidateList], scale: float) -> TeacherScores:
     return [tuple(scale * score for score in scores) for scores in judge(lists)]
 
 
@@ -121,7 +123,7 @@ def dense_embed(folder: str, *, read: int = READ) -> Callable[[Sequence[str]], V
     return embed
 
 
-def _cosines(embed: Embed, lists: Sequence[CandidateList], scale: float) -> Scores:
+def _cosines(embed: Embed, lists: Sequence[CandidateList], scale: float) -> TeacherScores:
     texts = documents(lists)
     rows = {text: row for row, text in enumerate(texts)}
     vectors, asked = embed(texts), embed([one.query for one in lists])
@@ -131,7 +133,7 @@ def _cosines(embed: Embed, lists: Sequence[CandidateList], scale: float) -> Scor
     ]
 
 
-def _sparse(folder: str, lists: Sequence[CandidateList], scale: float) -> Scores:
+def _sparse(folder: str, lists: Sequence[CandidateList], scale: float) -> TeacherScores:
     model = SparseEncoder(folder, local_files_only=True)
     model.max_seq_length = READ
     if half_is_faster(model.device):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
-from resift.engines.common.pipeline import Pipeline, Run
+from resift.engines.common.pipeline import Pipeline, ScoreBatch
 from resift.models.bundled import bundled_folder
 from resift.models.options import Dtype
 from resift.scorer import Request
@@ -69,7 +69,7 @@ class _Card:
     def length(self, query: int, document: int) -> int:
         return query + document
 
-    def open(self, _: Sequence[Ids]) -> Run:
+    def open(self, _: Sequence[Ids]) -> ScoreBatch:
         def run(rows: Sequence[tuple[int, Ids]]) -> _Logits:
             self.events.append("queued")
             return _Logits(len(rows), self.events)

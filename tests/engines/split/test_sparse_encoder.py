@@ -15,13 +15,13 @@ from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
 from resift.engines.split.terms import SOUGHT
-from resift.engines.split.terms import Terms as RuntimeTerms
+from resift.engines.split.terms import SparseEncoder as RuntimeTerms
 from resift.errors import ModelFileError
 from resift.export.restore import read_network
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
-from resift.networks.split import SplitNetwork
-from resift.networks.terms import Terms, match
+from resift.networks.split import SplitModule
+from resift.networks.terms import SparseEncoder, match
 from resift.testing import check_scorer
 
 LEXICAL = 3.0
@@ -41,8 +41,8 @@ def sparse() -> BertForMaskedLM:
 
 
 @pytest.fixture(scope="module")
-def network(sparse: BertForMaskedLM) -> SplitNetwork:
-    made = SplitNetwork(trunk(), separate=2, slope=7.0, bias=-1.5, terms=Terms(sparse))
+def network(sparse: BertForMaskedLM) -> SplitModule:
+    made = SplitModule(trunk(), separate=2, slope=7.0, bias=-1.5, terms=SparseEncoder(sparse))
     torch.manual_seed(6)
     for name, parameter in made.named_parameters():  # equal tensors are exported once, and read back as one
         if not name.startswith("terms."):
@@ -52,7 +52,7 @@ def network(sparse: BertForMaskedLM) -> SplitNetwork:
     return made.eval()
 
 
-def export(network: SplitNetwork, folder: Path, precision: str = "float32") -> Path:
+def export(network: SplitModule, folder: Path, precision: str = "float32") -> Path:
     random_models._wordpiece().save_pretrained(folder)
     manifest = Manifest("split", "split", document_length=128, query_length=64, precision=precision)
     export_split(network, folder / "tokenizer.json", folder / "model", manifest)
@@ -76,7 +76,7 @@ def tokens(folder: Path, text: str) -> list[int]:
     return Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
 
 
-def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network: SplitNetwork, tmp_path: Path) -> None:
+def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     expected = [matched(sparse, tokens(folder, QUERY), tokens(folder, text)) for text in DOCUMENTS]
     assert max(expected) - min(expected) > 0.001, "a match that is always the same proves nothing"
@@ -97,7 +97,7 @@ def test_a_document_that_speaks_against_a_term_counts_as_one_that_says_nothing_o
     assert RuntimeTerms.match(sought.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
 
 
-def test_the_exported_graphs_equal_the_network(network: SplitNetwork, tmp_path: Path) -> None:
+def test_the_exported_graphs_equal_the_network(network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     with torch.inference_mode():
         query = network.ask(torch.tensor([tokens(folder, QUERY)]))
@@ -113,7 +113,7 @@ def test_the_exported_graphs_equal_the_network(network: SplitNetwork, tmp_path: 
 
 
 @pytest.mark.parametrize(("precision", "apart"), [("int8", 1e-3), ("int8-dynamic", 0.1)])
-def test_what_was_exported_is_read_back(network: SplitNetwork, precision: str, apart: float, tmp_path: Path) -> None:
+def test_what_was_exported_is_read_back(network: SplitModule, precision: str, apart: float, tmp_path: Path) -> None:
     folder = export(network, tmp_path, precision)
     back = read_network(folder)
     ids = torch.tensor([tokens(folder, QUERY)])
@@ -126,13 +126,13 @@ def test_what_was_exported_is_read_back(network: SplitNetwork, precision: str, a
     assert back.terms.heads == network.terms.heads
 
 
-def test_a_query_that_stands_for_nothing_matches_nothing(network: SplitNetwork) -> None:
+def test_a_query_that_stands_for_nothing_matches_nothing(network: SplitModule) -> None:
     assert network.terms is not None
     silent = network.terms.expand(torch.zeros(1, 3, 32), torch.zeros(1, 3))  # no token at all
     assert match(silent, torch.randn(1, 5, 32), torch.ones(1, 5)).tolist() == [0.0]
 
 
-def test_a_vocabulary_that_is_none_is_told(network: SplitNetwork, tmp_path: Path) -> None:
+def test_a_vocabulary_that_is_none_is_told(network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     np.savez(folder / "vocabulary.npz", something=np.zeros(3))
     manifest = Manifest.peek(folder)
@@ -141,6 +141,6 @@ def test_a_vocabulary_that_is_none_is_told(network: SplitNetwork, tmp_path: Path
         load_scorer(folder)
 
 
-def test_the_vocabulary_is_stored_once(network: SplitNetwork, tmp_path: Path) -> None:
+def test_the_vocabulary_is_stored_once(network: SplitModule, tmp_path: Path) -> None:
     graph = onnx.load(export(network, tmp_path) / "terms.onnx").graph
     assert not [one.name for one in graph.initializer if 300 in one.dims]

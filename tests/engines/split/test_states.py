@@ -25,7 +25,7 @@ from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
 from resift.engines.onnx import OnnxScorer
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.states import ENTRY, FileStates, Kept, MemoryStates
+from resift.engines.split.states import ENTRY, DocumentState, FileStates, MemoryStates
 from resift.export.pair import export_model
 from resift.testing import check_scorer
 from resift.text.tokenizer import Frame
@@ -45,15 +45,17 @@ def scorer(folder: Path, **options: object) -> OnnxScorer:
     return OnnxScorer(folder, threads=1, long_documents="max_window", **options)  # type: ignore[arg-type]
 
 
-def kept(tokens: int = 3, width: int = 8, seed: int = 0) -> Kept:
+def kept(tokens: int = 3, width: int = 8, seed: int = 0) -> DocumentState:
     random = np.random.default_rng(seed)
     states = random.normal(size=(tokens, width)).astype(np.float32)
-    return Kept.of(states, random.normal(size=width // 2).astype(np.float32))  # a vector has a width of its own
+    return DocumentState.of(
+        states, random.normal(size=width // 2).astype(np.float32)
+    )  # a vector has a width of its own
 
 
 @given(arrays(np.float32, (4, 16), elements=st.floats(-60, 60, width=32)))
 def test_rounding_is_off_by_half_a_step_at_most(states: np.ndarray) -> None:
-    entry, restored = Kept.of(states, states[0]), np.empty_like(states)
+    entry, restored = DocumentState.of(states, states[0]), np.empty_like(states)
     entry.restore(restored)
     # The scale is a float16 itself: it may cut the largest number of a token by one part in 2,000, and knows no
     # steps below 6e-8.

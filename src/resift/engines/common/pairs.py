@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines.common.pipeline import Run
+from resift.engines.common.pipeline import ScoreBatch
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids, Template
 
@@ -37,7 +37,7 @@ class PairNetwork:
         """Query, document and special tokens."""
         return query + document + self.template.extra
 
-    def open(self, queries: Sequence[Ids]) -> Run:
+    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
         """Nothing can be done ahead: every layer sees both."""
 
         def run(rows: Sequence[tuple[int, Ids]]) -> ArrayLike:

@@ -17,13 +17,13 @@ from resift.scorer import Request, Scores, Span, Usage
 from resift.text.batches import plan, windows
 from resift.text.tokenizer import Ids, TextTokenizer, Tokens
 
-Run = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
+ScoreBatch = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
 """Logits of one batch: each row is (number of its query, document ids). Read once all batches are under way."""
 
 
 @runtime_checkable
 class Keeping(Protocol):
-    """A `Run` that may find what it would compute of a document where it was kept."""
+    """A `ScoreBatch` that may find what it would compute of a document where it was kept."""
 
     taken: NDArray[np.bool_]
     """Which rows of its last batch were: for those nothing but the reading was computed."""
@@ -42,7 +42,7 @@ class Network(Protocol):
     def length(self, query: int, document: int) -> int:
         """Tokens the network computes for such a pair, special tokens included."""
 
-    def open(self, queries: Sequence[Ids]) -> Run:
+    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
         """Makes the queries ready, once, and returns what scores batches of documents for them."""
 
 
@@ -57,7 +57,7 @@ class Wording(NamedTuple):
 AS_IT_IS = Wording()
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """One thing to score: tokens start..stop of a document, for a query."""
 
     request: int
@@ -94,7 +94,7 @@ class Pipeline:
         documents = self._tokenize(requests, max(rooms))
         groups = [
             [
-                Row(number, place, start, stop)
+                TokenRow(number, place, start, stop)
                 for place, tokens in enumerate(listed)
                 for start, stop in self._parts(len(tokens.ids), room)
             ]
@@ -134,7 +134,7 @@ class Pipeline:
             return windows(tokens, room)
         return [(0, min(tokens, room))]
 
-    def _run(self, rows: Sequence[Row], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]) -> _Work:
+    def _run(self, rows: Sequence[TokenRow], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]) -> _Work:
         lengths = np.array([self.network.length(len(queries[row.request]), row.stop - row.start) for row in rows], int)
         work = _Work(
             np.empty(len(rows), np.float64),
@@ -160,7 +160,7 @@ class Pipeline:
         return work
 
     def _gather(
-        self, mine: range, rows: Sequence[Row], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
+        self, mine: range, rows: Sequence[TokenRow], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
     ) -> Scores:
         """One request's scores: each document's best part. Requests share a pass's time by the tokens they brought."""
         best: dict[int, int] = {}

@@ -16,7 +16,7 @@ from resift.engines.common.pipeline import Pipeline, Wording
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import LongDocuments
-from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, Prompt
+from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
 from resift.scorer import Request, Scale, Scores
 from resift.text.tokenizer import Ids, Template, TextTokenizer
 
@@ -114,7 +114,7 @@ class GenerativeScorer:
         """`score` for many queries, their documents batched together."""
         return self._pipeline.score(requests)
 
-    def _reading(self, prompt: Prompt, backend: Tokenizer) -> tuple[Read, Scale]:
+    def _reading(self, prompt: PromptTemplate, backend: Tokenizer) -> tuple[Read, Scale]:
         """How a score is read of this kind of model, and what it means."""
         model = self._model
         if type(model).__name__.endswith("ForSequenceClassification"):
@@ -166,7 +166,7 @@ def _positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def _prompt(name: str, said: str | None) -> Prompt:
+def _prompt(name: str, said: str | None) -> PromptTemplate:
     """The template that was named, or that of the model's row."""
     entry = find(name)
     wanted = said or (entry.prompt if entry is not None else None)
@@ -214,7 +214,7 @@ def _loader(name: str, config: dict[str, Any]) -> Any:
     )
 
 
-def _template(prompt: Prompt, tokenizer: Any, left: bool) -> Template:
+def _template(prompt: PromptTemplate, tokenizer: Any, left: bool) -> Template:
     """The template's own tokens."""
     special = {BOS: tokenizer.bos_token, EOS: tokenizer.eos_token}
 

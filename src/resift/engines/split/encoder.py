@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.engines.common.session import Session
-from resift.engines.split.states import Kept, StateStore
-from resift.engines.split.terms import OpenGraph, Terms
+from resift.engines.split.states import DocumentState, StateStore
+from resift.engines.split.terms import OpenGraph, SparseEncoder
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.text.tokenizer import Frame, Ids
 
@@ -41,7 +41,7 @@ class Encoder:
     model: str
     """SHA-256 of the files that states come from: what is kept is kept under it."""
     store: StateStore | None = None
-    terms: Terms | None = None
+    terms: SparseEncoder | None = None
 
     @classmethod
     def of(
@@ -49,7 +49,7 @@ class Encoder:
     ) -> Encoder:
         """What a split model's folder holds, with the sparse encoder where there is one."""
         files = [name for name in STATES if name in manifest.files]
-        terms = Terms.load(folder, open_graph) if TERMS in files else None
+        terms = SparseEncoder.load(folder, open_graph) if TERMS in files else None
         return cls(open_graph(folder / ENCODER), frame, "".join(map(manifest.sum_of, files)), store, terms)
 
     def encode(self, texts: Sequence[Ids]) -> Encoded:
@@ -89,13 +89,13 @@ class Encoder:
         known |= {key: entry.vector for key, entry in self._keep(missing, self.store).items()}
         return np.stack([known[key] for key in keys])
 
-    def _keep(self, missing: dict[bytes, Ids], store: StateStore) -> dict[bytes, Kept]:
+    def _keep(self, missing: dict[bytes, Ids], store: StateStore) -> dict[bytes, DocumentState]:
         if not missing:
             return {}
         fresh = self.encode(list(missing.values()))
         lengths = [len(text) + self.frame.extra for text in missing.values()]
         made = {
-            key: Kept.of(fresh.states[row, :length], fresh.vector[row])
+            key: DocumentState.of(fresh.states[row, :length], fresh.vector[row])
             for row, (key, length) in enumerate(zip(missing, lengths, strict=True))
         }
         store.put(made)

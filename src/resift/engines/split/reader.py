@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
-from resift._util.lru import Recent
+from resift._util.lru import LRUCache
 from resift.engines.common.pairs import Forward, as_logits
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
@@ -75,7 +75,7 @@ class SplitNetwork:
     reader: InferenceSession
     query_length: int
     document_length: int
-    recent: Recent[bytes, Asked] = field(default_factory=lambda: Recent(QUERIES))
+    recent: LRUCache[bytes, Asked] = field(default_factory=lambda: LRUCache(QUERIES))
 
     def room(self, query: int) -> int:
         """The document has an input of its own; what the query takes only decides whether there is one at all."""

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._util.lru import Recent
+from resift._util.lru import LRUCache
 from resift.errors import InputError, StatesWarning
 
 R = TypeVar("R")
@@ -39,7 +39,7 @@ OLDEST = "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states ORDER BY r
 logger = logging.getLogger(__name__)
 
 
-class Kept(NamedTuple):
+class DocumentState(NamedTuple):
     """One text as an encoder left it."""
 
     numbers: NDArray[np.int8]
@@ -50,7 +50,7 @@ class Kept(NamedTuple):
     """(its own width,), of unit length, as it was computed."""
 
     @classmethod
-    def of(cls, states: NDArray[np.float32], vector: NDArray[np.float32]) -> Kept:
+    def of(cls, states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
         """Rounds one text's states (tokens, width)."""
         scales = (np.abs(states).max(axis=1) / LEVELS).astype(np.float16)
         scales[scales == 0] = 1
@@ -70,17 +70,17 @@ class Kept(NamedTuple):
 class StateStore(Protocol):
     """Where states are kept. May forget whatever it likes; what it gives back is what was put in."""
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, DocumentState]:
         """What is there of these."""
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """The vectors alone of what is there."""
 
-    def put(self, entries: Mapping[bytes, Kept]) -> None:
+    def put(self, entries: Mapping[bytes, DocumentState]) -> None:
         """Keeps these."""
 
 
-class MemoryStates(Recent[bytes, Kept]):
+class MemoryStates(LRUCache[bytes, DocumentState]):
     """At most `limit` bytes in this process; what was not used for longest goes first. Safe from any thread."""
 
     def __init__(self, limit: int) -> None:
@@ -115,12 +115,12 @@ class FileStates:
             )
         self._use(lambda _: None, None)
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, DocumentState]:
         """What is there of these, and whole: every entry carries its checksums."""
 
-        def entry(vector: bytes, scales: bytes, numbers: bytes) -> Kept:
+        def entry(vector: bytes, scales: bytes, numbers: bytes) -> DocumentState:
             each = np.frombuffer(_opened(scales), np.float16)
-            return Kept(
+            return DocumentState(
                 np.frombuffer(_opened(numbers), np.int8).reshape(len(each), -1),
                 each,
                 np.frombuffer(_opened(vector), np.float32),
@@ -132,7 +132,7 @@ class FileStates:
         """The vectors alone of what is there."""
         return self._read("vector", keys, lambda vector: np.frombuffer(_opened(vector), np.float32))
 
-    def put(self, entries: Mapping[bytes, Kept]) -> None:
+    def put(self, entries: Mapping[bytes, DocumentState]) -> None:
         """Keeps these: all of them or, where the process is killed meanwhile, none."""
         rows = [
             (key, *(_sealed(part.tobytes()) for part in (entry.vector, entry.scales, entry.numbers)))

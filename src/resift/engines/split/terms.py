@@ -19,7 +19,7 @@ OpenGraph = Callable[[Path], Session]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SparseEncoder:
     """Token states to be compared with a vocabulary, and what a query looks for in them (SPLADE)."""
 
     session: Session
@@ -31,7 +31,7 @@ class Terms:
     """size x state x vocabulary + bias are logits."""
 
     @classmethod
-    def load(cls, folder: Path, open_graph: OpenGraph) -> Terms:
+    def load(cls, folder: Path, open_graph: OpenGraph) -> SparseEncoder:
         """From an exported model's folder. Raises ModelFileError for a file that is no vocabulary."""
         try:
             with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
@@ -46,7 +46,7 @@ class Terms:
         return self.session.run(["states"], {"input_ids": ids, "rows": self.table[ids]})[0]
 
     def expand(self, states: Floats) -> Floats:
-        """What a query of these token states, (tokens, width), looks for: see `resift.networks.terms.Terms.expand`."""
+        """The terms a query looks for, from its token states (tokens, width): see `SparseEncoderModule.expand`."""
         logits = self.size * (states @ self.table.T).max(0) + self.bias
         some = np.argpartition(-logits, min(SOUGHT, len(logits)) - 1)[:SOUGHT]
         found = some[np.argsort(-logits[some], kind="stable")]

@@ -12,7 +12,7 @@ from resift.services.rerank.services import Wire
 ROUNDING = 1e-6  # what a probability computed in float32 may be over 1
 
 
-class Scored(NamedTuple):
+class ParsedScores(NamedTuple):
     """The scores of one request's documents, in their order, and the documents' places in the server's."""
 
     scores: list[float]
@@ -20,7 +20,7 @@ class Scored(NamedTuple):
     usage: Usage
 
 
-def read(wire: Wire, scale: Scale, reply: Reply, count: int) -> Scored:
+def read(wire: Wire, scale: Scale, reply: Reply, count: int) -> ParsedScores:
     """The scores of `count` documents, each put in its place by its `index`.
 
     Raises UnusableAnswerError unless there is exactly one finite score for each of them, and, on a scale that says
@@ -46,7 +46,7 @@ def read(wire: Wire, scale: Scale, reply: Reply, count: int) -> Scored:
                 "if these are logits or similarities, say scale='logit' or scale='similarity'"
             )
         scores[index] = score
-    return Scored([scores[place] for place in range(count)], list(scores), usage(reply, answer, count))
+    return ParsedScores([scores[place] for place in range(count)], list(scores), usage(reply, answer, count))
 
 
 def _pair(result: Any, name: str) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from resift.services.http.exchange import Exchange, Steps, Together
 from resift.services.http.reply import UnusableAnswerError
 from resift.services.http.retry import Clock, Policy
 from resift.services.rerank.address import locate
-from resift.services.rerank.answer import Scored, documents_a_request, read
+from resift.services.rerank.answer import ParsedScores, documents_a_request, read
 from resift.services.rerank.request import Part, body, parts
 from resift.services.rerank.services import SERVICES, Service
 
@@ -140,12 +140,12 @@ class RemoteScorer:
             for part in parts(number, query, documents, limit, size)
         ]
         answers = yield Together([self._ask(requests[part.request].query, part.texts, deadline) for part in requested])
-        scored: list[list[tuple[Part, Scored]]] = [[] for _ in requests]
+        scored: list[list[tuple[Part, ParsedScores]]] = [[] for _ in requests]
         for part, answer in zip(requested, answers, strict=True):
             scored[part.request].append((part, answer))
         return [_gather(pairs) for pairs in scored]
 
-    def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[Scored]:
+    def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[ParsedScores]:
         spelled = self._service.wire
         sent = body(spelled, self._address.model, query, texts)
         reply = yield from self._exchange.ask(self._address.endpoint, sent, deadline, self._client.clock)
@@ -171,7 +171,7 @@ class RemoteScorer:
         return self._limit if self._limit is not None else service.documents
 
 
-def _gather(scored: Sequence[tuple[Part, Scored]]) -> Scores:
+def _gather(scored: Sequence[tuple[Part, ParsedScores]]) -> Scores:
     """One query's scores from its requests, which were made in the documents' order."""
     return Scores(
         tuple(score for _, answer in scored for score in answer.scores),

@@ -1,0 +1,8 @@
+"""How a long run tells its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]
+"""Called with the number of items done and the number of items in all."""
