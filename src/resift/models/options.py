@@ -9,9 +9,7 @@ from typing import Literal, TypedDict
 
 from resift._util.secret import SecretLike
 from resift.errors import UnknownModelError
-from resift.scorer import Scale, Scorer
-
-LongDocuments = Literal["truncate", "max_window", "first_window"]
+from resift.scorer import LongDocuments, Scale, Scorer
 
 Dtype = Literal["float32", "bfloat16"]
 

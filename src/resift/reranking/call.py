@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from resift.errors import InputError
-from resift.scorer import Request, Scorer, takes_whole_lists
+from resift.scorer import Request, Scorer, ScorerTraits
 from resift.scoring.scheduler import Patience
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Limits:
                 f"min_relevance={self.min_relevance} can't be used with {scorer.name}: its scores are on the "
                 f"{scorer.scale} scale, which says nothing between 0 and 1; use top_k"
             )
-        if self.patience is not None and takes_whole_lists(scorer):
+        if self.patience is not None and ScorerTraits.of(scorer).whole_lists:
             raise InputError(
                 f"patience={self.patience} can't be used with {scorer.name}: it orders a list as a whole, "
                 "and can't stop in the middle"

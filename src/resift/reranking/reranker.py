@@ -17,7 +17,7 @@ from resift.models.options import ModelOptions
 from resift.reranking.call import Limits, RankCall
 from resift.reranking.ordering import kept, ordered
 from resift.reranking.ranking import Ranking, Stats
-from resift.scorer import AsyncScorer, Scorer, counted, failed
+from resift.scorer import AsyncScorer, Scorer, as_scores, scorer_error
 from resift.scoring.load import load_scorer
 from resift.scoring.scheduler import Call, Gate, Lane, Task, lane_of
 
@@ -230,12 +230,12 @@ class Reranker:
                 while not task.over:
                     piece = task.piece()
                     answer = await scorer.ascore(*piece.request)
-                    task.add(piece.places, counted(self.scorer, answer, len(piece.places)))
+                    task.add(piece.places, as_scores(self.scorer, answer, len(piece.places)))
         except (InputError, OverloadedError, ScorerError) as error:
             task.error = error
         except Exception as error:  # as in score_many: callers catch one type, and the cause is chained
             if not limit.expired():
-                task.error = failed(self.scorer, error)
+                task.error = scorer_error(self.scorer, error)
                 task.error.__cause__ = error
         finally:
             ticket.cancel()

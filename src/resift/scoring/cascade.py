@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from resift.errors import InputError
 from resift.models.options import Model
-from resift.scorer import Request, Scale, Scores, Span, Usage, counted, refuse_nonfinite, score_many
+from resift.scorer import Request, Scale, Scores, Span, Usage, as_scores, refuse_nonfinite, score_many
 from resift.scoring.load import load_scorer
 
 
@@ -54,7 +54,7 @@ class Cascade:
             filled = [run for run, places in zip(runs, asked, strict=True) if places]
             answers = score_many(stage, [run.part(places) for run, places in zip(runs, asked, strict=True) if places])
             for run, places, answer in zip(filled, filter(None, asked), answers, strict=True):
-                scores = counted(stage, answer, len(places))
+                scores = as_scores(stage, answer, len(places))
                 refuse_nonfinite(stage, dict(zip(places, scores, strict=True)))
                 run.sort(places, scores)
         return [run.scores() for run in runs]

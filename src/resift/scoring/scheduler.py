@@ -20,13 +20,13 @@ from resift.scorer import (
     ManyScorer,
     Request,
     Scorer,
+    ScorerTraits,
     Scores,
     Span,
     Usage,
-    counted,
-    failed,
+    as_scores,
+    scorer_error,
     score_many,
-    takes_whole_lists,
 )
 
 R = TypeVar("R")
@@ -215,7 +215,7 @@ class Lane:
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self._many = isinstance(scorer, ManyScorer)
-        self._in_pieces = self._many and not takes_whole_lists(scorer) and not isinstance(scorer, AsyncScorer)
+        self._in_pieces = self._many and not ScorerTraits.of(scorer).whole_lists and not isinstance(scorer, AsyncScorer)
         tokens = getattr(scorer, "round_tokens", 2 * getattr(scorer, "batch_tokens", 0))
         self._round = max(ROUND, PER_TOKEN * tokens) if self._in_pieces else math.inf
         self._read = math.inf if getattr(scorer, "long_documents", None) == "max_window" else READ
@@ -232,7 +232,7 @@ class Lane:
     def task(self, request: Request, patience: Patience | None, by_deadline: bool) -> Task:
         """The task of scoring a request; its texts in first-stage order if it may end early, else by length."""
         places = range(len(request.documents))
-        if (by_deadline or patience) and not takes_whole_lists(self.scorer):
+        if (by_deadline or patience) and not ScorerTraits.of(self.scorer).whole_lists:
             return Task(request, places, Most(PIECE, PIECE_TEXTS, self._read), patience)
         if not self._in_pieces:
             return Task(request, places, Most())
@@ -297,11 +297,11 @@ class Lane:
 
     def _take_in(self, piece: Piece, answer: Sequence[float]) -> None:
         try:
-            piece.task.add(piece.places, counted(self.scorer, answer, len(piece.places)))
+            piece.task.add(piece.places, as_scores(self.scorer, answer, len(piece.places)))
         except ScorerError as error:
             piece.task.error = error
         except (TypeError, ValueError) as error:  # a score that is no number
-            piece.task.error = failed(self.scorer, error)
+            piece.task.error = scorer_error(self.scorer, error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (lane_of, (self.scorer,))

@@ -1,0 +1,89 @@
+"""What every answer of a scorer is held to: one finite number per text, and one type of error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from resift.errors import InputError, ScorerError
+from resift.scorer.protocol import ManyScorer, Scorer
+from resift.scorer.scores import Request, Scores
+
+
+def score_many(scorer: Scorer, requests: Sequence[Request]) -> list[Sequence[float]]:
+    """Return the scores of every request, in one pass where the scorer has one.
+
+    Raises ScorerError when the scorer fails or answers for another number of requests. What resift itself
+    refuses (`InputError`: an impossible query) passes through unchanged.
+    """
+    try:
+        if isinstance(scorer, ManyScorer):
+            answers = list(scorer.score_many(requests))
+        else:
+            answers = [scorer.score(query, documents) for query, documents in requests]
+    except (InputError, ScorerError):
+        raise
+    except Exception as error:  # an engine may raise anything; callers catch one type, and the cause is chained
+        raise scorer_error(scorer, error) from error
+    if len(answers) != len(requests):
+        raise ScorerError(f"{scorer.name}: {len(requests)} requests went in, {len(answers)} answers came out")
+    return answers
+
+
+def scorer_error(scorer: Scorer, error: BaseException) -> ScorerError:
+    """Return the ScorerError that says which scorer failed and how."""
+    return ScorerError(f"{scorer.name} failed: {type(error).__name__}: {error}")
+
+
+def as_scores(scorer: Scorer, answer: Iterable[float], count: int) -> Scores:
+    """Return the answer for `count` texts as `Scores` of plain floats.
+
+    The answer may be any iterable of numbers, a generator too. Raises ScorerError on a wrong count, on a score that
+    is no number, and on whatever the iterable raises.
+    """
+    known = answer if isinstance(answer, Scores) else Scores(())
+    try:
+        values = tuple(float(value) for value in answer)
+    except (InputError, ScorerError):
+        raise
+    except Exception as error:  # a generator runs the scorer's own code here
+        raise scorer_error(scorer, error) from error
+    if len(values) != count:
+        raise ScorerError(f"{scorer.name}: {count} texts went in, {len(values)} scores came out")
+    return replace(known, values=values)
+
+
+def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float]) -> None:
+    """Raise ScorerError where a score is NaN or infinite, naming the documents' indices."""
+    bad = tuple(index for index, score in scores.items() if not math.isfinite(score))
+    if bad:
+        shown = ", ".join(f"document {index}: {scores[index]}" for index in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ScorerError(
+            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})", places=bad
+        )
+
+
+def check_scores(
+    scorer: Scorer, answer: Iterable[float], slots: Sequence[int], unscored: Container[int] = ()
+) -> Scores:
+    """Return the answer for unique texts as `Scores` of plain floats for every document.
+
+    Args:
+        scorer: Who answered; named in errors.
+        answer: One number per unique text.
+        slots: For each document the index of its text among the unique texts.
+        unscored: Unique texts that were left out on purpose, and may be NaN.
+
+    Raises:
+        ScorerError: A wrong count, or NaN or infinite scores; it names the documents' indices.
+
+    """
+    known = as_scores(scorer, answer, len(set(slots)))
+    spread = tuple(known[slot] for slot in slots)
+    refuse_nonfinite(scorer, {index: spread[index] for index, slot in enumerate(slots) if slot not in unscored})
+    spans = {index: known.spans[slot] for index, slot in enumerate(slots) if slot in known.spans}
+    rank = {slot: position for position, slot in enumerate(known.order)}
+    order = sorted(range(len(slots)), key=lambda index: rank.get(slots[index], len(known))) if rank else ()
+    return replace(known, values=spread, spans=spans, order=tuple(order))

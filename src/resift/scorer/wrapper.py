@@ -1,0 +1,165 @@
+"""Bases of scorers: one that scores in batches, and one that is made of other scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from weakref import WeakSet
+
+from resift.errors import InputError
+from resift.scorer.checks import as_scores, score_many
+from resift.scorer.protocol import AsyncScorer, LongDocuments, Scorer, ScorerTraits
+from resift.scorer.scores import Request, Scale, Scores
+
+
+class ScorerBase:
+    """Base of scorers that have `score_many`: `score` is its answer to one request."""
+
+    def score_many(self, requests: Sequence[Request]) -> Sequence[Scores]:
+        """Return one `Scores` per request, in their order."""
+        raise NotImplementedError(f"{type(self).__name__} must define score_many")
+
+    def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """Return one number per document, in their order. Raises what `score_many` raises."""
+        return self.score_many([Request(query, documents)])[0]
+
+
+class WrapperScorer(ScorerBase):
+    """Base of scorers made of other scorers. It forwards the whole protocol; override what your scorer changes.
+
+    With one scorer inside, everything is that scorer's. With several, a trait is what all agree on, or the careful
+    choice. `close` closes the scorers that the wrapper has loaded itself, and no others: those have an owner.
+
+    Args:
+        scorers: The wrapped scorers, at least one.
+        loaded: Those of them that this wrapper has loaded, and so closes.
+
+    >>> from resift.testing import OverlapScorer
+    >>> class Quiet(WrapperScorer):
+    ...     def score_many(self, requests):
+    ...         return super().score_many([Request(query.lower(), documents) for query, documents in requests])
+    >>> list(Quiet(OverlapScorer()).score("RED FOX", ["the red fox"]))
+    [1.0]
+
+    """
+
+    def __init__(self, *scorers: Scorer, loaded: Iterable[Scorer] = ()) -> None:
+        if not scorers:
+            raise InputError(f"{type(self).__name__} wraps at least one scorer, got none")
+        self.scorers: tuple[Scorer, ...] = scorers
+        self._loaded = tuple(loaded)
+        self.users: WeakSet[Any] = WeakSet()
+        """Rerankers that hold this wrapper: the last one that is closed closes what the wrapper has loaded."""
+
+    @property
+    def scorer(self) -> Scorer:
+        """The wrapped scorer; the first of several."""
+        return self.scorers[0]
+
+    @property
+    def name(self) -> str:
+        """The wrapped scorer's name; of several, all names."""
+        return " + ".join(scorer.name for scorer in self.scorers)
+
+    @property
+    def scale(self) -> Scale:
+        """The wrapped scorers' scale; `ORDINAL` where they differ."""
+        scales = {scorer.scale for scorer in self.scorers}
+        return scales.pop() if len(scales) == 1 else Scale.ORDINAL
+
+    @property
+    def identity(self) -> str | None:
+        """The wrapped scorer's; None for several."""
+        return self._traits()[0].identity if len(self.scorers) == 1 else None
+
+    @property
+    def long_documents(self) -> LongDocuments | None:
+        """What all wrapped scorers that have this choice do; None where they differ."""
+        choices = {traits.long_documents for traits in self._traits() if traits.long_documents is not None}
+        return choices.pop() if len(choices) == 1 else None
+
+    @property
+    def max_length(self) -> int | None:
+        """The smallest of the wrapped scorers'."""
+        return min((traits.max_length for traits in self._traits() if traits.max_length is not None), default=None)
+
+    @property
+    def batch_tokens(self) -> int:
+        """The smallest of the wrapped scorers'."""
+        return min(traits.batch_tokens for traits in self._traits())
+
+    @property
+    def round_tokens(self) -> int:
+        """The smallest of the wrapped scorers'."""
+        return min(traits.round_tokens for traits in self._traits())
+
+    @property
+    def whole_lists(self) -> bool:
+        """Whether any of the wrapped scorers needs whole lists."""
+        return any(traits.whole_lists for traits in self._traits())
+
+    @property
+    def awaitable(self) -> bool:
+        """Whether the wrapped scorer is to be awaited; of several, all of them."""
+        return all(traits.awaitable for traits in self._traits())
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        """Return the wrapped scorer's answers, each with one number per document. Raises ScorerError where it fails."""
+        answers = score_many(self.scorer, requests)
+        return [
+            as_scores(self.scorer, answer, len(request.documents))
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+
+    async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
+        """Return `score`, awaited. Called only where `awaitable` is true."""
+        if not isinstance(self.scorer, AsyncScorer):
+            raise InputError(f"{self.scorer.name} can't be awaited; use score, or arank of a Reranker")
+        return as_scores(self.scorer, await self.scorer.ascore(query, documents), len(documents))
+
+    def close(self) -> None:
+        """Close the scorers that this wrapper, or a wrapper inside it, has loaded."""
+        self.close_loaded()
+
+    async def aclose(self) -> None:
+        """Close the same scorers without blocking the event loop."""
+        await self.aclose_loaded()
+
+    def close_loaded(self) -> None:
+        """Close what was loaded by name, here and in wrappers inside; the wrapper's own files stay open."""
+        for scorer in self.scorers:
+            if scorer in self._loaded:
+                close_scorer(scorer)
+            elif isinstance(scorer, WrapperScorer):
+                scorer.close_loaded()
+
+    async def aclose_loaded(self) -> None:
+        """Do the same without blocking the event loop."""
+        for scorer in self.scorers:
+            if scorer in self._loaded:
+                await aclose_scorer(scorer)
+            elif isinstance(scorer, WrapperScorer):
+                await scorer.aclose_loaded()
+
+    def _traits(self) -> list[ScorerTraits]:
+        return [ScorerTraits.of(scorer) for scorer in self.scorers]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "users": None}  # they live in this process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, users=WeakSet())
+
+
+def close_scorer(scorer: Scorer) -> None:
+    """Call the scorer's `close`, if it has one."""
+    if close := getattr(scorer, "close", None):
+        close()
+
+
+async def aclose_scorer(scorer: Scorer) -> None:
+    """Await the scorer's `aclose`, or else call its `close`, if it has either."""
+    if aclose := getattr(scorer, "aclose", None):
+        await aclose()
+    else:
+        close_scorer(scorer)
