@@ -12,7 +12,7 @@ from typing import Any
 
 from resift._util.worker import Worker
 from resift.errors import InputError
-from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, counted, score_many
+from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, as_scores, score_many
 from resift.scoring.cache_stores import DiskStore, MemoryStore
 
 FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
@@ -95,7 +95,7 @@ class Cached:
                 one.found |= {key: on_disk[key] for key in one.missing if key in on_disk}
 
     def _keep(self, one: _List, answer: Sequence[float]) -> None:
-        fresh = one.take(counted(self.scorer, answer, len(one.missing)))
+        fresh = one.take(as_scores(self.scorer, answer, len(one.missing)))
         self._memory.put(fresh)
         if self._disk is not None:
             self._disk.put(fresh)

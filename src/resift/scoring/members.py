@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from resift.errors import InputError, OverloadedError, ScorerError
-from resift.models.options import LongDocuments, Model
+from resift.models.options import Model
+from resift.scorer import LongDocuments
 from resift.scorer import AsyncScorer, Request, Scorer, Scores, check_scores, failed, score_many
 from resift.scoring.load import load_scorer
 from resift.scoring.scheduler import asked, lane_of
