@@ -1,4 +1,9 @@
-"""resift: the precision stage for RAG. Put retrieved documents in the order a cross-encoder gives them."""
+"""resift: the precision stage for RAG. Put retrieved documents in the order a cross-encoder gives them.
+
+Here are the names that users hold. `resift.scorer` has those for authors of scorers, `resift.adapters` those for authors
+of adapters to frameworks, `resift.chroma`, `resift.llm`, `resift.evaluation`, `resift.training` and `resift.testing` what
+their names say.
+"""
 
 from __future__ import annotations
 
@@ -6,131 +11,81 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resift._util.lazy import Lazy
-    from resift._util.secret import ApiKey
-    from resift._util.worker import Worker
-    from resift.embedders.dense import DenseEmbedder
-    from resift.embedders.embedder import Embedder
-    from resift.embedders.load import load_embedder
-    from resift.embedders.static import StaticEmbedder
-    from resift.errors import (
-        InputError,
-        MissingExtraError,
-        ModelFileError,
-        OverloadedError,
-        RemoteError,
-        ResiftError,
-        ScorerError,
-        StatesWarning,
-        TruncationWarning,
-        UnknownModelError,
-    )
-    from resift.models.options import ModelOptions
-    from resift.reranking.diversity import diversify
-    from resift.reranking.ranking import Hit, Ranking, Stats
-    from resift.reranking.reranker import Reranker
-    from resift.scorer import AsyncScorer, ManyScorer, Request, Scale, Scorer, Scores, Span, Usage
-    from resift.scoring.cached import Cached
-    from resift.scoring.cascade import Cascade
-    from resift.scoring.ensemble import Ensemble, Fused
-    from resift.scoring.fallback import Fallback
-    from resift.scoring.fusion import fuse
-    from resift.scoring.load import load_scorer
-    from resift.search.two_stage import FirstStage, MemoryFirstStage, Passage, TwoStageSearch
+    from resift.embedders.dense import DenseEmbedder as DenseEmbedder
+    from resift.embedders.load import load_embedder as load_embedder
+    from resift.embedders.static import StaticEmbedder as StaticEmbedder
+    from resift.errors import InputError as InputError
+    from resift.errors import MissingExtraError as MissingExtraError
+    from resift.errors import ModelFileError as ModelFileError
+    from resift.errors import OverloadedError as OverloadedError
+    from resift.errors import RemoteError as RemoteError
+    from resift.errors import ResiftError as ResiftError
+    from resift.errors import ScorerError as ScorerError
+    from resift.errors import StatesWarning as StatesWarning
+    from resift.errors import TruncationWarning as TruncationWarning
+    from resift.errors import UnknownModelError as UnknownModelError
+    from resift.models.options import ModelOptions as ModelOptions
+    from resift.reranking.diversity import diversify as diversify
+    from resift.reranking.ranking import Hit as Hit
+    from resift.reranking.ranking import Ranking as Ranking
+    from resift.reranking.ranking import Stats as Stats
+    from resift.reranking.reranker import Reranker as Reranker
+    from resift.scorer import Scale as Scale
+    from resift.scorer import Scorer as Scorer
+    from resift.scoring.cached import Cached as Cached
+    from resift.scoring.cascade import Cascade as Cascade
+    from resift.scoring.ensemble import Ensemble as Ensemble
+    from resift.scoring.ensemble import Fused as Fused
+    from resift.scoring.fallback import Fallback as Fallback
+    from resift.scoring.fusion import fuse as fuse
+    from resift.scoring.load import load_scorer as load_scorer
+    from resift.search.two_stage import FirstStage as FirstStage
+    from resift.search.two_stage import MemoryFirstStage as MemoryFirstStage
+    from resift.search.two_stage import Passage as Passage
+    from resift.search.two_stage import TwoStageSearch as TwoStageSearch
 
-_HOMES = {
-    "ApiKey": "_util.secret",
-    "AsyncScorer": "scorer",
-    "Cached": "scoring.cached",
-    "Cascade": "scoring.cascade",
-    "DenseEmbedder": "embedders.dense",
-    "Embedder": "embedders.embedder",
-    "Ensemble": "scoring.ensemble",
-    "Fallback": "scoring.fallback",
-    "FirstStage": "search.two_stage",
-    "Fused": "scoring.ensemble",
-    "Hit": "reranking.ranking",
-    "InputError": "errors",
-    "Lazy": "_util.lazy",
-    "ManyScorer": "scorer",
-    "MemoryFirstStage": "search.two_stage",
-    "MissingExtraError": "errors",
-    "ModelFileError": "errors",
-    "ModelOptions": "models.options",
-    "OverloadedError": "errors",
-    "Passage": "search.two_stage",
-    "Ranking": "reranking.ranking",
-    "RemoteError": "errors",
-    "Request": "scorer",
-    "Reranker": "reranking.reranker",
-    "ResiftError": "errors",
-    "Scale": "scorer",
-    "Scorer": "scorer",
-    "ScorerError": "errors",
-    "Scores": "scorer",
-    "Span": "scorer",
-    "StatesWarning": "errors",
-    "StaticEmbedder": "embedders.static",
-    "Stats": "reranking.ranking",
-    "TruncationWarning": "errors",
-    "TwoStageSearch": "search.two_stage",
-    "UnknownModelError": "errors",
-    "Usage": "scorer",
-    "Worker": "_util.worker",
-    "diversify": "reranking.diversity",
-    "fuse": "scoring.fusion",
-    "load_embedder": "embedders.load",
-    "load_scorer": "scoring.load",
+_MODULES = {  # module → its public names; a test holds it to the imports above, which are for type checkers and editors
+    "embedders.dense": ("DenseEmbedder",),
+    "embedders.load": ("load_embedder",),
+    "embedders.static": ("StaticEmbedder",),
+    "errors": (
+        "InputError",
+        "MissingExtraError",
+        "ModelFileError",
+        "OverloadedError",
+        "RemoteError",
+        "ResiftError",
+        "ScorerError",
+        "StatesWarning",
+        "TruncationWarning",
+        "UnknownModelError",
+    ),
+    "models.options": ("ModelOptions",),
+    "reranking.diversity": ("diversify",),
+    "reranking.ranking": ("Hit", "Ranking", "Stats"),
+    "reranking.reranker": ("Reranker",),
+    "scorer": ("Scale", "Scorer"),
+    "scoring.cached": ("Cached",),
+    "scoring.cascade": ("Cascade",),
+    "scoring.ensemble": ("Ensemble", "Fused"),
+    "scoring.fallback": ("Fallback",),
+    "scoring.fusion": ("fuse",),
+    "scoring.load": ("load_scorer",),
+    "search.two_stage": ("FirstStage", "MemoryFirstStage", "Passage", "TwoStageSearch"),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "ApiKey",
-    "AsyncScorer",
-    "Cached",
-    "Cascade",
-    "DenseEmbedder",
-    "Embedder",
-    "Ensemble",
-    "Fallback",
-    "FirstStage",
-    "Fused",
-    "Hit",
-    "InputError",
-    "Lazy",
-    "ManyScorer",
-    "MemoryFirstStage",
-    "MissingExtraError",
-    "ModelFileError",
-    "ModelOptions",
-    "OverloadedError",
-    "Passage",
-    "Ranking",
-    "RemoteError",
-    "Request",
-    "Reranker",
-    "ResiftError",
-    "Scale",
-    "Scorer",
-    "ScorerError",
-    "Scores",
-    "Span",
-    "StatesWarning",
-    "StaticEmbedder",
-    "Stats",
-    "TruncationWarning",
-    "TwoStageSearch",
-    "UnknownModelError",
-    "Usage",
-    "Worker",
-    "diversify",
-    "fuse",
-    "load_embedder",
-    "load_scorer",
-]
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the list is the table's
 
 
 def __getattr__(name: str) -> Any:
-    """Names are imported when they are used: `import resift` itself stays light."""
+    """Import a public name when it is first used: `import resift` itself stays light."""
     if name not in _HOMES:
         raise AttributeError(f"module 'resift' has no attribute {name!r}")
-    return getattr(import_module(f"resift.{_HOMES[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"resift.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Show the public names, used already or not."""
+    return __all__

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resift import Lazy
+from resift.adapters import Lazy
 
 
 def test_many_threads_make_a_value_once() -> None:

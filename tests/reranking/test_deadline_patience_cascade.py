@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from resift.scoring.pending import EarlyStopping
+from resift.scoring.queue import CHUNK_TEXTS
 
-from resift import Cascade, InputError, Request, Reranker, Scale, ScorerError, Scores, Span, Usage
-from resift.scoring.scheduler import PIECE_TEXTS, Patience
+from resift import Cascade, InputError, Reranker, Scale, ScorerError
+from resift.scorer import Request, Scores, Span, Usage
 from resift.testing import OverlapScorer, ScriptedScorer
 
 DOCUMENTS = [f"document {number}" for number in range(100)]
@@ -46,7 +48,7 @@ class HaltingMany(Halting):
 
 @pytest.mark.parametrize("kind", [Halting, HaltingMany])
 def test_at_the_deadline_the_rest_keeps_its_order_behind_what_is_scored(kind: type[Halting]) -> None:
-    scorer = kind(after=2 * PIECE_TEXTS)
+    scorer = kind(after=2 * CHUNK_TEXTS)
     ranking = Reranker(scorer, deadline=2).rank("q", DOCUMENTS)  # the third piece never comes
     assert [hit.index for hit in ranking] == [*range(63, -1, -1), *range(64, 100)]
     assert ranking.degraded == "64 of 100 scored within 2 s"
@@ -58,7 +60,7 @@ def test_at_the_deadline_the_rest_keeps_its_order_behind_what_is_scored(kind: ty
 
 
 def test_what_was_not_scored_is_never_too_irrelevant() -> None:
-    scorer = Halting(after=PIECE_TEXTS)
+    scorer = Halting(after=CHUNK_TEXTS)
     reranker = Reranker(scorer, min_relevance=1.0)  # in float64 a logit of 37 is
     ranking = reranker.rank("q", DOCUMENTS, deadline=1, top_k=3)
     assert ranking.documents == DOCUMENTS[32:35]
@@ -67,7 +69,7 @@ def test_what_was_not_scored_is_never_too_irrelevant() -> None:
 
 
 async def test_an_event_loop_hears_of_the_deadline_too() -> None:
-    scorer = HaltingMany(after=PIECE_TEXTS)
+    scorer = HaltingMany(after=CHUNK_TEXTS)
     reranker = Reranker(scorer)
     ranking, (one, other) = await asyncio.gather(
         reranker.arank("q", DOCUMENTS, deadline=2), reranker.arank_many(["q", "r"], [DOCUMENTS] * 2, deadline=2)
@@ -76,7 +78,7 @@ async def test_an_event_loop_hears_of_the_deadline_too() -> None:
     assert one.degraded is not None
     assert other.degraded == "0 of 100 scored within 2 s", "nothing fitted in: the first stage's order"
     assert other.documents == DOCUMENTS
-    assert not reranker._gate._inside
+    assert not reranker._call_limit._inside
     scorer.go_on.set()
 
 
@@ -139,7 +141,7 @@ def test_patience_is_what_its_docstring_says(values: list[int], texts: int, top_
         return len(before) < top_k or values[place] > before[-1]
 
     quiet = len(values) >= texts and not any(entered(place) for place in range(len(values) - texts, len(values)))
-    assert Patience(texts, top_k).is_out([float(value) for value in values]) is quiet
+    assert EarlyStopping(texts, top_k).is_enough([float(value) for value in values]) is quiet
 
 
 def scored(*values: float, **fields: str) -> ScriptedScorer:

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from resift import InputError, Reranker, Scale, ScorerError, Scores, Usage
+from resift import InputError, Reranker, Scale, ScorerError
+from resift.scorer import Scores, Usage
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"

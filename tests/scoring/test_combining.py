@@ -25,14 +25,12 @@ from resift import (
     Reranker,
     Scale,
     ScorerError,
-    Scores,
-    Span,
     StaticEmbedder,
-    Usage,
     diversify,
     fuse,
 )
 from resift.evaluation import fuse as fuse_runs
+from resift.scorer import Scores, Span, Usage
 from resift.scoring.fusion import reciprocal_ranks
 from resift.testing import OverlapScorer, ScriptedScorer, check_scorer
 

@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from fake_clock import FakeClock
 
-from resift import InputError, RemoteError, Request, Reranker, Scale, ScorerError
+from resift import InputError, RemoteError, Reranker, Scale, ScorerError
+from resift.scorer import Request
 from resift.serving.asgi import application
 from resift.serving.service import BusyError, RerankService
 from resift.testing import OverlapScorer, ScriptedScorer
@@ -191,23 +192,26 @@ async def test_a_failing_model_is_an_error_of_the_service(answer: Any) -> None:
 async def test_what_gathers_while_a_batch_runs_is_scored_together_within_the_budget() -> None:
     gate = Gate()
     service = RerankService(gate, batch_tokens=100, waiting_tokens=10_000)  # type: ignore[arg-type]  # a scorer by duck
-    text = "x" * 4 * 28  # with its query 30 tokens by the estimate: three fit
-    waiting = [asyncio.create_task(service.score("q", [f"{number}{text}"])) for number in range(8)]
+    text = "x" * 4 * 28  # with its query and what stands around them 33 tokens by the estimate: three fit
+    waiting = [asyncio.create_task(service.score("q", [f"0{text}"]))]
     await until(lambda: gate.batches)
+    waiting += [asyncio.create_task(service.score("q", [f"{number}{text}"])) for number in range(1, 8)]
+    await until(lambda: service.queue.waiting_tokens > 7 * 30)
     gate.open.set()
     answers = await asyncio.gather(*waiting)
     assert [len(answer) for answer in answers] == [1] * 8
-    assert [len(batch) for batch in gate.batches] == [3, 3, 2]
+    assert [len(batch) for batch in gate.batches] == [1, 3, 3, 1], "the first one found the scorer free"
     asked = [request.documents[0][0] for batch in gate.batches for request in batch]
     assert asked == list("01234567"), "first come, first served"
 
 
-async def test_a_request_larger_than_a_batch_goes_alone() -> None:
+async def test_a_request_larger_than_a_round_is_scored_in_several() -> None:
     gate = Gate()
     gate.open.set()
     service = RerankService(gate, batch_tokens=10, waiting_tokens=10)  # type: ignore[arg-type]  # a scorer by duck
     assert list(await service.score("red fox", ["a red fox", "a whale", "a red fox"])) == [1.0, 0.0, 1.0]
-    assert [list(request.documents) for request in gate.batches[0]] == [["a red fox", "a whale"]]
+    scored = [text for batch in gate.batches for request in batch for text in request.documents]
+    assert scored == ["a red fox", "a whale"], "equal texts once"
 
 
 async def test_a_bad_request_fails_alone(bundled: Reranker) -> None:
@@ -233,14 +237,14 @@ async def test_too_much_waiting_is_429_with_retry_after_and_nothing_else_suffers
         running = [asyncio.create_task(http.post("/v2/rerank", json=asked))]
         await until(lambda: gate.batches)
         running += [asyncio.create_task(http.post("/v2/rerank", json=asked)) for _ in range(2)]
-        await until(lambda: service.held == 44)
+        await until(lambda: service.queue.waiting_tokens == 48)
         cohere = await http.post("/v2/rerank", json=asked)
         tei = await http.post("/rerank", json={"query": "q", "texts": asked["documents"]})
         assert (cohere.status_code, tei.status_code) == (429, 429)
         assert int(cohere.headers["retry-after"]) >= 1
         assert int(tei.headers["retry-after"]) >= 1
         assert tei.json()["error_type"] == "Overloaded"
-        assert cohere.json()["message"].startswith("overloaded: about 44 tokens are waiting")
+        assert cohere.json()["message"].startswith("overloaded: about 48 tokens are waiting")
         gate.open.set()
         assert [answer.status_code for answer in await asyncio.gather(*running)] == [200] * 3
         assert (await http.post("/v2/rerank", json=asked)).status_code == 200, "room again"
@@ -249,8 +253,10 @@ async def test_too_much_waiting_is_429_with_retry_after_and_nothing_else_suffers
 async def test_a_caller_who_leaves_while_waiting_costs_nothing() -> None:
     gate = Gate()
     service = RerankService(gate, batch_tokens=1, waiting_tokens=50)  # type: ignore[arg-type]  # a scorer by duck
-    running, leaving, staying = [asyncio.create_task(service.score("q", [text])) for text in "abc"]
+    running = asyncio.create_task(service.score("q", ["a"]))
     await until(lambda: gate.batches)
+    leaving, staying = [asyncio.create_task(service.score("q", [text])) for text in "bc"]
+    await until(lambda: service.queue.waiting_tokens)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -332,7 +338,7 @@ class Draining(FakeClock):
 async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool) -> None:
     gate = Gate()
     service = RerankService(gate, batch_tokens=1, waiting_tokens=50)
-    service._seconds_per_token = 0.1  # so that it asks for another wait than the client's own, a second
+    service.queue.seconds_per_character = 0.1 / 4  # so that it asks for another wait than the client's own, a second
     asked = {"query": "q", "documents": ["x" * 4 * 20]}
     with listening(service) as url, ThreadPoolExecutor() as threads:
         client = remote(scheme, url, max_retries=1)
@@ -340,7 +346,7 @@ async def test_our_own_client_comes_back_after_a_429(scheme: str, awaited: bool)
         clock.ahead += [threads.submit(httpx.post, f"{url}/v2/rerank", json=asked, timeout=30)]
         await until(lambda: gate.batches)
         clock.ahead += [threads.submit(httpx.post, f"{url}/v2/rerank", json=asked, timeout=30) for _ in range(2)]
-        await until(lambda: service.held == 44)
+        await until(lambda: service.queue.waiting_tokens == 48)
         documents = ["a red fox", "a whale", "x" * 4 * 20]
         ranking = await client.arank("red fox", documents) if awaited else client.rank("red fox", documents)
         assert [hit.index for hit in ranking] == [0, 1, 2]

@@ -15,7 +15,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_resift._documents import noted
-from resift import FirstStage, InputError, Passage, Worker
+from resift import FirstStage, InputError, Passage
+from resift.adapters import Worker
 
 
 class Source(Protocol):

@@ -25,7 +25,8 @@ from pydantic import (
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
 
 from langchain_resift._documents import report, reranked, scored_text
-from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
+from resift import InputError, ModelOptions, Reranker
+from resift.adapters import ApiKey, Lazy
 
 EVENT = "resift_rerank"
 

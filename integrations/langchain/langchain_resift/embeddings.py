@@ -7,7 +7,8 @@ from functools import partial
 
 from langchain_core.embeddings import Embeddings
 
-from resift import InputError, Worker, load_embedder
+from resift import InputError, load_embedder
+from resift.adapters import Worker
 
 
 class ResiftEmbeddings(Embeddings):

@@ -1,4 +1,4 @@
-"""The class people hold: numbers from a scorer become an order, and every oddity a defined outcome."""
+"""The class people hold: a scorer's numbers become an order, and every oddity has a defined outcome."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
-from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
-from resift.errors import InputError, OverloadedError, ScorerError, TruncationWarning
-from resift.models.options import ModelOptions
-from resift.reranking.call import Limits, RankCall
-from resift.reranking.ordering import kept, ordered
+from resift._util.arguments import helps_with_names, whole_number
+from resift.errors import InputError, ScorerError, TruncationWarning
+from resift.models.options import Model, ModelOptions
+from resift.reranking.call import RankCall
+from resift.reranking.limits import Limits
+from resift.reranking.ordering import keep_first_stage_order, order_by_score
 from resift.reranking.ranking import Ranking, Stats
-from resift.scorer import AsyncScorer, Scorer, as_scores, scorer_error
+from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer
+from resift.scoring.call_limit import CallLimit
 from resift.scoring.load import load_scorer
-from resift.scoring.scheduler import Call, Gate, Lane, Task, lane_of
+from resift.scoring.pending import PendingRequest, ScoringCall
+from resift.scoring.queue import queue_of, score_awaited
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
@@ -33,17 +36,27 @@ PACKAGE = str(Path(__file__).parent.parent) + os.sep
 class Reranker:
     """Puts documents in the order a cross-encoder (or any `Scorer`) gives them.
 
-    `model`: None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`; or a `Scorer`.
-    `top_k` keeps the best k, `min_relevance` (0..1, applied first) only what is relevant enough.
-    `on_error="keep_order"` answers a scorer's failure with the first-stage order, flagged in `degraded`.
-    `deadline` (seconds) ranks what is scored by then, and `patience` stops when so many documents in a row
-    brought none into the best `top_k`; the rest keeps its first-stage order behind, flagged in `degraded`.
-    `cache` remembers scores in a file, or for ":memory:" in memory alone: see `Cached`.
-    `max_pending` bounds the calls, from threads and event loops alike, that may wait. Further options go to the
-    engine, which checks them: see `ModelOptions`.
-
     One thread enters a scorer, whoever calls and however many rerankers share it, and calls that come together
     are scored together. `close`, or `with`, ends it.
+
+    Args:
+        model: None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`; or a `Scorer`.
+        top_k: How many documents to keep, the best ones. None keeps all.
+        min_relevance: Keep only documents at least this relevant, 0..1; applied before `top_k`.
+        on_error: What a scorer's failure means: "raise", or "keep_order", which answers with the first-stage order,
+            flagged in `Ranking.degraded`.
+        deadline: Seconds after which what is scored is ranked. The rest keeps its first-stage order behind it,
+            flagged in `degraded`.
+        patience: Stop scoring when so many documents in a row brought none into the best `top_k`; the rest as above.
+        cache: A file that remembers scores, or ":memory:" to remember them in memory alone: see `Cached`.
+        max_pending: Calls, from threads and event loops alike, that may wait.
+        **options: Options of the model's engine, which checks them: see `ModelOptions`.
+
+    Raises:
+        InputError: An impossible argument, or an option the engine doesn't have.
+        UnknownModelError: A name that stands for no model.
+        ModelFileError: A model that can't be loaded.
+        MissingExtraError: The engine's library isn't installed.
 
     >>> ranking = Reranker().rank("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."])
     >>> [(hit.rank, hit.index, hit.document) for hit in ranking]
@@ -52,7 +65,7 @@ class Reranker:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Scorer | None = None,
+        model: Model = None,
         *,
         top_k: int | None = None,
         min_relevance: float | None = None,
@@ -63,12 +76,21 @@ class Reranker:
         max_pending: int = 1024,
         **options: Unpack[ModelOptions],
     ) -> None:
+        if isinstance(model, Reranker):
+            raise InputError("model is a Reranker already; give its scorer, as in Reranker(other.scorer)")
         if on_error not in ("raise", "keep_order"):
             raise InputError(f"on_error is 'raise' or 'keep_order', not {on_error!r}")
+        whole_number("max_pending", max_pending, 1)
+        Limits(top_k, min_relevance, deadline, patience)  # checked before a model is loaded
         self.scorer: Scorer = load_scorer(model, **options)
         self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
+        if isinstance(self.scorer, WrapperScorer) and not self._owned:
+            self.scorer.users.add(self)
+            self._shared: WrapperScorer | None = self.scorer
+        else:
+            self._shared = None
         if cache is not None:
-            from resift.scoring.cached import Cached  # only now: for those who keep scores
+            from resift.scoring.cached import Cached  # not at the top: it brings SQLite
 
             self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
             self._owned.append(self.scorer)
@@ -77,13 +99,14 @@ class Reranker:
         self.on_error = on_error
         self.deadline = deadline
         self.patience = patience
-        self._gate = Gate(max_pending)
-        self._lane = lane_of(self.scorer)
-        self._terms(None, None, None)
+        self._call_limit = CallLimit(max_pending)
+        self._queue = queue_of(self.scorer)
+        self._limits(None, None, None)
 
     def __repr__(self) -> str:
         return f"Reranker({self.scorer.name!r}, top_k={self.top_k}, min_relevance={self.min_relevance})"
 
+    @helps_with_names
     def rank(
         self,
         query: str,
@@ -94,22 +117,32 @@ class Reranker:
         min_relevance: float | None = None,
         deadline: float | None = None,
     ) -> Ranking[T]:
-        """The documents, best first.
+        """Return the documents in a new order, best first.
 
-        `documents` are in first-stage order and may be any objects; `text` gives an object's text, as `key`
-        does for `sorted`. `top_k`, `min_relevance` and `deadline` override the reranker's own. Documents with
-        equal scores keep their first-stage order (a service's own, where one ranked them); equal texts are scored
-        once and all returned.
+        Documents with equal scores keep their first-stage order (a service's own, where one ranked them). Equal texts
+        are scored once and all returned.
 
-        Raises InputError (empty query, a document without text, an impossible `top_k`, a query longer than
-        the model can read, a closed reranker), ScorerError (the scorer failed, or gave a wrong number of scores,
-        NaN or inf) and OverloadedError when `max_pending` calls are waiting already.
+        Args:
+            query: The question; a text with something in it. It is never cut.
+            documents: Any objects, in first-stage order. They come back as they are.
+            text: Gives an object's text, as `key` does for `sorted`. None: the documents are texts.
+            top_k, min_relevance, deadline: As in the constructor, for this call.
+
+        Returns:
+            The hits, best first, with what the call cost.
+
+        Raises:
+            InputError: An empty query, a document without text, an impossible argument, a query longer than the model
+                can read, a closed reranker.
+            ScorerError: The scorer failed, or gave a wrong number of scores, NaN or inf.
+            OverloadedError: `max_pending` calls are waiting already.
         """
-        terms = self._terms(top_k, min_relevance, deadline)
-        (ranking,) = self._rank([RankCall.of(query, documents, text)], terms)
+        limits = self._limits(top_k, min_relevance, deadline)
+        (ranking,) = self._rank([RankCall.of(query, documents, text)], limits)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
+    @helps_with_names
     async def arank(
         self,
         query: str,
@@ -120,16 +153,17 @@ class Reranker:
         min_relevance: float | None = None,
         deadline: float | None = None,
     ) -> Ranking[T]:
-        """`rank` without blocking the event loop. Cancelling it ends the work."""
-        terms = self._terms(top_k, min_relevance, deadline)
-        job = RankCall.of(query, documents, text)
-        if isinstance(self.scorer, AsyncScorer):
-            ranking = await self._await_scorer(job, self.scorer, terms)
+        """Do what `rank` does, without blocking the event loop. Cancelling it ends the work."""
+        limits = self._limits(top_k, min_relevance, deadline)
+        call = RankCall.of(query, documents, text)
+        if self._queue.traits.awaitable:
+            ranking = await self._await_scorer(call, limits)
         else:
-            (ranking,) = await self._arank([job], terms)
+            (ranking,) = await self._arank([call], limits)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
+    @helps_with_names
     def rank_many(
         self,
         queries: Sequence[str],
@@ -140,15 +174,25 @@ class Reranker:
         min_relevance: float | None = None,
         deadline: float | None = None,
     ) -> list[Ranking[T]]:
-        """One ranking per query over its own documents, their batches shared.
+        """Return one ranking per query over its own documents. Their batches are shared.
 
         Each ranking equals what `rank` gives for it alone; `stats.batches` counts the batches it had a part in.
+
+        Args:
+            queries: The questions.
+            documents: A list of documents for each query, in the queries' order.
+            text, top_k, min_relevance, deadline: As in `rank`.
+
+        Raises:
+            InputError: Also where there isn't one list of documents per query.
+            ScorerError, OverloadedError: As in `rank`.
         """
-        terms = self._terms(top_k, min_relevance, deadline)
-        rankings = self._rank(RankCall.many(queries, documents, text), terms)
+        limits = self._limits(top_k, min_relevance, deadline)
+        rankings = self._rank(RankCall.many(queries, documents, text), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
+    @helps_with_names
     async def arank_many(
         self,
         queries: Sequence[str],
@@ -159,29 +203,34 @@ class Reranker:
         min_relevance: float | None = None,
         deadline: float | None = None,
     ) -> list[Ranking[T]]:
-        """`rank_many` without blocking the event loop, as `arank`."""
-        terms = self._terms(top_k, min_relevance, deadline)
-        rankings = await self._arank(RankCall.many(queries, documents, text), terms)
+        """Do what `rank_many` does, without blocking the event loop. Cancelling it ends the work."""
+        limits = self._limits(top_k, min_relevance, deadline)
+        rankings = await self._arank(RankCall.many(queries, documents, text), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
     def close(self) -> None:
-        """Refuses new calls and waits for those under way; a scorer it has loaded itself is closed too."""
-        wait(self._gate.close())
+        """Refuse new calls, wait for those under way, and close the scorers that were loaded by name.
+
+        Those are the reranker's own, and the members of an `Ensemble`, `Fallback`, `Fused` or `Cascade`; members that
+        another reranker uses too stay open until that one is closed. A scorer that you made yourself stays open.
+        """
+        wait(self._call_limit.close())
         for scorer in self._owned:
-            if close := getattr(scorer, "close", None):
-                close()
+            close_scorer(scorer)
+        if shared := self._last_use():
+            shared.close_loaded()
 
     async def aclose(self) -> None:
-        """`close` without blocking the event loop."""
-        import asyncio  # only now: it takes 60 ms to import, and who awaits has it
+        """Do what `close` does, without blocking the event loop."""
+        import asyncio  # not at the top: importing it takes 60 ms, and who awaits has done so
 
-        if inside := self._gate.close():
+        if inside := self._call_limit.close():
             await asyncio.wait([asyncio.wrap_future(call) for call in inside])
         for scorer in self._owned:
-            if aclose := getattr(scorer, "aclose", None):
-                await aclose()
-        self.close()
+            await aclose_scorer(scorer)
+        if shared := self._last_use():
+            await shared.aclose_loaded()
 
     def __enter__(self) -> Self:
         return self
@@ -195,8 +244,15 @@ class Reranker:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _terms(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Limits:
-        """What applies to a call. Raises InputError where it makes no sense for this scorer."""
+    def _last_use(self) -> WrapperScorer | None:
+        """Return the wrapper this reranker was given, unless another reranker still uses it."""
+        if self._shared is None:
+            return None
+        self._shared.users.discard(self)
+        return None if self._shared.users else self._shared
+
+    def _limits(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Limits:
+        """Return what applies to a call. Raises InputError where it makes no sense for this scorer."""
         return Limits(
             self.top_k if top_k is None else top_k,
             self.min_relevance if min_relevance is None else min_relevance,
@@ -204,67 +260,58 @@ class Reranker:
             self.patience,
         ).check(self.scorer)
 
-    def _rank(self, jobs: list[RankCall[T]], terms: Limits) -> list[Ranking[T]]:
-        return self._submit(jobs, terms).wait(_seconds(jobs, terms))
+    def _rank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
+        scoring = self._submit(calls, limits)
+        scoring.wait(_seconds_left(calls, limits))
+        return self._rankings(calls, scoring.pending, limits)
 
-    async def _arank(self, jobs: list[RankCall[T]], terms: Limits) -> list[Ranking[T]]:
-        return await self._submit(jobs, terms).await_(_seconds(jobs, terms))
+    async def _arank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
+        scoring = self._submit(calls, limits)
+        await scoring.wait_async(_seconds_left(calls, limits))
+        return self._rankings(calls, scoring.pending, limits)
 
-    def _submit(self, jobs: list[RankCall[T]], terms: Limits) -> Call[list[Ranking[T]]]:
-        # A scorer that waits for a service gains nothing from waiting in turn: each call has a thread of its own.
-        lane = Lane(self.scorer) if isinstance(self.scorer, AsyncScorer) else self._lane
-        tasks = [lane.task(job.request, terms.stopping, terms.deadline is not None) for job in jobs]
-        call = Call(tasks, partial(self._rankings, jobs, tasks, terms))
-        self._gate.enter(call.future)
-        lane.submit(call)
-        return call
+    def _submit(self, calls: list[RankCall[T]], limits: Limits) -> ScoringCall:
+        requests = [call.request for call in calls]
+        by_deadline = limits.deadline is not None
+        return self._queue.submit(requests, limits.stopping, by_deadline=by_deadline, limit=self._call_limit)
 
-    async def _await_scorer(self, job: RankCall[T], scorer: AsyncScorer, terms: Limits) -> Ranking[T]:
-        import asyncio  # only now, as above
-
-        task = self._lane.task(job.request, terms.stopping, terms.deadline is not None)
+    async def _await_scorer(self, call: RankCall[T], limits: Limits) -> Ranking[T]:
+        pending = self._queue.pending(call.request, limits.stopping, by_deadline=limits.deadline is not None)
         ticket: Future[None] = Future()
-        self._gate.enter(ticket)
+        self._call_limit.enter(ticket)
         try:
-            async with asyncio.timeout(terms.left(job)) as limit:
-                while not task.over:
-                    piece = task.piece()
-                    answer = await scorer.ascore(*piece.request)
-                    task.add(piece.places, as_scores(self.scorer, answer, len(piece.places)))
-        except (InputError, OverloadedError, ScorerError) as error:
-            task.error = error
-        except Exception as error:  # as in score_many: callers catch one type, and the cause is chained
-            if not limit.expired():
-                task.error = scorer_error(self.scorer, error)
-                task.error.__cause__ = error
+            await score_awaited(self.scorer, pending, limits.seconds_left(call))
         finally:
             ticket.cancel()
-        return self._ranking(job, task, terms)
+        return self._rankings([call], [pending], limits)[0]
 
-    def _rankings(self, jobs: list[RankCall[T]], tasks: list[Task], terms: Limits) -> list[Ranking[T]]:
-        return [self._ranking(job, task, terms) for job, task in zip(jobs, tasks, strict=True)]
+    def _rankings(
+        self, calls: Sequence[RankCall[T]], pending: Sequence[PendingRequest], limits: Limits
+    ) -> list[Ranking[T]]:
+        return [self._ranking(call, scored, limits) for call, scored in zip(calls, pending, strict=True)]
 
-    def _ranking(self, job: RankCall[T], task: Task, terms: Limits) -> Ranking[T]:
+    def _ranking(self, call: RankCall[T], pending: PendingRequest, limits: Limits) -> Ranking[T]:
         try:
-            if task.error is not None:
-                raise task.error
-            return ordered(self.scorer, job, task, terms)
+            if pending.error is not None:
+                raise pending.error
+            return order_by_score(self.scorer, call, pending, limits)
         except ScorerError as error:
             if self.on_error == "raise":
                 raise
-            logger.warning("first-stage order kept for %d documents: %s", len(job.documents), error)
-            return kept(self.scorer, job, error, terms)
+            logger.warning("first-stage order kept for %d documents: %s", len(call.documents), error)
+            return keep_first_stage_order(self.scorer, call, error, limits)
 
     def _warn_of_truncation(self, *stats: Stats) -> None:
-        truncated = sum(one.truncated for one in stats)
-        if not truncated or getattr(self.scorer, "long_documents", None) == "first_window":
+        truncated = sum(each.truncated for each in stats)
+        long_documents = self._queue.traits.long_documents
+        if not truncated or long_documents == "first_window":
             return
         level, frame = 2, sys._getframe(1)  # the first frame outside this package is the caller's
         while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
             level, frame = level + 1, frame.f_back
-        documents = sum(one.documents for one in stats)
+        documents = sum(each.documents for each in stats)
         advice = ""
-        if getattr(self.scorer, "long_documents", None) is not None:  # an LLM or a service has no such choice
+        if long_documents is not None:  # an LLM or a service has no such choice
             advice = ". long_documents='max_window' scores all of it, 'first_window' says the beginning is enough"
         warnings.warn(
             f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored"
@@ -274,5 +321,5 @@ class Reranker:
         )
 
 
-def _seconds(jobs: Sequence[RankCall[T]], terms: Limits) -> float | None:
-    return terms.left(jobs[0]) if jobs else None
+def _seconds_left(calls: Sequence[RankCall[T]], limits: Limits) -> float | None:
+    return limits.seconds_left(calls[0]) if calls else None

@@ -158,8 +158,7 @@ def close_scorer(scorer: Scorer) -> None:
 
 
 async def aclose_scorer(scorer: Scorer) -> None:
-    """Await the scorer's `aclose`, or else call its `close`, if it has either."""
+    """Await the scorer's `aclose` and call its `close`, whichever it has."""
     if aclose := getattr(scorer, "aclose", None):
         await aclose()
-    else:
-        close_scorer(scorer)
+    close_scorer(scorer)

@@ -11,23 +11,31 @@ from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage
 from resift.scoring.fusion import check_weights, reciprocal_ranks
-from resift.scoring.members import Members, ask
+from resift.scoring.members import Members
 
 By = Literal["relevance", "standard", "rank"]
 SCALES: dict[By, Scale] = {"relevance": Scale.PROBABILITY, "standard": Scale.ORDINAL, "rank": Scale.ORDINAL}
 
 
 class Ensemble(Members):
-    """Asks every model and combines what they say. If one fails, so does the ensemble.
+    """Asks every model and combines their answers. If one fails, so does the ensemble.
 
-    What a score is, `by` says:
+    `by` says what a score is:
 
     - "relevance": the weighted mean of the members' relevances, 0..1. Members whose scale has none are refused.
     - "standard": the weighted mean of scores standardised within the list (mean 0, deviation 1). Any scales mix.
     - "rank": the sum of weight / (60 + rank), reciprocal rank fusion. Any scales mix, and distances don't count.
 
-    The last two depend on the whole list, so that they order one query's documents and mean no more. All weights are
-    1 unless given. Async calls ask members that can be awaited (services) all at once.
+    Scores of the last two depend on the whole list: they order one query's documents and mean no more. Async calls ask
+    members that can be awaited (services) all at once.
+
+    Args:
+        models: Two models or more, each whatever `Reranker` takes. Those given by name are closed with the ensemble.
+        weights: One number per model; 1 each unless given.
+        by: "relevance", "standard" or "rank".
+
+    Raises:
+        InputError: Fewer than two models, impossible weights, or a member without relevance for `by="relevance"`.
 
     >>> from resift import Reranker
     >>> from resift.testing import OverlapScorer, ScriptedScorer
@@ -44,8 +52,6 @@ class Ensemble(Members):
         super().__init__(models)
         self.weights = check_weights(weights, len(self.scorers))
         self.by = by
-        self.name = " + ".join(scorer.name for scorer in self.scorers)
-        self.scale = SCALES[by]
         for scorer in self.scorers:
             if by == "relevance" and not scorer.scale.has_relevance:
                 raise InputError(
@@ -53,18 +59,19 @@ class Ensemble(Members):
                     "use by='standard' or by='rank'"
                 )
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One number per document. Raises what a member raises."""
-        return self.score_many([Request(query, documents)])[0]
+    @property
+    def scale(self) -> Scale:
+        """What `by` makes of the members' scores."""
+        return SCALES[self.by]
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, in one pass through each member."""
-        answers = [ask(scorer, requests) for scorer in self.scorers]
+        """Return one answer per request, in one pass through each member. Raises what a member raises."""
+        answers = [self.ask(scorer, requests) for scorer in self.scorers]
         return [self._join(listed) for listed in zip(*answers, strict=True)]
 
     async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
-        """`score` without blocking the event loop."""
-        tasks = [asyncio.create_task(self.aask(scorer, Request(query, documents))) for scorer in self.scorers]
+        """Return `score` without blocking the event loop; members that can be awaited are asked all at once."""
+        tasks = [asyncio.create_task(self.ask_async(scorer, Request(query, documents))) for scorer in self.scorers]
         try:
             return self._join(await asyncio.gather(*tasks))
         finally:
@@ -81,31 +88,37 @@ class Ensemble(Members):
         )
 
     def _values(self, answers: Sequence[Scores]) -> list[float]:
-        places = range(len(answers[0]))
         if self.by == "rank":
             totals = reciprocal_ranks([_order(answer) for answer in answers], self.weights)
-            return [totals[place] for place in places]
-        columns = [_standardised(answer) for answer in answers] if self.by == "standard" else self._relevances(answers)
+            return [totals[index] for index in range(len(answers[0]))]
+        columns = [_standardise(answer) for answer in answers] if self.by == "standard" else self._relevances(answers)
         return [fmean(row, self.weights) for row in zip(*columns, strict=True)]
 
     def _relevances(self, answers: Sequence[Scores]) -> list[list[float]]:
         columns = []
         for scorer, answer in zip(self.scorers, answers, strict=True):
             scale = answer.scale or scorer.scale
-            found = [relevance for score in answer if (relevance := scale.relevance(score)) is not None]
-            if len(found) != len(answer):
+            column = [relevance for score in answer if (relevance := scale.relevance(score)) is not None]
+            if len(column) != len(answer):
                 raise ScorerError(
                     f"{answer.model or scorer.name} answered on the {scale} scale, which has no relevance"
                 )
-            columns.append(found)
+            columns.append(column)
         return columns
 
 
 class Fused(Ensemble):
-    """A model's order fused with the first stage's by reciprocal rank, where the first stage weighs `weight`, 0..1.
+    """Fuses a model's order with the first stage's by reciprocal rank.
 
     The order in which documents are given is the first stage's. A score is weight / (60 + first-stage rank) plus
     (1 - weight) / (60 + the model's rank).
+
+    Args:
+        model: Whatever `Reranker` takes.
+        weight: The first stage's share, 0..1.
+
+    Raises:
+        InputError: A weight outside 0..1.
 
     >>> from resift import Reranker
     >>> from resift.testing import ScriptedScorer
@@ -118,7 +131,11 @@ class Fused(Ensemble):
         if not 0 <= weight <= 1:
             raise InputError(f"weight is the first stage's share, between 0 and 1, got {weight}")
         super().__init__([FirstStageOrder(), model], weights=[weight, 1 - weight], by="rank")
-        self.name = f"{self.scorers[1].name} + first stage"
+
+    @property
+    def name(self) -> str:
+        """The model's name and the first stage."""
+        return f"{self.scorers[1].name} + first stage"
 
 
 class FirstStageOrder:
@@ -127,32 +144,32 @@ class FirstStageOrder:
     name, scale = "first stage", Scale.ORDINAL
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:  # noqa: ARG002  # the order came from it
-        """Less and less."""
-        return [-float(place) for place in range(len(documents))]
+        """Return 0, -1, -2, ...: scores that reproduce the given order."""
+        return [-float(index) for index in range(len(documents))]
 
     async def ascore(self, query: str, documents: Sequence[str]) -> list[float]:
-        """As `score`: there is nothing to wait for."""
+        """Return `score`; there is nothing to wait for."""
         return self.score(query, documents)
 
 
 def _order(scores: Scores) -> list[int]:
-    """Places, best first; equal scores in the scorer's own order, or else in that in which they came."""
-    return sorted(scores.order or range(len(scores)), key=lambda place: -scores[place])
+    """Return the indices, best first; equal scores in the scorer's own order, or else in the given one."""
+    return sorted(scores.order or range(len(scores)), key=lambda index: -scores[index])
 
 
-def _standardised(scores: Sequence[float]) -> list[float]:
-    """Mean 0 and deviation 1; all 0 where the scores are the same."""
+def _standardise(scores: Sequence[float]) -> list[float]:
+    """Return the scores with mean 0 and deviation 1; all 0 where they are the same."""
     if not scores:
         return []
     mean, deviation = fmean(scores), pstdev(scores)
     return [(score - mean) / deviation if deviation else 0.0 for score in scores]
 
 
-def _spans(found: Sequence[Mapping[int, Span]]) -> dict[int, Span]:
-    """What the members read of each document that didn't go through whole; cut is cut, whichever member did it."""
+def _spans(by_member: Sequence[Mapping[int, Span]]) -> dict[int, Span]:
+    """Return what the members together read of each document; it is truncated where any member cut it."""
     spans: dict[int, Span] = {}
-    for place in sorted({place for one in found for place in one}):
-        parts = [one[place] for one in found if place in one]
+    for index in sorted({index for spans_of_member in by_member for index in spans_of_member}):
+        parts = [spans_of_member[index] for spans_of_member in by_member if index in spans_of_member]
         start, end = min(part.start for part in parts), max(part.end for part in parts)
-        spans[place] = Span(start, end, any(part.truncated for part in parts))
+        spans[index] = Span(start, end, any(part.truncated for part in parts))
     return spans

@@ -10,7 +10,7 @@ from dataclasses import replace
 from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scorer, Scores
-from resift.scoring.members import Members, ask
+from resift.scoring.members import Members
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +18,20 @@ logger = logging.getLogger(__name__)
 class Fallback(Members):
     """Asks the first model, and the next where it fails: a service, then a model on this machine.
 
-    A ranking bears the name and scale of the model that answered; where that wasn't the first, `degraded` says which
-    did and why. A model that failed isn't asked again for `rest` seconds, so that a service that is down
-    costs its timeout once, not with every query. What resift itself refuses (InputError) is no failure.
+    A ranking bears the name and scale of the model that answered. Where that wasn't the first, `degraded` says which
+    one did and why. What resift itself refuses (InputError) is no failure.
 
-    `scale` is the first model's, or that of one whose scores have no relevance: with such a one among them,
+    `scale` is the first model's, or that of a member whose scores have no relevance: with such a member,
     `min_relevance` is refused from the start, not on the day the service is down.
+
+    Args:
+        models: Two models or more, each whatever `Reranker` takes, the preferred first. Those given by name are closed
+            with the fallback.
+        rest: Seconds for which a model that failed isn't asked again, so that a service that is down costs its timeout
+            once, not with every query.
+
+    Raises:
+        InputError: Fewer than two models, or an impossible `rest`.
 
     >>> from resift import Reranker
     >>> from resift.testing import OverlapScorer, ScriptedScorer
@@ -40,8 +48,12 @@ class Fallback(Members):
             raise InputError(f"rest is a number of seconds, 0 or more, got {rest}")
         super().__init__(models)
         self.rest = rest
-        self.name = ", else ".join(scorer.name for scorer in self.scorers)
         self._failures: dict[int, tuple[float, str]] = {}
+
+    @property
+    def name(self) -> str:
+        """All members' names, in turn."""
+        return ", else ".join(scorer.name for scorer in self.scorers)
 
     @property
     def scale(self) -> Scale:
@@ -49,50 +61,49 @@ class Fallback(Members):
         scales = [scorer.scale for scorer in self.scorers]
         return next((scale for scale in scales if not scale.has_relevance), scales[0])
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """The scores of the first model that has any. Raises ScorerError, with every model's reason, where none has."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, all answered by the same model."""
+        """Return one answer per request, all of the first model that has any.
+
+        Raises ScorerError, with every model's reason, where none has.
+        """
         reasons: list[str] = []
         failure: ScorerError | None = None
-        for place, scorer in self._turns(reasons):
+        for index, scorer in self._turns(reasons):
             try:
-                return [_signed(scorer, answer, reasons) for answer in ask(scorer, requests)]
+                return [_name_model(scorer, answer, reasons) for answer in self.ask(scorer, requests)]
             except ScorerError as error:
-                failure = self._note(place, error, reasons)
+                failure = self._note_failure(index, error, reasons)
         raise ScorerError(f"no model answered: {'; '.join(reasons)}") from failure
 
     async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
-        """`score` without blocking the event loop."""
+        """Return `score` without blocking the event loop."""
         reasons: list[str] = []
         failure: ScorerError | None = None
-        for place, scorer in self._turns(reasons):
+        for index, scorer in self._turns(reasons):
             try:
-                return _signed(scorer, await self.aask(scorer, Request(query, documents)), reasons)
+                return _name_model(scorer, await self.ask_async(scorer, Request(query, documents)), reasons)
             except ScorerError as error:
-                failure = self._note(place, error, reasons)
+                failure = self._note_failure(index, error, reasons)
         raise ScorerError(f"no model answered: {'; '.join(reasons)}") from failure
 
     def _turns(self, reasons: list[str]) -> Iterator[tuple[int, Scorer]]:
-        """The models to ask, in turn. One that rests is passed over, for the reason it gave, but never the last."""
-        for place, scorer in enumerate(self.scorers):
-            until, reason = self._failures.get(place, (0.0, ""))
-            if time.monotonic() < until and place < len(self.scorers) - 1:
+        """Yield the models to ask, in turn. One that rests is passed over with its last reason, but never the last."""
+        for index, scorer in enumerate(self.scorers):
+            until, reason = self._failures.get(index, (0.0, ""))
+            if time.monotonic() < until and index < len(self.scorers) - 1:
                 reasons.append(reason)
             else:
-                yield place, scorer
+                yield index, scorer
 
-    def _note(self, place: int, error: ScorerError, reasons: list[str]) -> ScorerError:
+    def _note_failure(self, index: int, error: ScorerError, reasons: list[str]) -> ScorerError:
         logger.warning("the next model is asked: %s", error)
         reasons.append(str(error))
-        self._failures[place] = (time.monotonic() + self.rest, str(error))
+        self._failures[index] = (time.monotonic() + self.rest, str(error))
         return error
 
 
-def _signed(scorer: Scorer, answer: Scores, failures: Sequence[str]) -> Scores:
-    """The answer with the name and scale of the model that gave it, and why it was its turn."""
+def _name_model(scorer: Scorer, answer: Scores, failures: Sequence[str]) -> Scores:
+    """Return the answer with the name and scale of the model that gave it, and why it was that one's turn."""
     model = answer.model or scorer.name
     reasons = [f"{model} answered: {'; '.join(failures)}"] if failures else []
     reasons += [] if answer.degraded is None else [answer.degraded]

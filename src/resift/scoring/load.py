@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
 
+from resift._util.arguments import did_you_mean
 from resift.errors import InputError, UnknownModelError
 from resift.models.bundled import BUNDLED, TINY, bundled_folder
 from resift.models.detect import folder_engine, hub_engine
 from resift.models.options import HUB_ID, Model, ModelOptions
 from resift.models.prompts import PROMPTS
-from resift.scorer import Scorer
+from resift.scorer import Scale, Scorer
 
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
@@ -34,37 +37,82 @@ ENGINES = {
     "nim": "resift.services.rerank:nim",
     "compatible": "resift.services.rerank:compatible",
 }
-"""scheme → engine, by import path. `scheme:folder` says the engine; without one the folder's files do."""
+"""scheme → engine, by import path. `scheme:folder` says the engine; without a scheme the folder's files do."""
 TINY_ENGINE = "resift.engines.tiny:TinyScorer"
 
 
+PLUGINS = "resift.scorers"
+"""Entry-point group: a package of yours that names `scheme = "package.module:factory"` there adds a scheme. The factory
+is called with the name after the colon, and with options it has as keyword-only parameters; it returns a `Scorer`."""
+
+RERANKER_ARGUMENTS = ("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "model")
+
+
 def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
-    """The scorer a name stands for; a `Scorer` comes back as it is.
+    """Return the scorer a name stands for; a `Scorer` comes back as it is.
 
-    None is the bundled cross-encoder. A name is, in this order: `scheme:name`, a folder that exists, a
-    Hugging Face id ("organisation/model", which downloads unless it is cached). A folder is read as what it
-    holds: a language model, else ONNX if there is a graph, late interaction if it was saved as such, else
-    sentence-transformers; an id goes where the catalogue says, else to sentence-transformers. A template's name
-    is a scheme too: `monot5:folder`.
+    A name is, in this order: `scheme:name`, a folder that exists, a Hugging Face id ("organisation/model", which
+    downloads unless it is cached). A folder is read as what it holds: a language model, else ONNX if there is a graph,
+    late interaction if it was saved as such, else sentence-transformers; an id goes where the catalogue says, else to
+    sentence-transformers. A template's name is a scheme too: `monot5:folder`. Installed packages may add schemes
+    (`PLUGINS`).
 
-    Raises UnknownModelError for anything else, InputError for an option the engine doesn't have, and
-    ModelFileError for a model that can't be loaded.
+    Args:
+        model: None for the bundled cross-encoder, a name, or a `Scorer`.
+        **options: Options of the engine: see `ModelOptions`.
+
+    Raises:
+        UnknownModelError: A name that stands for nothing.
+        InputError: An option the engine doesn't have, or an object that is no scorer.
+        ModelFileError: A model that can't be loaded.
+        MissingExtraError: The engine's library isn't installed.
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"
     if not isinstance(model, str | os.PathLike):
+        scorer = _check_scorer(model)
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
-        return model
+        return scorer
     model = os.fspath(model)
     if model == f"resift:{TINY}":
         return _build(TINY_ENGINE, model, [], options)
     scheme, *name = _resolve(model, options.get("trust_remote_code", False))
-    return _build(ENGINES[scheme], f"{scheme}:{name[0]}", name, options)
+    return _build(ENGINES.get(scheme) or _plugins()[scheme], model, name, options)
+
+
+def _check_scorer(model: Any) -> Scorer:
+    """Return the object. Raises InputError unless it has what every scorer has."""
+    lacking = [name for name in ("name", "scale", "score") if not hasattr(model, name)]
+    if lacking:
+        raise InputError(
+            f"model is a {type(model).__name__} without {', '.join(lacking)}: give a model's name, or an object with "
+            "name, scale and score(query, documents)"
+        )
+    if not isinstance(model.scale, Scale):
+        raise InputError(
+            f"the scorer {model.name!r} has scale={model.scale!r}, which must be one of resift.Scale, "
+            f"as in Scale({str(Scale.LOGIT)!r})"
+        )
+    scorer: Scorer = model
+    return scorer
+
+
+@cache
+def _plugins() -> Mapping[str, str]:
+    """scheme → factory, by import path, of the packages that are installed."""
+    from importlib.metadata import entry_points  # not at the top: it takes 20 ms, and few names need it
+
+    return {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
+
+
+def schemes() -> list[str]:
+    """Return every scheme that a name may begin with, those of installed packages last."""
+    return list(dict.fromkeys(["resift", *ENGINES, *PROMPTS, *_plugins()]))
 
 
 def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
-    """The scheme, the name, and a template's name where that was the scheme."""
+    """Return the scheme, the name, and a template's name where that was the scheme."""
     scheme, colon, name = model.partition(":")
     if colon and scheme == "resift":
         return "onnx", str(bundled_folder(name))
@@ -72,16 +120,25 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         return scheme, name
     if colon and scheme in PROMPTS:
         return "lm", name, scheme
-    if Path(model).is_dir():
+    if _is_folder(model):
         return folder_engine(Path(model)), model
     if HUB_ID.fullmatch(model) and not Path(model).exists():
         return hub_engine(model, remote_code=remote_code), model
+    if colon and scheme in _plugins():
+        return scheme, name
     bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY))
-    schemes = ", ".join(f"{known}:" for known in ("resift", *ENGINES, *PROMPTS))
+    known_schemes = ", ".join(f"{known}:" for known in schemes())
     raise UnknownModelError(
-        f"{model!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
-        f"bundled: {bundled}; schemes: {schemes}"
+        f"{model[:200]!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
+        f"bundled: {bundled}; schemes: {known_schemes}"
     )
+
+
+def _is_folder(model: str) -> bool:
+    try:
+        return Path(model).is_dir()
+    except (OSError, ValueError):  # a name too long for the file system, or with a null character
+        return False
 
 
 def _build(path: str, label: str, name: list[str], options: ModelOptions) -> Scorer:
@@ -91,9 +148,9 @@ def _build(path: str, label: str, name: list[str], options: ModelOptions) -> Sco
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise InputError(f"{label} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    scorer: Scorer = engine(*name, **options)
-    return scorer
+        hint = did_you_mean(unknown, [*known, *RERANKER_ARGUMENTS])
+        raise InputError(f"{label} has no option {', '.join(unknown)}{hint}; it has {', '.join(known) or 'none'}")
+    return _check_scorer(engine(*name, **options))
 
 
 def load_with_threads(model: Model, options: ModelOptions, threads: int) -> Scorer:

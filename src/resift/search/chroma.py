@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -96,7 +97,7 @@ class DenseEmbedding(_Embedding):
 
 
 def check_vectors(collection: Collection) -> None:
-    """Raises InputError for a collection whose vectors come from another version of its bundled bi-encoder.
+    """Raise InputError for a collection whose vectors come from another version of its bundled bi-encoder.
 
     Chroma itself compares no more than names when a collection is opened with an embedding function.
     """
@@ -105,7 +106,7 @@ def check_vectors(collection: Collection) -> None:
 
 
 def stored_embedding(collection: Collection) -> str:
-    """The name of the embedding function that Chroma keeps with a collection; "" where there is none."""
+    """Return the name of the embedding function that Chroma keeps with a collection; "" where there is none."""
     # The JSON, not the parsed `configuration`: parsing warns of collections without an embedding function.
     return str((collection.configuration_json.get("embedding_function") or {}).get("name") or "")
 
@@ -118,7 +119,7 @@ FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
 
 
 def _check_model(name: str, config: dict[str, Any]) -> None:
-    """Reads a manifest and no more: every stage that is made, and remade with another filter, asks this."""
+    """Read a manifest and no more: every stage that is made, and remade with another filter, asks this."""
     if config.get("fingerprint") != FINGERPRINTS[name](config.get("folder")):
         raise InputError(
             f"the collection was indexed with another version of the bi-encoder {name.replace('-', ':')}, and vectors "
@@ -130,9 +131,15 @@ def _check_model(name: str, config: dict[str, Any]) -> None:
 class ChromaFirstStage:
     """A Chroma collection (ephemeral, persistent or over HTTP) as the first stage of `TwoStageSearch`.
 
-    The collection's own embedding function embeds the query. `where` and `where_document` are Chroma's filters,
-    passed through; `dataclasses.replace(stage, where=...)` gives the same stage with another filter. Raises
-    InputError for a collection whose vectors come from another version of a bundled bi-encoder.
+    The collection's own embedding function embeds the query. `dataclasses.replace(stage, where=...)` gives the same
+    stage with another filter.
+
+    Args:
+        collection: An open collection; not a client.
+        where, where_document: Chroma's filters, passed through.
+
+    Raises:
+        InputError: No collection, or one whose vectors come from another version of a bundled bi-encoder.
     """
 
     collection: Collection
@@ -140,14 +147,15 @@ class ChromaFirstStage:
     where_document: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        _check_collection(self.collection)
         check_vectors(self.collection)
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
-        """At most k passages, nearest first. Raises InputError for a record without text: there is nothing to read."""
+        """Return at most k passages, nearest first. Raises InputError for a record without text: nothing can be read."""
         return self.retrieve_many([query], k)[0]
 
     def retrieve_many(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
-        """All queries in one Chroma call."""
+        """Return one list per query, all from one Chroma call."""
         found = self.collection.query(
             query_texts=list(queries),
             n_results=k,
@@ -179,6 +187,21 @@ SIMILARITY: dict[str, Callable[[float], float]] = {
     "l2": lambda distance: 1 / (1 + math.sqrt(max(0.0, distance))),  # Chroma's distance is squared
 }
 """space → similarity from Chroma's distance; 1 for identical (unit) vectors, higher is nearer, in every space."""
+
+
+def _check_collection(collection: Any) -> None:
+    is_awaited = inspect.iscoroutinefunction(getattr(collection, "query", None))
+    if hasattr(collection, "configuration_json") and callable(getattr(collection, "query", None)) and not is_awaited:
+        return
+    kind = type(collection).__name__
+    if callable(getattr(collection, "get_collection", None)):
+        raise InputError(f"this is a {kind}, not a collection: give client.get_collection(name)")
+    if is_awaited:
+        raise InputError(
+            f"this is an {kind}, whose query is awaited: give a collection of a chromadb.HttpClient; "
+            "asearch runs it beside the event loop"
+        )
+    raise InputError(f"this is a {kind}, not a Chroma collection: give client.get_collection(name)")
 
 
 def _text(id: str, text: str | None, collection: str) -> str:

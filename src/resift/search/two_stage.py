@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from resift._util.arguments import helps_with_names, whole_number
 from resift._util.worker import Worker
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder
@@ -55,10 +56,19 @@ class ManyFirstStage(Protocol):
 
 
 class TwoStageSearch:
-    """`candidates` passages from the first stage, reranked.
+    """Fetches `candidates` passages from a first stage and reranks them.
 
     In a hit, `hit.document` is the `Passage` (id, text, metadata, the bi-encoder's similarity), `hit.index` its
     first-stage position from 0, `hit.score` and `hit.rank` the cross-encoder's.
+
+    Args:
+        first_stage: What fetches candidates: `MemoryFirstStage`, `resift.chroma.ChromaFirstStage`, or an object of
+            yours with `retrieve(query, k)`.
+        reranker: What orders them. None: `Reranker()`.
+        candidates: How many passages to fetch for a query; never fewer than `top_k`.
+
+    Raises:
+        InputError: An object that is no first stage, or an impossible number of candidates.
 
     >>> texts = ["Stocks fell on Monday.", "The fox could not reach the grapes.", "Grapes grow on vines."]
     >>> search = TwoStageSearch(MemoryFirstStage(texts))
@@ -69,91 +79,115 @@ class TwoStageSearch:
     def __init__(
         self, first_stage: FirstStage, reranker: Reranker | None = None, *, candidates: int = CANDIDATES
     ) -> None:
-        if candidates < 1:
-            raise InputError(f"candidates must be at least 1, got {candidates}")
-        self.first_stage = first_stage
+        whole_number("candidates", candidates, 1)
+        self.first_stage = _check_first_stage(first_stage)
         self.reranker = Reranker() if reranker is None else reranker
         self.candidates = candidates
         self._worker = Worker(limit=1024)
 
+    @helps_with_names
     def search(self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None) -> Ranking[Passage]:
-        """The best `top_k` of the candidates, best first; None keeps them all.
+        """Return the best `top_k` of the candidates, best first.
 
-        Raises what the first stage raises, and what `Reranker.rank` does.
+        Args:
+            query: The question; a text with something in it.
+            top_k: How many passages to keep. None keeps all candidates.
+            min_relevance: As `Reranker.rank` has it.
+
+        Raises:
+            InputError, ScorerError, OverloadedError: As `Reranker.rank` does.
+            Exception: Whatever the first stage raises.
         """
         started = time.perf_counter()
-        passages = self.first_stage.retrieve(_checked(query), self._depth(top_k))
+        passages = self.first_stage.retrieve(_check_query(query), self._depth(top_k))
         fetched = time.perf_counter()
         ranking = self.reranker.rank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
-        return _timed(ranking, fetched - started)
+        return _add_first_stage_time(ranking, fetched - started)
 
+    @helps_with_names
     async def asearch(
         self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None
     ) -> Ranking[Passage]:
-        """`search` without blocking the event loop: neither stage runs on it."""
+        """Do what `search` does, without blocking the event loop: neither stage runs on it."""
         started = time.perf_counter()
         depth = self._depth(top_k)
         if isinstance(self.first_stage, AsyncFirstStage):
-            passages = await self.first_stage.aretrieve(_checked(query), depth)
+            passages = await self.first_stage.aretrieve(_check_query(query), depth)
         else:
-            passages = await self._worker.run(partial(self.first_stage.retrieve, _checked(query), depth))
+            passages = await self._worker.run(partial(self.first_stage.retrieve, _check_query(query), depth))
         fetched = time.perf_counter()
         ranking = await self.reranker.arank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
-        return _timed(ranking, fetched - started)
+        return _add_first_stage_time(ranking, fetched - started)
 
+    @helps_with_names
     def search_many(
         self, queries: Sequence[str], top_k: int | None = 5, *, min_relevance: float | None = None
     ) -> list[Ranking[Passage]]:
-        """`search` for many queries: one pass through each stage where it has one."""
+        """Return a ranking for each query, in one pass through each stage where it has one."""
         started = time.perf_counter()
         depth = self._depth(top_k)
+        if isinstance(queries, str):
+            raise InputError("queries is one text; give a list of queries, [query] for a single one")
         for query in queries:
-            _checked(query)
+            _check_query(query)
         if isinstance(self.first_stage, ManyFirstStage):
             lists = self.first_stage.retrieve_many(queries, depth) if queries else []
         else:
             lists = [self.first_stage.retrieve(query, depth) for query in queries]
         spent = (time.perf_counter() - started) / max(1, len(queries))
         rankings = self.reranker.rank_many(queries, lists, text=_text, top_k=top_k, min_relevance=min_relevance)
-        return [_timed(ranking, spent) for ranking in rankings]
+        return [_add_first_stage_time(ranking, spent) for ranking in rankings]
 
     def _depth(self, top_k: int | None) -> int:
-        """Never fewer candidates than results wanted."""
+        """Return how many candidates to fetch: never fewer than results are wanted."""
         return max(self.candidates, top_k or 0)
 
 
 class MemoryFirstStage:
     """Passages held in memory, compared with the query one by one: right for thousands of them, not for millions.
 
-    `embedder` is the bundled `StaticEmbedder` unless another is given, such as `DenseEmbedder()`.
+    Args:
+        passages: Texts or passages.
+        embedder: The bi-encoder. None: the bundled `StaticEmbedder`; `DenseEmbedder()` finds more.
     """
 
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
-        self.passages = [Passage(one) if isinstance(one, str) else one for one in passages]
+        self.passages = [Passage(item) if isinstance(item, str) else item for item in passages]
         self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
         self._vectors = self.embedder.embed([passage.text for passage in self.passages])
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
-        """The k passages whose vectors are nearest (cosine); passages equally near keep their order."""
+        """Return the k passages whose vectors are nearest (cosine); passages equally near keep their order."""
         if not self.passages:
             return []
         similarities = self._vectors @ self.embedder.embed([query])[0]
         nearest = np.argsort(-similarities, kind="stable")[:k]
-        return [replace(self.passages[place], similarity=float(similarities[place])) for place in nearest]
+        return [replace(self.passages[index], similarity=float(similarities[index])) for index in nearest]
 
 
 def _text(passage: Passage) -> str:
     return passage.text
 
 
-def _checked(query: str) -> str:
-    """Refused before the first stage runs: an embedding of nothing still finds neighbours."""
-    if not query.strip():
+def _check_query(query: str) -> str:
+    """Return the query. Raises InputError before the first stage runs: an embedding of nothing still has neighbours."""
+    if not isinstance(query, str) or not query.strip():
         raise InputError(f"the query must be a text with something in it, got {query!r}")
     return query
 
 
-def _timed(ranking: Ranking[Passage], first_stage: float) -> Ranking[Passage]:
+def _check_first_stage(first_stage: FirstStage) -> FirstStage:
+    if callable(getattr(first_stage, "retrieve", None)) or callable(getattr(first_stage, "aretrieve", None)):
+        return first_stage
+    kind = type(first_stage).__name__
+    if kind in ("Collection", "AsyncCollection"):
+        raise InputError(f"first_stage is a Chroma {kind}: wrap it, as in resift.chroma.ChromaFirstStage(collection)")
+    raise InputError(
+        f"first_stage is a {kind} without retrieve(query, k): give a first stage, such as MemoryFirstStage(texts)"
+    )
+
+
+def _add_first_stage_time(ranking: Ranking[Passage], first_stage: float) -> Ranking[Passage]:
     seconds = ranking.stats.seconds
     total = seconds.get("total", 0.0) + first_stage
     stats = replace(ranking.stats, seconds={"first_stage": first_stage, **seconds, "total": total})

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder
 from transformers import AutoModel, AutoTokenizer
 
-from resift import InputError, ModelFileError, Request, Reranker, Scale, TruncationWarning, load_scorer
+from resift import InputError, ModelFileError, Reranker, Scale, TruncationWarning, load_scorer
 from resift.engines.pytorch.late_interaction import LateInteractionScorer
+from resift.scorer import Request
 from resift.testing import check_scorer
 
 QUERY = "what eats bamboo in Zürich?"

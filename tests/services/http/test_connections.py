@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from rerank_server import RerankServer
 
-from resift import AsyncScorer, Reranker
+from resift import Reranker
+from resift.scorer import AsyncScorer
 from resift.services.rerank import RemoteScorer
 
 

@@ -13,7 +13,8 @@ import pytest
 from pydantic import SecretStr
 from rerank_server import Answer, RerankServer
 
-from resift import ApiKey, InputError, RemoteError, Reranker
+from resift import InputError, RemoteError, Reranker
+from resift.adapters import ApiKey
 from resift.services.rerank import RemoteScorer
 from resift.services.rerank.services import SERVICES
 

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_llm import QUERY, WORDS, Scripted, order_by, passages
 
-from resift import InputError, Reranker, Scale, ScorerError, Span, TruncationWarning
+from resift import InputError, Reranker, Scale, ScorerError, TruncationWarning
 from resift.llm import Answer, LlmScorer, Prompt
+from resift.scorer import Span
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

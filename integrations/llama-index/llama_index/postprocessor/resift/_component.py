@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
 from pydantic import ConfigDict
 
-from resift import Lazy
+from resift.adapters import Lazy
 
 
 class Component(BaseComponent):

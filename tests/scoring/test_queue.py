@@ -16,10 +16,11 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resift.scoring.queue import CHARACTERS_PER_TOKEN, ROUND_CHARACTERS, ScorerQueue, queue_of
 
-from resift import Ensemble, Fallback, InputError, OverloadedError, Request, Reranker, Scale, ScorerError, load_scorer
+from resift import Ensemble, Fallback, InputError, OverloadedError, Reranker, Scale, ScorerError, load_scorer
 from resift.engines.common.session import Cores
-from resift.scoring.scheduler import PER_TOKEN, ROUND, lane_of
+from resift.scorer import Request
 from resift.testing import OverlapScorer
 
 
@@ -96,7 +97,7 @@ async def test_a_small_call_is_not_behind_all_of_a_large_one() -> None:
     assert queries(scorer)[:2] == [["large"], ["large", "small"]], "it had a part in the very next round"
     assert (await large).documents == sorted(texts(2000), key=lambda text: -len(text))
     for one in scorer.passes:
-        assert sum(len(document) for _, documents in one for document in documents) <= ROUND
+        assert sum(len(document) for _, documents in one for document in documents) <= ROUND_CHARACTERS
     sizes = [len(document) for one in scorer.passes for query, part in one if query == "large" for document in part]
     assert sizes == sorted(sizes, reverse=True), "texts of a length go together"
 
@@ -107,7 +108,7 @@ async def test_a_quick_scorer_does_more_in_a_round() -> None:
     for scorer, rounds in ((Held(), 15), (quick, 3)):  # 2,000 texts of 100 letters and what stands around them
         await Reranker(scorer).arank("q", texts(2000))
         assert len(scorer.passes) == pytest.approx(rounds, abs=1)
-    assert load_scorer("resift:tiny").round_tokens > 4 * ROUND / PER_TOKEN  # type: ignore[attr-defined]  # as above
+    assert load_scorer("resift:tiny").round_tokens > 4 * ROUND_CHARACTERS / CHARACTERS_PER_TOKEN  # type: ignore[attr-defined]  # as above
 
 
 async def test_nobody_starves_however_many_keep_coming() -> None:
@@ -135,7 +136,7 @@ async def test_what_was_cancelled_is_not_scored_any_further() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert not reranker._gate._inside, "their places are free at once"
+        assert not reranker._call_limit._inside, "their places are free at once"
     assert len(await reranker.arank("next", texts(3))) == 3
     assert queries(scorer) == [["running"], ["next"]]
 
@@ -165,10 +166,10 @@ def test_rerankers_that_share_a_scorer_share_its_worker() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: (one, other)[number % 2].rank("q", texts(3)), range(40)))
     assert scorer.most_inside == 1
-    assert lane_of(scorer) is one._lane is other._lane
+    assert queue_of(scorer) is one._queue is other._queue
     copy = pickle.loads(pickle.dumps(Reranker(OverlapScorer(), max_pending=7)))
-    assert lane_of(copy.scorer) is copy._lane
-    assert copy._gate.limit == 7
+    assert queue_of(copy.scorer) is copy._queue
+    assert copy._call_limit.limit == 7
 
 
 def test_members_are_asked_in_turn_with_whoever_else_asks_them() -> None:
@@ -235,7 +236,7 @@ def test_only_a_scorer_that_was_loaded_is_closed_along(monkeypatch: pytest.Monke
 def test_nothing_is_left_of_a_reranker_that_is_gone() -> None:
     reranker = Reranker(Held())
     reranker.rank("q", texts(1))
-    thread = next(iter(reranker._lane._executor._threads))  # type: ignore[union-attr]
+    thread = reranker._queue._thread.thread  # type: ignore[union-attr]
     del reranker
     gc.collect()
     thread.join(timeout=10)
@@ -243,7 +244,7 @@ def test_nothing_is_left_of_a_reranker_that_is_gone() -> None:
 
 
 async def waiting_for(reranker: Reranker, tasks: int) -> None:
-    while len(reranker._lane._waiting) < tasks:  # noqa: ASYNC110 - the lane knows threads, not events
+    while len(reranker._queue._waiting) < tasks:  # noqa: ASYNC110 - the queue knows threads, not events
         await asyncio.sleep(0.001)
 
 
@@ -273,7 +274,7 @@ def test_scores_of_merged_calls_are_those_of_single_ones(
 
 def test_a_long_list_cut_into_rounds_scores_as_the_scorer_does(bundled: Reranker) -> None:
     documents = [f"{number} " + "pandas eat bamboo all day " * (number % 40) for number in range(80)]
-    assert sum(map(len, documents)) > 2 * ROUND
+    assert sum(map(len, documents)) > 2 * ROUND_CHARACTERS
     ranking = bundled.rank("what eats bamboo?", documents)
     found = {hit.index: hit.score for hit in ranking}
     alone = bundled.scorer.score("what eats bamboo?", documents)

@@ -1,0 +1,115 @@
+"""Arguments that are almost right: a wrong name is answered with the right one, a wrong kind of number by name."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from resift.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SYNONYMS = {
+    "k": "top_k",
+    "n": "top_k",
+    "limit": "top_k",
+    "num_results": "top_k",
+    "top_n": "top_k",
+    "topk": "top_k",
+    "topn": "top_k",
+    "threshold": "min_relevance",
+    "min_score": "min_relevance",
+    "score_threshold": "min_relevance",
+    "similarity_cutoff": "min_relevance",
+    "batch_size": "batch_tokens",
+    "max_tokens": "max_length",
+    "max_seq_length": "max_length",
+    "num_threads": "threads",
+    "n_threads": "threads",
+    "scorer": "model",
+    "model_name": "model",
+    "model_id": "model",
+    "passages": "documents",
+    "docs": "documents",
+    "texts": "documents",
+    "nodes": "documents",
+    "first_stage_k": "candidates",
+    "fetch_k": "candidates",
+}
+"""Names that other rerankers and frameworks have for ours."""
+
+
+def right_name(wrong: str, known: Iterable[str]) -> str | None:
+    """Return the name that was probably meant, among those that are known.
+
+    >>> right_name("top_n", ["top_k", "deadline"]), right_name("deadlin", ["top_k", "deadline"])
+    ('top_k', 'deadline')
+    """
+    names = list(known)
+    if (meant := SYNONYMS.get(wrong.lower())) in names:
+        return meant
+    return next(iter(difflib.get_close_matches(wrong, names, n=1)), None)
+
+
+def did_you_mean(wrong: Iterable[str], known: Iterable[str]) -> str:
+    """Return ": did you mean top_k?" for wrong names, or nothing where no known name is near."""
+    names = list(known)
+    meant = dict.fromkeys(name for name in (right_name(name, names) for name in wrong) if name is not None)
+    return f": did you mean {', '.join(meant)}?" if meant else ""
+
+
+def helps_with_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that the TypeError for an unknown argument names the right one."""
+    parameters = inspect.signature(function).parameters
+    known = [name for name in parameters if name != "self"]
+
+    def check(arguments: dict[str, Any]) -> None:
+        unknown = [name for name in arguments if name not in parameters]
+        if unknown:
+            hint = did_you_mean(unknown, known)
+            raise TypeError(f"{function.__qualname__} has no argument {', '.join(unknown)}{hint}")
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+            check(kwargs)
+            return await cast("Callable[P, Any]", function)(*args, **kwargs)
+
+        return cast("Callable[P, R]", awaited)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        check(kwargs)
+        return function(*args, **kwargs)
+
+    return called
+
+
+def number(name: str, value: Any) -> float:
+    """Return the value as a float. Raises InputError unless it is a number."""
+    if isinstance(value, str | bytes | bool):
+        raise InputError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} must be a number, got {value!r:.100}") from None
+
+
+def whole_number(name: str, value: Any, minimum: int, *, unit: str = "", hint: str = "") -> int:
+    """Return the value as an int. Raises InputError unless it is a whole number of at least `minimum`."""
+    advice = f"; {hint}" if hint else ""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        whole = None
+    if whole is None or isinstance(value, bool):
+        raise InputError(f"{name} must be a whole number, got {value!r:.100}{advice}")
+    if whole < minimum:
+        raise InputError(f"{name} must be at least {minimum}{f' {unit}' if unit else ''}, got {value}{advice}")
+    return whole
