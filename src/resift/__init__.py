@@ -75,7 +75,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the list is the table's
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

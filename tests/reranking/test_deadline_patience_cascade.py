@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resift.scoring.pending import EarlyStopping
-from resift.scoring.queue import CHUNK_TEXTS
 
 from resift import Cascade, InputError, Reranker, Scale, ScorerError
 from resift.scorer import Request, Scores, Span, Usage
+from resift.scoring.pending import EarlyStopping
+from resift.scoring.queue import CHUNK_TEXTS
 from resift.testing import OverlapScorer, ScriptedScorer
 
 DOCUMENTS = [f"document {number}" for number in range(100)]

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resift.scoring.queue import CHARACTERS_PER_TOKEN, ROUND_CHARACTERS, ScorerQueue, queue_of
 
 from resift import Ensemble, Fallback, InputError, OverloadedError, Reranker, Scale, ScorerError, load_scorer
 from resift.engines.common.session import Cores
 from resift.scorer import Request
+from resift.scoring.queue import CHARACTERS_PER_TOKEN, ROUND_CHARACTERS, queue_of
 from resift.testing import OverlapScorer
 
 

@@ -66,6 +66,7 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         InputError: An option the engine doesn't have, or an object that is no scorer.
         ModelFileError: A model that can't be loaded.
         MissingExtraError: The engine's library isn't installed.
+
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"
@@ -100,7 +101,7 @@ def _check_scorer(model: Any) -> Scorer:
 
 @cache
 def _plugins() -> Mapping[str, str]:
-    """scheme → factory, by import path, of the packages that are installed."""
+    """Scheme → factory, by import path, of the packages that are installed."""
     from importlib.metadata import entry_points  # not at the top: it takes 20 ms, and few names need it
 
     return {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}

@@ -74,6 +74,7 @@ class TwoStageSearch:
     >>> search = TwoStageSearch(MemoryFirstStage(texts))
     >>> search.search("which animal wanted fruit?", top_k=1)[0].document.text
     'The fox could not reach the grapes.'
+
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class TwoStageSearch:
         Raises:
             InputError, ScorerError, OverloadedError: As `Reranker.rank` does.
             Exception: Whatever the first stage raises.
+
         """
         started = time.perf_counter()
         passages = self.first_stage.retrieve(_check_query(query), self._depth(top_k))
@@ -149,6 +151,7 @@ class MemoryFirstStage:
     Args:
         passages: Texts or passages.
         embedder: The bi-encoder. None: the bundled `StaticEmbedder`; `DenseEmbedder()` finds more.
+
     """
 
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
