@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import InputError, Reranker, TruncationWarning, load_scorer
-from resift.text.batches import BATCHES, plan, windows
+from resift.text.batches import BATCH_OVERHEAD, plan_batches, split_into_windows
 
 QUERY = "panda bamboo"
 
@@ -82,7 +82,7 @@ def test_the_start_of_a_huge_document_gives_the_same_score_as_all_of_it(folder: 
 
 @given(st.integers(0, 400), st.integers(8, 100))
 def test_windows_cover_every_token_and_fit(tokens: int, size: int) -> None:
-    found = windows(tokens, size)
+    found = split_into_windows(tokens, size)
     assert all(stop - start <= size for start, stop in found)
     assert found[0][0] == 0
     assert found[-1][1] == tokens
@@ -93,7 +93,7 @@ def test_windows_cover_every_token_and_fit(tokens: int, size: int) -> None:
 
 @given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 2000))
 def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = plan(lengths, budget)
+    batches = plan_batches(lengths, budget)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
@@ -104,7 +104,7 @@ def test_no_other_cut_of_the_sorted_rows_computes_less(lengths: list[int], budge
     ordered = sorted(lengths, reverse=True)
 
     def computed(batches: Iterable[Sequence[int]]) -> float:
-        return sum(max(batch) * len(batch) + budget / BATCHES for batch in batches)
+        return sum(max(batch) * len(batch) + budget / BATCH_OVERHEAD for batch in batches)
 
     def allowed(batch: Sequence[int]) -> bool:
         return len(batch) == 1 or max(batch) * len(batch) <= budget
@@ -115,5 +115,5 @@ def test_no_other_cut_of_the_sorted_rows_computes_less(lengths: list[int], budge
         for edges in combinations(range(1, len(ordered)), count)
     ]
     least = min(computed(way) for way in ways if all(map(allowed, way)))
-    found = computed([lengths[row] for row in batch] for batch in plan(lengths, budget))
+    found = computed([lengths[row] for row in batch] for batch in plan_batches(lengths, budget))
     assert found == pytest.approx(least)

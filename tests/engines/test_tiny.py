@@ -10,7 +10,7 @@ import torch
 
 from resift import Reranker, load_scorer
 from resift.embedders.static import StaticEmbedder
-from resift.engines.tiny import MATCHING, MEANING, SHIFT
+from resift.engines.tiny import MATCHING_WEIGHT, MEANING_WEIGHT, SHIFT
 from resift.errors import InputError, UnknownModelError
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
@@ -32,7 +32,7 @@ def test_its_logits_are_what_it_says_they_are() -> None:
         for text, vector in zip(DOCUMENTS, vectors, strict=True):
             ids = torch.tensor([tokenizer(text)["input_ids"]])
             matched = match(asked.terms, network.terms.encode(ids), torch.ones(ids.shape))
-            expected.append(MEANING * float(query @ vector) + MATCHING * float(matched) + SHIFT)
+            expected.append(MEANING_WEIGHT * float(query @ vector) + MATCHING_WEIGHT * float(matched) + SHIFT)
     assert list(load_scorer("resift:tiny").score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=1e-4)
 
 

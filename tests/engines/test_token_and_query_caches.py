@@ -16,7 +16,7 @@ from resift._util.lru import LRUCache
 from resift.engines.split.reader import SplitNetwork
 from resift.engines.tiny import _Network as TinyNetwork
 from resift.models.bundled import bundled_folder
-from resift.text.tokenizer import RememberingTokenizer, TextTokenizer, Tokens
+from resift.text.tokenizer import CachingTokenizer, TextTokenizer, Tokens
 
 FILE = bundled_folder("small") / "tokenizer.json"
 PLAIN = TextTokenizer.load(FILE)
@@ -34,7 +34,7 @@ def same(found: list[Tokens], expected: list[Tokens]) -> bool:
 def test_they_are_what_the_tokenizer_says_however_little_is_remembered(
     calls: list[tuple[list[str], int | None]], room: int
 ) -> None:
-    tokenizer = RememberingTokenizer.load(FILE)
+    tokenizer = CachingTokenizer.load(FILE)
     tokenizer.recent.limit = 700 * room
     for texts, enough in calls:
         assert same(tokenizer.encode(texts, enough), PLAIN.encode(texts, enough))
@@ -42,7 +42,7 @@ def test_they_are_what_the_tokenizer_says_however_little_is_remembered(
 
 
 def test_a_text_that_comes_again_is_not_tokenised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = RememberingTokenizer.load(FILE)
+    tokenizer = CachingTokenizer.load(FILE)
     first = tokenizer.encode(["panda", "bamboo"])
     monkeypatch.setattr(tokenizer, "_tokenizer", None)  # whoever asks it fails
     again = tokenizer.encode(["bamboo", "panda", "bamboo"])
@@ -52,7 +52,7 @@ def test_a_text_that_comes_again_is_not_tokenised_again(monkeypatch: pytest.Monk
 
 
 def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = RememberingTokenizer.load(FILE)
+    tokenizer = CachingTokenizer.load(FILE)
     tokenizer.recent.limit = 900  # two short texts
     tokenizer.encode(["panda"])
     tokenizer.encode(["bamboo"])
@@ -65,7 +65,7 @@ def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatc
 
 
 def test_any_number_of_threads_may_share_it() -> None:
-    tokenizer = RememberingTokenizer.load(FILE)
+    tokenizer = CachingTokenizer.load(FILE)
     tokenizer.recent.limit = 2000
     texts = [f"panda {number % 7}" for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
@@ -93,7 +93,7 @@ def test_it_stands_where_states_are_kept_and_nowhere_else() -> None:
         type(load_scorer("resift:small", keep_states=kept)._pipeline.tokenizer)  # type: ignore[attr-defined]
         for kept in (0, 1000)
     ]
-    assert kinds == [TextTokenizer, RememberingTokenizer]
+    assert kinds == [TextTokenizer, CachingTokenizer]
 
 
 @pytest.mark.parametrize(

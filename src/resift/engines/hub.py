@@ -11,7 +11,7 @@ from resift.errors import ModelFileError
 FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx*", "onnx/model.onnx*"]
 
 
-def onnx_folder(model: str, revision: str | None, local_files_only: bool) -> Path:
+def download_onnx_folder(model: str, revision: str | None, local_files_only: bool) -> Path:
     """The folder in the hub's cache that holds the model's graph, downloaded unless it is there.
 
     Raises ModelFileError when it is not there and can't be had.

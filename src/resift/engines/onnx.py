@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.engines.common.pairs import PairNetwork, capacity, check_labels, shorter
+from resift.engines.common.pairs import PairNetwork, check_labels, choose_max_length, position_limit
 from resift.engines.common.pipeline import Network, Pipeline
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
@@ -19,9 +19,9 @@ from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import FILE, READER, Manifest, digest
-from resift.models.options import HUB_ID, LongDocuments
-from resift.scorer import Request, Scale, Scores
-from resift.text.tokenizer import RememberingTokenizer, TextTokenizer
+from resift.models.options import HUB_ID
+from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NOTHING = (0, None)  # keep_states and states_file where no states are kept
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
@@ -61,8 +61,8 @@ class OnnxScorer:
         self._manifest = manifest
         entry = find(str(self.folder))
         usual = None if entry is None else entry.tuned_length
-        self.max_length = shorter(manifest.document_length, max_length, self.name, usual)
-        kind = TextTokenizer if self._keeping == NOTHING else RememberingTokenizer
+        self.max_length = choose_max_length(manifest.document_length, max_length, self.name, usual)
+        kind = TextTokenizer if self._keeping == NOTHING else CachingTokenizer
         tokenizer = kind.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
 
@@ -84,7 +84,7 @@ class OnnxScorer:
     def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
             store = open_store(*self._keeping)
-            encoder = Encoder.of(self.folder, manifest, tokenizer.frame(), self._session, store)
+            encoder = Encoder.of(self.folder, manifest, tokenizer.text_template(), self._session, store)
             return SplitNetwork(encoder, self._session(self.folder / READER), manifest.query_length, self.max_length)
         if self._keeping != NOTHING:
             raise InputError(
@@ -97,7 +97,7 @@ class OnnxScorer:
         session = self._session(graph)
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
-        return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
+        return PairNetwork(pair_forward(session), tokenizer.pair_template(), self.max_length)
 
     def _session(self, graph: Path) -> Session:
         return Session(partial(self._open, graph, self.threads), self.threads)
@@ -124,9 +124,9 @@ def _local(name: str, revision: str | None, local_files_only: bool) -> Path:
     """The folder of that name, or of that Hugging Face id."""
     if Path(name).exists() or not HUB_ID.fullmatch(name):
         return Path(name)
-    from resift.engines.hub import onnx_folder  # only now: a folder needs no hub
+    from resift.engines.hub import download_onnx_folder  # only now: a folder needs no hub
 
-    return onnx_folder(name, revision, local_files_only)
+    return download_onnx_folder(name, revision, local_files_only)
 
 
 def _graph(folder: Path) -> Path:
@@ -148,7 +148,7 @@ def _foreign(folder: Path) -> Manifest:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder} has neither a {FILE} nor a readable config.json: {error}") from error
-    limit = capacity(config)
+    limit = position_limit(config)
     settings = folder / "tokenizer_config.json"
     if settings.exists():
         limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)

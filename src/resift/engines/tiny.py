@@ -15,22 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import LRUCache
-from resift.engines.common.pipeline import Pipeline, ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.engines.split.reader import QUERIES, opener
 from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
-from resift.models.options import LongDocuments
-from resift.scorer import Request, Scale, Scores
-from resift.text.table import pooled
-from resift.text.tokenizer import Frame, Ids, TextTokenizer
+from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.text.table import pool_vectors
+from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
 BATCH_TOKENS = 2048
 ROUND_TOKENS = 24_000  # while others wait: as soon over as the few thousand of a network of twenty times the work
 READ = 256  # tokens of a document, as `resift:small` reads
 ASKED = 512  # and of a query: what the sparse encoder has positions for
-MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
+MEANING_WEIGHT, MATCHING_WEIGHT, SHIFT = (
+    2.91,
+    2.33,
+    -3.56,
+)  # fitted on candidates of ten development collections: docs/models.md
 
 
 class TinyScorer:
@@ -59,7 +62,9 @@ class TinyScorer:
         sums = [Manifest.read(one, files).fingerprint_of(files) for one, files in parts.items()]
         self.long_documents = long_documents
         self.max_length = max_length
-        self.identity = f"{self.engine} {' '.join(sums)} {MEANING} {MATCHING} {max_length} {long_documents}"
+        self.identity = (
+            f"{self.engine} {' '.join(sums)} {MEANING_WEIGHT} {MATCHING_WEIGHT} {max_length} {long_documents}"
+        )
         self._options: dict[str, Any] = {
             "long_documents": long_documents,
             "max_length": max_length,
@@ -71,7 +76,7 @@ class TinyScorer:
             SparseEncoder.load(folder, opener(threads)),
             np.load(static / "table.npy", mmap_mode="r"),
             np.load(static / "scales.npy"),
-            tokenizer.frame(),
+            tokenizer.text_template(),
             max_length,
         )
         self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
@@ -93,33 +98,34 @@ class _Network:
     terms: SparseEncoder
     table: NDArray[np.int8]
     scales: Floats
-    frame: Frame
+    template: TextTemplate
     limit: int
     recent: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(QUERIES))
 
-    def room(self, query: int) -> int:
+    def max_document_tokens(self, query_tokens: int) -> int:
         """As for every network that encodes query and document apart."""
-        return self.limit - self.frame.extra if query + self.frame.extra <= ASKED else 0
+        special = self.template.special_token_count
+        return self.limit - special if query_tokens + special <= ASKED else 0
 
-    def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
-        """What is encoded for a pair: the document."""
-        return document + self.frame.extra
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:  # noqa: ARG002 - encoded before
+        """Return the tokens computed for each pair, (pairs,): those of the document alone."""
+        return document_tokens + self.template.special_token_count
 
-    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
+    def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
         """Encodes every query once, also where its documents come in several rounds."""
-        vectors = pooled(self.table, self.scales, queries)
+        vectors = pool_vectors(self.table, self.scales, queries)
         sought = np.stack(self.recent.find([query.tobytes() for query in queries], self._sought))
 
         def run(rows: Sequence[tuple[int, Ids]]) -> Floats:
             owners, documents = [number for number, _ in rows], [document for _, document in rows]
-            ids = self.frame.assemble(documents)
+            ids = self.template.assemble(documents)
             matching = self.terms.match(sought[owners], self.terms.encode(ids), ids != 0)
-            meaning = (vectors[owners] * pooled(self.table, self.scales, documents)).sum(1)
-            logits: Floats = MEANING * meaning + MATCHING * matching + np.float32(SHIFT)
+            meaning = (vectors[owners] * pool_vectors(self.table, self.scales, documents)).sum(1)
+            logits: Floats = MEANING_WEIGHT * meaning + MATCHING_WEIGHT * matching + np.float32(SHIFT)
             return logits
 
         return run
 
     def _sought(self, keys: Sequence[bytes]) -> list[Floats]:
         queries = [np.frombuffer(key, np.int32) for key in keys]
-        return [self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries]
+        return [self.terms.expand(self.terms.encode(self.template.assemble([query]))[0]) for query in queries]

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BATCHES = 32  # that can be begun in the time of a full one: on 2 cores 48 tokens' time of 2,048 was measured
-OVERLAP = 4  # windows share a quarter of their length: an answer cut by one edge lies whole in the next
+BATCH_OVERHEAD = 32  # that can be begun in the time of a full one: on 2 cores 48 tokens' time of 2,048 was measured
+OVERLAP_DIVISOR = 4  # windows share a quarter of their length: an answer cut by one edge lies whole in the next
 
 
-def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Row numbers in batches: similar lengths together, each batch within `budget` tokens, padding included.
 
     Of all ways to cut the rows, sorted by length, the one with the least to compute: every batch is padded to its
     longest row, and another batch costs something too. A row longer than the budget goes alone. Longest first, so
     that memory peaks at the start.
 
-    >>> plan([30, 90, 31, 32], budget=120)
+    >>> plan_batches([30, 90, 31, 32], budget=120)
     [[1], [3, 2, 0]]
     """
     rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
@@ -29,7 +29,7 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
         most = max(1, min(len(rows) - start, budget // longest))
         costs = longest * counts[:most] + cost[start + 1 : start + 1 + most]
         count = int(costs.argmin())
-        cost[start] = budget / BATCHES + costs[count]
+        cost[start] = budget / BATCH_OVERHEAD + costs[count]
         stop[start] = start + 1 + count
     batches = []
     start = 0
@@ -39,16 +39,16 @@ def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
-def windows(tokens: int, size: int) -> list[tuple[int, int]]:
+def split_into_windows(tokens: int, size: int) -> list[tuple[int, int]]:
     """Overlapping windows of `size` over a document's tokens; the last one ends with it.
 
-    >>> windows(10, 4)
+    >>> split_into_windows(10, 4)
     [(0, 4), (3, 7), (6, 10)]
-    >>> windows(3, 4)
+    >>> split_into_windows(3, 4)
     [(0, 3)]
     """
     if tokens <= size:
         return [(0, tokens)]
-    step = size - size // OVERLAP
+    step = size - size // OVERLAP_DIVISOR
     starts = [*range(0, tokens - size, step), tokens - size]
     return [(start, start + size) for start in starts]

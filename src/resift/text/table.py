@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from resift.text.tokenizer import Ids
 
 
-def pooled(table: NDArray[np.int8], scales: NDArray[np.float32], texts: Sequence[Ids]) -> NDArray[np.float32]:
+def pool_vectors(table: NDArray[np.int8], scales: NDArray[np.float32], texts: Sequence[Ids]) -> NDArray[np.float32]:
     """A unit vector for each text's tokens, (texts, dimensions); zeros where there are none."""
     vectors = np.zeros((len(texts), table.shape[1]), np.float32)
     lengths = np.array([len(ids) for ids in texts])

@@ -32,7 +32,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class PairTemplate:
     """The special tokens around and between texts, learned from what the tokenizer itself does with a pair."""
 
     before: Ids
@@ -46,7 +46,7 @@ class Template:
     """Padding comes first, so that every row ends with its last token."""
 
     @property
-    def extra(self) -> int:
+    def special_token_count(self) -> int:
         """How many special tokens a pair costs."""
         return len(self.before) + len(self.between) + len(self.after)
 
@@ -67,20 +67,20 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class TextTemplate:
     """The special tokens around a single text."""
 
     before: Ids
     after: Ids
 
     @property
-    def extra(self) -> int:
+    def special_token_count(self) -> int:
         """How many special tokens a text costs."""
         return len(self.before) + len(self.after)
 
     def assemble(self, texts: Sequence[Ids]) -> NDArray[np.int64]:
         """Ids, (texts, longest), padded with 0: BERT's [PAD], which is kept out of every sum."""
-        ids = np.zeros((len(texts), max(map(len, texts)) + self.extra), np.int64)
+        ids = np.zeros((len(texts), max(map(len, texts)) + self.special_token_count), np.int64)
         for row, text in enumerate(texts):
             framed = np.concatenate([self.before, text, self.after])
             ids[row, : len(framed)] = framed
@@ -119,7 +119,7 @@ class TextTokenizer:
                 found.append(_tokens(encoding))
         return found
 
-    def template(self, pad: int | None = None, pad_type: int | None = None) -> Template:
+    def pair_template(self, pad: int | None = None, pad_type: int | None = None) -> PairTemplate:
         """How the tokenizer joins a pair. `pad` and `pad_type` override what it says about padding."""
         query, document = self._probe()
         joined = self._tokenizer.encode("a", "a a")
@@ -141,7 +141,7 @@ class TextTokenizer:
             types[-1],
         )
         padding = self._padding
-        return Template(
+        return PairTemplate(
             before,
             between,
             after,
@@ -150,12 +150,12 @@ class TextTokenizer:
             int(padding.get("pad_type_id", 0)) if pad_type is None else pad_type,
         )
 
-    def frame(self) -> Frame:
+    def text_template(self) -> TextTemplate:
         """How the tokenizer presents one text, as a bi-encoder reads it."""
         alone = self._tokenizer.encode("a")
         inside = np.flatnonzero(~np.asarray(alone.special_tokens_mask, bool))
         ids = np.asarray(alone.ids, np.int32)
-        return Frame(ids[: inside[0]], ids[inside[-1] + 1 :])
+        return TextTemplate(ids[: inside[0]], ids[inside[-1] + 1 :])
 
     def _probe(self) -> tuple[Encoding, Encoding]:
         return (
@@ -164,7 +164,7 @@ class TextTokenizer:
         )
 
 
-class RememberingTokenizer(TextTokenizer):
+class CachingTokenizer(TextTokenizer):
     """One that remembers what texts became, for where the same documents come again and again: once their states are
     kept, tokenising is an eighth of what is left to do. Within a bound; what was not used for longest goes first.
     """

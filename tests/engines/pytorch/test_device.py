@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
-from resift.engines.common.pipeline import Pipeline, ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.models.bundled import bundled_folder
 from resift.models.options import Dtype
 from resift.scorer import Request
@@ -63,13 +63,13 @@ class _Card:
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def room(self, query: int) -> int:
-        return 512 - query
+    def max_document_tokens(self, query_tokens: int) -> int:
+        return 512 - query_tokens
 
-    def length(self, query: int, document: int) -> int:
-        return query + document
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:
+        return query_tokens + document_tokens
 
-    def open(self, _: Sequence[Ids]) -> ScoreBatch:
+    def prepare(self, _: Sequence[Ids]) -> BatchScorer:
         def run(rows: Sequence[tuple[int, Ids]]) -> _Logits:
             self.events.append("queued")
             return _Logits(len(rows), self.events)

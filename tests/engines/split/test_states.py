@@ -28,7 +28,7 @@ from resift.engines.split.encoder import Encoder
 from resift.engines.split.states import ENTRY, DocumentState, FileStates, MemoryStates
 from resift.export.pair import export_model
 from resift.testing import check_scorer
-from resift.text.tokenizer import Frame
+from resift.text.tokenizer import TextTemplate
 
 QUERY = "what eats bamboo"
 DOCUMENTS = random_models.documents((1, 5, 12, 30, 45))
@@ -76,7 +76,7 @@ class Wider:
 def test_states_have_a_width_of_their_own(where: str, tmp_path: Path) -> None:
     store = MemoryStates(10**6) if where == "memory" else FileStates(tmp_path / "states.sqlite3")
     special = np.array([1], np.int32)
-    encoder = Encoder(Wider(), Frame(special, special), "model", store)  # type: ignore[arg-type]  # has run alone
+    encoder = Encoder(Wider(), TextTemplate(special, special), "model", store)  # type: ignore[arg-type]  # has run alone
     texts = [np.array(ids, np.int32) for ids in ([7, 5, 3], [9], [7, 2])]
     exact = encoder.encode(texts)
     for taken in (False, True):

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines.common.pipeline import ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts
 from resift.errors import InputError, ModelFileError
-from resift.text.tokenizer import Ids, Template
+from resift.text.tokenizer import Ids, PairTemplate
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
 """`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to logits, (rows,)."""
@@ -26,18 +26,18 @@ class PairNetwork:
     """Runs pairs through `forward`."""
 
     forward: Forward
-    template: Template
+    template: PairTemplate
     max_length: int
 
-    def room(self, query: int) -> int:
+    def max_document_tokens(self, query_tokens: int) -> int:
         """Document tokens left beside the query."""
-        return self.max_length - self.template.extra - query
+        return self.max_length - self.template.special_token_count - query_tokens
 
-    def length(self, query: int, document: int) -> int:
-        """Query, document and special tokens."""
-        return query + document + self.template.extra
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:
+        """Return the tokens of each pair, (pairs,): query, document and special tokens."""
+        return query_tokens + document_tokens + self.template.special_token_count
 
-    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
+    def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
         """Nothing can be done ahead: every layer sees both."""
 
         def run(rows: Sequence[tuple[int, Ids]]) -> ArrayLike:
@@ -46,7 +46,7 @@ class PairNetwork:
         return run
 
 
-def as_logits(output: M) -> M:
+def to_logits(output: M) -> M:
     """One logit per row of an array or a tensor. Two labels are (not relevant, relevant): their log-odds is the
     difference.
     """
@@ -61,7 +61,7 @@ def check_labels(labels: int, name: str) -> None:
         raise ModelFileError(f"{name} has {labels} labels: it is a classifier, not a reranker (which has 1 or 2)")
 
 
-def shorter(limit: int, wanted: int | None, name: str, usual: int | None = None) -> int:
+def choose_max_length(limit: int, wanted: int | None, name: str, usual: int | None = None) -> int:
     """The length to use: what is wanted, else the usual one or the model's limit. Raises InputError."""
     if wanted is None:
         return limit if usual is None else min(limit, usual)
@@ -70,7 +70,7 @@ def shorter(limit: int, wanted: int | None, name: str, usual: int | None = None)
     return wanted
 
 
-def capacity(config: dict[str, Any]) -> int:
+def position_limit(config: dict[str, Any]) -> int:
     """Tokens a model's position table holds. RoBERTa's kin lose the rows up to their padding token's."""
     positions = int(config.get("max_position_embeddings") or 512)
     offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_KIN else 0

@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession
 from resift._util.fork import renewed_in_children
 
 
-class Cores:
+class CorePool:
     """The cores of this process, lent to whoever computes: in order of arrival, and never more than there are."""
 
     def __init__(self, count: int) -> None:
@@ -30,7 +30,7 @@ class Cores:
         self._free = self.count
 
     @contextmanager
-    def lent(self, wanted: int | None) -> Iterator[None]:
+    def borrow(self, wanted: int | None) -> Iterator[None]:
         """So many cores, or all of them for None (and where more are wanted than there are)."""
         taken = self.count if wanted is None else min(wanted, self.count)
         with self._queue, self._freed:  # whoever is first in the queue waits for the cores, the others for the queue
@@ -45,11 +45,11 @@ class Cores:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return how many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-CORES = Cores(usable_cores())
+CORE_POOL = CorePool(usable_cores())
 
 
 class Session:
@@ -87,7 +87,7 @@ class Session:
     def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """As InferenceSession's, once there are cores for its threads."""
         session = self.current
-        with CORES.lent(self._threads):
+        with CORE_POOL.borrow(self._threads):
             outputs: list[NDArray[np.float32]] = session.run(names, inputs)
         return outputs
 

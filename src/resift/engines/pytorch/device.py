@@ -18,20 +18,20 @@ CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
 
 
-def batch_budget(device: torch.device, said: int | None) -> int:
+def choose_batch_tokens(device: torch.device, said: int | None) -> int:
     """Tokens in one batch: so many as were said, else what suits the device."""
     default = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
     return default if said is None else said
 
 
-def turn(device: torch.device) -> AbstractContextManager[object]:
+def device_lock(device: torch.device) -> AbstractContextManager[object]:
     """What a thread holds while it runs a model: Apple's backend crashes when two enter it, and one GPU gains nothing
     from two.
     """
     return nullcontext() if device.type == "cpu" else threading.Lock()
 
 
-def set_numbers(model: nn.Module, labels: int, device: torch.device, said: Dtype | None) -> None:
+def set_dtype(model: nn.Module, labels: int, device: torch.device, said: Dtype | None) -> None:
     """Makes the model compute in float32, or in bfloat16 where that was said or the card has it.
 
     The last layer, which gives the labels, stays in float32: bfloat16 knows 128 numbers between 1 and 2, and a list
@@ -58,7 +58,7 @@ def to_device(numbers: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-class OnDevice:
+class DeviceLogits:
     """Logits that a card may still be computing. Whoever asks for the numbers waits; until then more can be queued."""
 
     def __init__(self, logits: Tensor) -> None:

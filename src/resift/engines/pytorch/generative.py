@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import Forward, PairNetwork, as_logits, check_labels, shorter
-from resift.engines.common.pipeline import Pipeline, Wording
+from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choose_max_length, to_logits
+from resift.engines.common.pipeline import Pipeline, PromptText
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.options import LongDocuments
 from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
-from resift.scorer import Request, Scale, Scores
-from resift.text.tokenizer import Ids, Template, TextTokenizer
+from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 try:
     import torch
@@ -32,8 +31,8 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines.pytorch.device import OnDevice, batch_budget, to_device, turn
-    from resift.engines.pytorch.source import Source
+    from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, to_device
+    from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
 
@@ -69,8 +68,8 @@ class GenerativeScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
-        config = source.config()
+        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        config = source.read_config()
         asked = _prompt(self.name, prompt)
         before_query, after_query = asked.around_query(instruction)
         self._wording = repr((asked, before_query, after_query))
@@ -78,9 +77,9 @@ class GenerativeScorer:
         on_cpu = self._device.type == "cpu"
         self._model, tokenizer = _load(source, config, on_cpu)
         self._model.to(self._device).eval()
-        self._turn = turn(self._device)
+        self._turn = device_lock(self._device)
         limit = config.get("max_position_embeddings") or config.get("n_positions") or asked.length
-        self.max_length = shorter(int(limit), max_length, self.name, asked.length)
+        self.max_length = choose_max_length(int(limit), max_length, self.name, asked.length)
         backend: Tokenizer = tokenizer.backend_tokenizer
         read, self.scale = self._reading(asked, backend)
         left = not self._model.config.is_encoder_decoder
@@ -91,8 +90,8 @@ class GenerativeScorer:
             TextTokenizer(texts),
             network,
             long_documents,
-            batch_budget(self._device, batch_tokens),
-            Wording(before_query, after_query, LEAD),
+            choose_batch_tokens(self._device, batch_tokens),
+            PromptText(before_query, after_query, LEAD),
         )
 
     @cached_property
@@ -132,10 +131,10 @@ class GenerativeScorer:
         return read, scale
 
     def _forward(self, read: Read) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> DeviceLogits:
             with self._turn, torch.inference_mode():
                 ids, mask = (to_device(inputs[name], self._device) for name in ("input_ids", "attention_mask"))
-                return OnDevice(as_logits(read(ids, mask)))
+                return DeviceLogits(to_logits(read(ids, mask)))
 
         return forward
 
@@ -181,14 +180,14 @@ def _prompt(name: str, said: str | None) -> PromptTemplate:
     return PROMPTS[wanted]
 
 
-def _load(source: Source, config: dict[str, Any], on_cpu: bool) -> tuple[Any, Any]:
+def _load(source: ModelSource, config: dict[str, Any], on_cpu: bool) -> tuple[Any, Any]:
     """The model and its tokenizer."""
     loader = _loader(source.name, config)
     # Half precision on CPU is slower and ties scores.
     dtype = torch.float32 if on_cpu else "auto"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options())
-        model = loader.from_pretrained(source.name, dtype=dtype, **source.options())
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.load_options())
+        model = loader.from_pretrained(source.name, dtype=dtype, **source.load_options())
     except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
         raise ModelFileError(f"{source.name} can't be loaded by transformers: {error}") from error
     if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
@@ -214,7 +213,7 @@ def _loader(name: str, config: dict[str, Any]) -> Any:
     )
 
 
-def _template(prompt: PromptTemplate, tokenizer: Any, left: bool) -> Template:
+def _template(prompt: PromptTemplate, tokenizer: Any, left: bool) -> PairTemplate:
     """The template's own tokens."""
     special = {BOS: tokenizer.bos_token, EOS: tokenizer.eos_token}
 
@@ -223,7 +222,7 @@ def _template(prompt: PromptTemplate, tokenizer: Any, left: bool) -> Template:
         found = [tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in texts if text]
         return np.array([one for piece in found for one in piece], np.int32)
 
-    return Template(
+    return PairTemplate(
         ids(prompt.before), ids(prompt.between), ids(prompt.after), (0, 0, 0, 0, 0), _pad(tokenizer), 0, left
     )
 

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import capacity, shorter
+from resift.engines.common.pairs import choose_max_length, position_limit
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
-from resift.models.options import LongDocuments
-from resift.scorer import Request, Scale, Scores, Span, Usage
-from resift.text.batches import plan
+from resift.scorer import LongDocuments, Request, Scale, Scores, Span, Usage
+from resift.text.batches import plan_batches
 from resift.text.tokenizer import TextTokenizer, Tokens
 
 try:
@@ -26,8 +25,8 @@ try:
     from sentence_transformers.base.modules import Transformer
     from tokenizers import Tokenizer
 
-    from resift.engines.pytorch.device import batch_budget
-    from resift.engines.pytorch.source import Source
+    from resift.engines.pytorch.device import choose_batch_tokens
+    from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("late interaction", "late-interaction") from error
 
@@ -71,9 +70,9 @@ class LateInteractionScorer:
         self.name = os.fspath(model)
         self.vectors: Mapping[str, Vectors] = {} if vectors is None else vectors
         self.long_documents = long_documents
-        source = Source(self.name, revision, local_files_only, trust_remote_code)
+        source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
         self._model = _load(source, device)
-        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
+        self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
         if self.batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {self.batch_tokens}")
         if long_documents not in MODES:
@@ -90,7 +89,7 @@ class LateInteractionScorer:
             "max_length": max_length,
             "batch_tokens": batch_tokens,
             "device": device,
-            **source.options(),
+            **source.load_options(),
         }
         # Its tokenizer is told anew for each call how to cut and pad, so that two threads would read each other's.
         self._turn = threading.Lock()
@@ -154,7 +153,7 @@ class LateInteractionScorer:
         # The prompt is part of what is tokenised: a tokenizer may join what stands before a text with its first word.
         tokens = self._tokenizer.encode([self._prompt + text for text in unknown], room)
         lengths = [min(len(one.ids), room) + self._extra for one in tokens]
-        for rows in plan(lengths, self.batch_tokens):
+        for rows in plan_batches(lengths, self.batch_tokens):
             read = [_beginning(unknown[row], tokens[row], room, len(self._prompt)) for row in rows]
             with self._turn:
                 vectors = self._model.encode_document(read, batch_size=len(rows), show_progress_bar=False)
@@ -243,11 +242,11 @@ class _Answer(NamedTuple):
         return Scores(tuple(self.values.tolist()), usage, self.spans)
 
 
-def _load(source: Source, device: str | None) -> MultiVectorEncoder:
+def _load(source: ModelSource, device: str | None) -> MultiVectorEncoder:
     name = source.name
-    source.config()  # for its checks
+    source.read_config()  # for its checks
     try:
-        model = MultiVectorEncoder(name, device=device, **source.options())
+        model = MultiVectorEncoder(name, device=device, **source.load_options())
     except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
         raise ModelFileError(f"{name} can't be loaded as a late-interaction model: {error}") from error
     if not isinstance(model[0], Transformer) or not hasattr(model.tokenizer, "backend_tokenizer"):
@@ -262,9 +261,9 @@ def _set_lengths(model: MultiVectorEncoder, wanted: int | None, name: str) -> tu
     """Tokens read of a query (all that the network can) and of a document (what it was tuned for, or `wanted`)."""
     reader: Any = model[0]  # _load has seen that it is a Transformer
     config: Any = model.config
-    limit = capacity(config.to_dict())
+    limit = position_limit(config.to_dict())
     own = min(reader.document_length or model.max_seq_length or limit, limit)
-    reader.document_length = own if wanted is None else shorter(limit, wanted, name)
+    reader.document_length = own if wanted is None else choose_max_length(limit, wanted, name)
     # "min" fills a query up to the same length as "fixed", but does not cut it there.
     reader.query_length = limit
     if reader.query_expansion is not None:

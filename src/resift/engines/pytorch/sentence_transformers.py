@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
+from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choose_max_length, position_limit, to_logits
 from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.options import Dtype, LongDocuments
-from resift.scorer import Request, Scale, Scores, Usage
-from resift.text.tokenizer import Template, TextTokenizer
+from resift.models.options import Dtype
+from resift.scorer import LongDocuments, Request, Scale, Scores, Usage
+from resift.text.tokenizer import PairTemplate, TextTokenizer
 
 try:
     import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines.pytorch.device import OnDevice, batch_budget, set_numbers, to_device, turn
-    from resift.engines.pytorch.source import Source
+    from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, set_dtype, to_device
+    from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
@@ -59,20 +59,20 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
-        source.config()  # for its checks
+        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        source.read_config()  # for its checks
         try:
-            self._model = CrossEncoder(self.name, device=device, **source.options())
+            self._model = CrossEncoder(self.name, device=device, **source.load_options())
         except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
             raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
         check_labels(self._model.num_labels, self.name)
-        set_numbers(self._model, self._model.num_labels, self._model.device, dtype)
-        self._turn = turn(self._model.device)
-        limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
+        set_dtype(self._model, self._model.num_labels, self._model.device, dtype)
+        self._turn = device_lock(self._model.device)
+        limit = min(self._model.max_seq_length or 10**6, position_limit(self._model.config.to_dict()))
         entry = find(self.name)
-        self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
-        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
+        self.max_length = choose_max_length(limit, max_length, self.name, None if entry is None else entry.tuned_length)
+        self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
         try:
             self._pipeline = self._build(long_documents, self.batch_tokens)
         except ValueError as error:  # a language model without a template for pairs
@@ -110,22 +110,22 @@ class SentenceTransformersScorer:
 
     def _build(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
         """The shared pipeline, if this model reads pairs the way its tokenizer joins them."""
-        backend = fast_tokenizer(self._model)
+        backend = copy_fast_tokenizer(self._model)
         if backend is None:
             return None
         tokenizer = TextTokenizer(backend)
-        template = tokenizer.template(pad=self._model.tokenizer.pad_token_id)
-        names = shared_inputs(self._model, tokenizer, template)
+        template = tokenizer.pair_template(pad=self._model.tokenizer.pad_token_id)
+        names = shared_input_names(self._model, tokenizer, template)
         if names is None:
             return None
         network = PairNetwork(self._forward(names), template, self.max_length)
         return Pipeline(tokenizer, network, long_documents, batch_tokens)
 
     def _forward(self, names: Sequence[str]) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> DeviceLogits:
             with self._turn, torch.inference_mode():
                 features: dict[str, Any] = {name: to_device(inputs[name], self._model.device) for name in names}
-                return OnDevice(as_logits(self._model({**features, "modality": "text"})["scores"]))
+                return DeviceLogits(to_logits(self._model({**features, "modality": "text"})["scores"]))
 
         return forward
 
@@ -135,16 +135,16 @@ class SentenceTransformersScorer:
         pairs = [(request.query, document) for document in request.documents]
         with self._turn:
             output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
-        return Scores(tuple(as_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
+        return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
 
 
-def fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:
+def copy_fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:
     """A copy of the model's tokenizer (settings are changed on it, which the model must not notice), or None."""
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
     return Tokenizer.from_str(backend.to_str()) if isinstance(backend, Tokenizer) else None
 
 
-def shared_inputs(model: CrossEncoder, tokenizer: TextTokenizer, template: Template) -> list[str] | None:
+def shared_input_names(model: CrossEncoder, tokenizer: TextTokenizer, template: PairTemplate) -> list[str] | None:
     """The inputs the model takes of those a template makes; None if it would make others of the same pair."""
     query, document = (one.ids for one in tokenizer.encode(["what eats", "pandas eat bamboo"]))
     ours = template.assemble([(query, document)])

@@ -17,7 +17,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """A folder or a hub id, and what may be asked of the hub."""
 
     name: str
@@ -30,7 +30,7 @@ class Source:
         """Whether it is on this machine already."""
         return Path(self.name).is_dir()
 
-    def options(self) -> dict[str, Any]:
+    def load_options(self) -> dict[str, Any]:
         """As `from_pretrained` of transformers and the classes of sentence-transformers take them."""
         said = asdict(self)
         del said["name"]
@@ -45,7 +45,7 @@ class Source:
             return digest(sorted(path for path in Path(self.name).rglob("*") if path.is_file()))
         return getattr(config, "_commit_hash", None)
 
-    def config(self) -> dict[str, Any]:
+    def read_config(self) -> dict[str, Any]:
         """The model's config.json; {} where it has none.
 
         Raises InputError for remote code of a hub model that no commit pins, and ModelFileError for a model that
