@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import random_models
 import split_models
+from build_once import BuildOnce
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -33,8 +34,8 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return split_models.export(tmp_path_factory.mktemp("dense"))
+def folder(build_once: BuildOnce) -> Path:
+    return build_once("split", split_models.export) / "model"
 
 
 @pytest.fixture(scope="module")
