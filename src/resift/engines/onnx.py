@@ -20,14 +20,14 @@ from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import FILE, READER, Manifest, digest
 from resift.models.options import HUB_ID
-from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
 
-class OnnxScorer:
+class OnnxScorer(ScorerBase):
     """Scores with a cross-encoder exported to ONNX.
 
     Scores are float32 logits and don't depend on the batch they were computed in. Any number of threads may use it.
@@ -91,12 +91,11 @@ class OnnxScorer:
         states = " kept states" if self._state_options != NO_STATES else ""
         return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{states}"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one logit per document. Raise InputError if the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         return self._pipeline.score(requests)
 
     def _load_network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:

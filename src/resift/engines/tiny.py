@@ -21,7 +21,7 @@ from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
-from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.table import pool_vectors
 from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
@@ -33,7 +33,7 @@ MAX_QUERY_TOKENS = 512  # the positions of the sparse encoder
 MEANING_WEIGHT, MATCHING_WEIGHT, SHIFT = 2.91, 2.33, -3.56
 
 
-class TinyScorer:
+class TinyScorer(ScorerBase):
     """Scores with the bundled sparse encoder and the bundled token table.
 
     Scores are float32 logits and don't depend on the batch they were computed in. Any number of threads may use it.
@@ -90,12 +90,11 @@ class TinyScorer:
         )
         self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one logit per document. Raise InputError if the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         return self._pipeline.score(requests)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from resift.engines.common.pipeline import Pipeline, PromptText
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
-from resift.scorer import LongDocuments, Request, Scale, Scores
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 try:
@@ -40,7 +40,7 @@ ReadScores = Callable[[Tensor, Tensor], Tensor]
 """Maps ids and attention mask, each (rows, tokens), to scores, (rows,) or (rows, labels)."""
 
 
-class GenerativeScorer:
+class GenerativeScorer(ScorerBase):
     """Scores with a language model, in the way of the authors of its prompt template.
 
     The score of a causal model is read after its last token, that of an encoder-decoder at the first token of its
@@ -125,12 +125,11 @@ class GenerativeScorer:
         kind = f"{self._model.dtype} {self._device.type} {prompt}"
         return files and f"lm {files} {kind} {self.max_length} {self.long_documents}"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one score per document. Raise InputError if query and template alone are too long for the model."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request, their documents batched together."""
+        """Return one score per document for each request, all documents batched together.
+
+        Raise InputError if query and template alone are too long for the model.
+        """
         return self._pipeline.score(requests)
 
     def _score_reader(self, prompt: PromptTemplate, backend: Tokenizer) -> tuple[ReadScores, Scale]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resift.engines.common.pairs import choose_max_length, position_limit
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
-from resift.scorer import LongDocuments, Request, Scale, Scores, Span, Usage
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Span, Usage
 from resift.text.batches import plan_batches
 from resift.text.tokenizer import TextTokenizer, Tokens
 
@@ -38,7 +38,7 @@ Vectors = NDArray[np.floating[Any]]
 """One text's token vectors, (tokens, dimensions)."""
 
 
-class LateInteractionScorer:
+class LateInteractionScorer(ScorerBase):
     """Scores with a ColBERT-style model of sentence-transformers or pylate.
 
     A score is MaxSim (Khattab and Zaharia 2020, https://arxiv.org/abs/2004.12832): for each vector of the query the
@@ -107,12 +107,11 @@ class LateInteractionScorer:
         # The model's tokenizer gets new settings for each call, so two threads would read each other's.
         self._lock = threading.Lock()
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one MaxSim per document. Raise InputError if the query is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request. A document that several requests have is encoded once."""
+        """Return one MaxSim per document for each request. A document that several requests have is encoded once.
+
+        Raise InputError if the query is longer than the model reads.
+        """
         if not requests:
             return []
         started = time.perf_counter()

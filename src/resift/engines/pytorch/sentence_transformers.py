@@ -15,7 +15,7 @@ from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import Dtype
-from resift.scorer import LongDocuments, Request, Scale, Scores, Usage
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage
 from resift.text.tokenizer import PairTemplate, TextTokenizer
 
 try:
@@ -29,7 +29,7 @@ except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
 
-class SentenceTransformersScorer:
+class SentenceTransformersScorer(ScorerBase):
     """Scores with a sentence-transformers `CrossEncoder`.
 
     Scores are the raw logits, whatever activation the model's files name. Unlike in `CrossEncoder.predict`, only
@@ -113,12 +113,11 @@ class SentenceTransformersScorer:
         dtype = next(self._model.parameters()).dtype
         return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one logit per document. Raise InputError if the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         if self._pipeline is not None:
             return self._pipeline.score(requests)
         return [self._predict(request) for request in requests]
