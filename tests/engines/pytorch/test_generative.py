@@ -101,8 +101,10 @@ def mxbai(folder: Path, instruction: str | None, length: int) -> list[float]:
     )
     end = [*ids("\n"), *task, *ids("<|im_end|>\n<|im_start|>assistant\n")]
     query = ids(f"instruction: {instruction}\nquery: {QUERY}" if instruction else f"query: {QUERY}")
-    room = length - len(prefix) - len(end) - len(query)
-    rows = [[*prefix, *query, *[*ids("\n"), *ids(f"document: {document}")][:room], *end] for document in DOCUMENTS]
+    document_limit = length - len(prefix) - len(end) - len(query)
+    rows = [
+        [*prefix, *query, *[*ids("\n"), *ids(f"document: {document}")][:document_limit], *end] for document in DOCUMENTS
+    ]
     logits = last_token_logits(folder, rows)
     return list((logits[:, ids("1")[0]] - logits[:, ids("0")[0]]).tolist())
 
@@ -120,8 +122,8 @@ def gemma(folder: Path, instruction: str | None, length: int) -> list[float]:
     )
     end = [*ids("\n"), *ids(prompt)]
     query = [tokenizer.bos_token_id, *ids(f"A: {QUERY}")]
-    room = length - len(query) - len(end)
-    rows = [[*query, *[*ids("\n"), *ids(f"B: {document}")][:room], *end] for document in DOCUMENTS]
+    document_limit = length - len(query) - len(end)
+    rows = [[*query, *[*ids("\n"), *ids(f"B: {document}")][:document_limit], *end] for document in DOCUMENTS]
     return list(last_token_logits(folder, rows)[:, ids("Yes")[0]].tolist())
 
 
