@@ -3,9 +3,9 @@
     python benchmarks/first_stages.py DATA --stage bm25 --stage static --stage bm25+static --stage dense \
         --stage st:FOLDER
 
-Collections of which all documents are given are measured, with their first `--queries` queries; those that hold no more
-than each query's judged documents, or a run's, say nothing of a first stage. Then as many documents are embedded by
-`static`, `dense` and every `st:` stage in turns, and their documents a second are printed.
+The first `--queries` queries of each collection are measured. Left out are collections that don't hold all their
+documents (only the judged ones, or those of a run), since they say nothing about a first stage. Then `static`, `dense`
+and every `st:` stage embed the same documents in turns, and the documents per second are printed.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from resift.evaluation import Collection, measure
 from resift.evaluation.first_stage import first_stage
 
 RECALL = "R@100"
-TIMED = 200  # documents embedded in one turn
+DOCUMENTS_TIMED = 200  # embedded in one round
 ROUNDS = 3
 Embed = Callable[[Sequence[str]], Any]
 
 
-def first(collection: Collection, queries: int) -> Collection:
-    """The collection with so many of its queries."""
-    chosen = list(collection.queries)[:queries]
-    asked = {query: collection.queries[query] for query in chosen}
-    qrels = {query: collection.qrels[query] for query in chosen}
-    return Collection(collection.name, collection.documents, asked, qrels)
+def limit_queries(collection: Collection, queries: int) -> Collection:
+    """Return the collection with only its first `queries` queries."""
+    ids = list(collection.queries)[:queries]
+    texts = {query_id: collection.queries[query_id] for query_id in ids}
+    qrels = {query_id: collection.qrels[query_id] for query_id in ids}
+    return Collection(collection.name, collection.documents, texts, qrels)
 
 
 def embedders(stages: Sequence[str]) -> dict[str, Embed]:
-    """Those of the stages that embed, and the bundled ones."""
-    found: dict[str, Embed] = {"static": StaticEmbedder().embed, "dense": DenseEmbedder().embed}
+    """Return the bundled embedders, and those of the `st:` stages, by name."""
+    embeds: dict[str, Embed] = {"static": StaticEmbedder().embed, "dense": DenseEmbedder().embed}
     for stage in stages:
         if stage.startswith("st:"):
-            found["st"] = SentenceTransformer(stage.removeprefix("st:"), local_files_only=True).encode
-    return found
+            embeds["st"] = SentenceTransformer(stage.removeprefix("st:"), local_files_only=True).encode
+    return embeds
 
 
 def main(
@@ -55,15 +55,15 @@ def main(
     queries: Annotated[int, typer.Option("--queries")] = 500,
     timed: Annotated[bool, typer.Option("--timed/--not-timed", help="Needs a quiet machine.")] = True,
 ) -> None:
-    """Print two tables."""
-    names = " | ".join(one.partition(":")[0] for one in stage)
+    """Print a table of recalls and a table of speeds."""
+    names = " | ".join(name.partition(":")[0] for name in stage)
     show(f"| | queries | {names} |\n|---|---{'|---' * len(stage)}|")
     texts: list[str] = []
     for folder in folders(data):
         judged = Judged.read(folder)
         if judged.official or judged.pool:
             continue
-        collection = first(judged.collection, queries)
+        collection = limit_queries(judged.collection, queries)
         texts += list(collection.documents.values())
         cells = []
         for name in stage:
@@ -73,16 +73,16 @@ def main(
     if not timed:
         return
     systems = embedders(stage)
-    spent: dict[str, list[float]] = {name: [] for name in systems}
-    for turn in range(ROUNDS + 1):
-        some = texts[turn :: max(1, len(texts) // TIMED)][:TIMED]
+    speeds: dict[str, list[float]] = {name: [] for name in systems}
+    for number in range(ROUNDS + 1):
+        sample = texts[number :: max(1, len(texts) // DOCUMENTS_TIMED)][:DOCUMENTS_TIMED]
         for name, embed in systems.items():
             started = time.perf_counter()
-            embed(some)
-            if turn:  # the first warms up
-                spent[name].append(len(some) / (time.perf_counter() - started))
+            embed(sample)
+            if number:  # the first round warms up
+                speeds[name].append(len(sample) / (time.perf_counter() - started))
     show("\n| | documents a second |\n|---|---|")
-    for name, rates in spent.items():
+    for name, rates in speeds.items():
         show(f"| {name} | {statistics.median(rates):,.0f} |")
 
 

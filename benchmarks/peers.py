@@ -1,13 +1,17 @@
-"""resift and its peers on the same weights and the same passages, interleaved so that noise hits all alike.
+"""resift and its peers on the same weights and the same passages, in turns, so that other load affects all alike.
 
     pip install -e ".[export,openvino,eval]" "torch<2.14" llama-index-postprocessor-sbert-rerank langchain-community \
         langchain-classic rerankers flashrank fastembed
     python benchmarks/peers.py --json peers.json --plot docs/peers
 
-A peer that is not installed, or can't load the model, gets a row that says so. `--check` compares scores and times
-nothing; `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their
-memory); `--model` takes a folder of weights instead of random ones of MiniLM-L6's shape.
-Every ONNX peer gets the graph as torch's exporter leaves it, and the int8 that onnxruntime makes of it, per channel.
+A peer that is not installed or can't load the model gets a row that says so.
+
+- `--check` compares the scores and measures no time.
+- `--effort` is quick (minutes), usual (a quarter of an hour) or full (hours: up to 1,000 passages, and their memory).
+- `--model` takes a folder of weights; without it, weights are random, in MiniLM-L6's shape.
+
+Every ONNX peer gets the graph that torch's exporter writes, and the int8 version that onnxruntime makes of it, with one
+scale per channel.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from report import environment, installed_bytes, plot, print_rows, product_peaks
 from systems import BASELINE, SYSTEMS, Loaded, make_folders
 from workload import LENGTHS, QUERY, build_model, passages
 
-CLOSE = 1e-3  # of a score between 0 and 1
+TOLERANCE = 1e-3  # of a score between 0 and 1
 CALLERS = 16
 
 
@@ -43,12 +47,12 @@ class Effort(NamedTuple):
 
     counts: tuple[int, ...]
     rounds: int
-    most_tokens: int
-    """Longer lists are left out: they take minutes a round."""
+    max_tokens: int
+    """Lists with more tokens are left out: they take minutes per round."""
     shared: tuple[int, ...]
-    """Candidates of the lists that many callers rank at once."""
+    """Lengths of the lists that many callers also rank at once."""
     long_passages: int
-    """Of the list whose ranking shows peak memory."""
+    """Length of the list that peak memory is measured with."""
 
 
 EFFORTS = {
@@ -82,7 +86,7 @@ def main(
     probe: Annotated[str | None, typer.Option("--probe", hidden=True)] = None,
     work: Annotated[Path | None, typer.Option("--work", help="Keep the model's exported forms here.")] = None,
 ) -> None:
-    """Compare."""
+    """Compare the systems and print tables."""
     if probe is not None and work is not None:
         run_probe(probe, work, EFFORTS[effort].long_passages)
         return
@@ -98,7 +102,7 @@ def main(
         if check:
             raise typer.Exit(1 if problems else 0)
         cells = list(measure(loaded, EFFORTS[effort]))
-        starts = {name: start(name, folder, effort) for name in loaded}
+        starts = {name: measure_start(name, folder, effort) for name in loaded}
         sizes = {name: installed_bytes(SYSTEMS[name].installs) for name in loaded}
         results = {
             "environment": environment(),
@@ -116,7 +120,7 @@ def main(
 
 
 def load_all(folder: Path, names: list[str]) -> tuple[dict[str, Loaded], dict[str, str]]:
-    """Systems that load, and why the others don't."""
+    """Return the systems that load, by name, and the reason for each that doesn't."""
     loaded, absent = {}, {}
     for name in names:
         try:
@@ -128,56 +132,59 @@ def load_all(folder: Path, names: list[str]) -> tuple[dict[str, Loaded], dict[st
 
 
 def compare(loaded: dict[str, Loaded]) -> list[str]:
-    """Systems whose float32 scores differ from the baseline's, after printing every system's largest difference."""
+    """Print every system's largest difference from the baseline; return the float32 systems that differ too much."""
     texts = passages(24, "mixed")
-    scores = {name: list(one.read(one.rank(QUERY, one.prepare(texts)), len(texts))) for name, one in loaded.items()}
+    scores = {
+        name: list(system.read(system.rank(QUERY, system.prepare(texts)), len(texts)))
+        for name, system in loaded.items()
+    }
     expected = scores.get(BASELINE) or next(iter(scores.values()))
     problems = []
-    for name, found in scores.items():
-        apart = max(abs(one - other) for one, other in zip(found, expected, strict=True))
-        wrong = SYSTEMS[name].exact and apart > CLOSE
+    for name, values in scores.items():
+        difference = max(abs(value - other) for value, other in zip(values, expected, strict=True))
+        wrong = SYSTEMS[name].exact and difference > TOLERANCE
         problems += [name] if wrong else []
         kind = "DIFFERS" if wrong else "same" if SYSTEMS[name].exact else "other weights or precision"
-        show(f"{name}: largest difference of a score (0 to 1) {apart:.1e}, {kind}")
+        show(f"{name}: largest difference of a score (0 to 1) {difference:.1e}, {kind}")
     return problems
 
 
 def measure(loaded: dict[str, Loaded], effort: Effort) -> Iterator[Cell]:
-    """Every system on every list, one after the other in an order of its own each round."""
-    chance = random.Random(5)
+    """Measure every system on every list. The systems take turns, in a new order each round."""
+    rng = random.Random(5)
     for length in LENGTHS:
         for count in effort.counts:
             texts = passages(count, length)
-            if sum(map(len, texts)) / 4 > effort.most_tokens:
+            if sum(map(len, texts)) / 4 > effort.max_tokens:
                 continue
             for callers in (1, CALLERS) if count in effort.shared and length == "mixed" else (1,):
                 times: dict[str, list[float]] = {name: [] for name in loaded}
                 for _ in range(effort.rounds):
-                    for name in chance.sample(list(loaded), len(loaded)):
-                        times[name].append(timed(loaded[name], texts, callers))
-                middle = {name: statistics.median(spent) for name, spent in times.items()}
-                reference = middle.get(BASELINE, float("nan"))
-                for name, spent in times.items():
-                    yield Cell(name, length, count, callers, middle[name], min(spent), reference / middle[name])
+                    for name in rng.sample(list(loaded), len(loaded)):
+                        times[name].append(time_callers(loaded[name], texts, callers))
+                medians = {name: statistics.median(values) for name, values in times.items()}
+                reference = medians.get(BASELINE, float("nan"))
+                for name, values in times.items():
+                    yield Cell(name, length, count, callers, medians[name], min(values), reference / medians[name])
                 show(f"{length}, {count} candidates, {callers} callers: done")
 
 
-def timed(one: Loaded, texts: list[str], callers: int) -> float:
-    """Milliseconds until all callers have their ranking."""
-    prepared = [one.prepare(texts) for _ in range(callers)]
+def time_callers(system: Loaded, texts: list[str], callers: int) -> float:
+    """Return the milliseconds until all callers have their ranking."""
+    prepared = [system.prepare(texts) for _ in range(callers)]
     started = time.perf_counter()
     if callers == 1:
-        one.rank(QUERY, prepared[0])
+        system.rank(QUERY, prepared[0])
     else:
         with ThreadPoolExecutor(callers) as pool:
-            list(pool.map(lambda items: one.rank(QUERY, items), prepared))
+            list(pool.map(lambda items: system.rank(QUERY, items), prepared))
     return 1000 * (time.perf_counter() - started)
 
 
-def start(name: str, folder: Path, effort: str) -> dict[str, float]:
-    """Seconds from process start to the first ranking of 10, and peak memory (MB) of a long list, in a process."""
+def measure_start(name: str, folder: Path, effort: str) -> dict[str, float]:
+    """Start a new process; return seconds until its first ranking of 10, and its peak memory (MB) with a long list."""
     command = [sys.executable, __file__, "--probe", name, "--work", str(folder), "--effort", effort]
-    found = []
+    runs = []
     for _ in range(3 if effort == "full" else 1):
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -187,20 +194,20 @@ def start(name: str, folder: Path, effort: str) -> dict[str, float]:
             memory = next((line for line in process.stdout if line.startswith("memory")), "memory nan")
         if first is None:
             return {"first_result_seconds": float("nan"), "peak_megabytes": float("nan")}
-        found.append((seconds, float(memory.split()[1])))
+        runs.append((seconds, float(memory.split()[1])))
     return {
-        "first_result_seconds": statistics.median(seconds for seconds, _ in found),
-        "peak_megabytes": max(memory for _, memory in found),
+        "first_result_seconds": statistics.median(seconds for seconds, _ in runs),
+        "peak_megabytes": max(memory for _, memory in runs),
     }
 
 
 def run_probe(name: str, folder: Path, count: int) -> None:
-    """In a process of its own: rank 10, say so; rank many long ones, say what memory that took."""
+    """Rank 10 passages and print a line, then rank `count` long ones and print the peak memory of this process."""
     loaded = SYSTEMS[name].load(folder)
     loaded.rank(QUERY, loaded.prepare([f"a wolf, a shepherd and sheep number {n}" for n in range(10)]))
     show("ranked")
     loaded.rank(QUERY, loaded.prepare(passages(count, "long")))
-    # Linux alone has it; getrusage's peak is inherited from the parent.
+    # Linux only. getrusage would give the parent's peak, which a child inherits.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     show(f"memory {int(status.partition('VmHWM:')[2].split()[0]) / 1024:.0f}")
 

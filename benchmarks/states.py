@@ -1,10 +1,11 @@
-"""What kept document states gain and cost: time side by side, bytes a document, nDCG@10 with and without rounding.
+"""Gain and cost of kept document states: time, bytes per document, nDCG@10 with and without rounding.
 
     python benchmarks/states.py --queries 20
     python benchmarks/states.py --quality DATA/trec-dl19-pool --quality DATA/squad-dev
 
-Times need a quiet machine. Each round asks a question and ranks the same documents three ways, one after the other, so
-that noise hits all alike: encoded as they come, with states kept in memory, and with states kept in a file.
+Each round takes a question and ranks the same documents in three ways, one after the other, so that other load on the
+machine affects all alike: encoded anew, with states kept in memory, and with states kept in a file. Times need a quiet
+machine.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from resift.demo import QUESTIONS, fables
 from resift.evaluation import evaluate
 from resift.models.options import ModelOptions
 
-MEMORY = 1_000_000_000
+STATES_BYTES = 1_000_000_000
 
 
 def passages(count: int, words: int) -> list[str]:
-    """So many different passages of about so many words, from the fables, each numbered apart."""
-    running = cycle(" ".join(story.text for story in fables()).split())
-    return [f"{number}. {' '.join(islice(running, words))}" for number in range(count)]
+    """Return `count` passages of `words` words from the fables, made different by a number in front."""
+    endless_words = cycle(" ".join(story.text for story in fables()).split())
+    return [f"{number}. {' '.join(islice(endless_words, words))}" for number in range(count)]
 
 
 def main(
@@ -44,17 +45,17 @@ def main(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Print medians and ratios, bytes, and nDCG@10."""
-    found = timed(model, passages(documents, words), queries, threads)
-    found["quality"] = {folder.name: _quality(model, folder) for folder in quality or []}
+    figures = measure_time(model, passages(documents, words), queries, threads)
+    figures["quality"] = {folder.name: _measure_quality(model, folder) for folder in quality or []}
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(figures, indent=2))
         return
-    for name, value in found.items():
+    for name, value in figures.items():
         typer.echo(f"{name}: {value}")
 
 
-def timed(model: str, texts: list[str], queries: int, threads: int | None) -> dict[str, object]:
-    """Median seconds a ranking by each way, their ratios, and what was kept."""
+def measure_time(model: str, texts: list[str], queries: int, threads: int | None) -> dict[str, object]:
+    """Return each way's median seconds per ranking, the ratios, and the bytes that are kept."""
     options: ModelOptions = {"long_documents": "first_window"}
     if threads is not None:
         options["threads"] = threads
@@ -62,19 +63,19 @@ def timed(model: str, texts: list[str], queries: int, threads: int | None) -> di
         file = Path(folder) / "states.sqlite3"
         ways = {
             "computed": Reranker(model, **options),
-            "memory": Reranker(model, keep_states=MEMORY, **options),
+            "memory": Reranker(model, keep_states=STATES_BYTES, **options),
             "file": Reranker(model, states_file=file, **options),
         }
         tokens = [reranker.rank("warm up", texts).stats.tokens for reranker in ways.values()]
-        spent: dict[str, list[float]] = {name: [] for name in ways}
+        times: dict[str, list[float]] = {name: [] for name in ways}
         for question in islice(cycle(QUESTIONS), queries):
             for name, reranker in ways.items():
                 started = time.perf_counter()
                 stats = reranker.rank(question.text, texts).stats
-                spent[name].append(time.perf_counter() - started)
+                times[name].append(time.perf_counter() - started)
                 assert stats.states_kept == (0 if name == "computed" else stats.pairs)
         size = file.stat().st_size
-    medians = {name: statistics.median(each) for name, each in spent.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     return {
         "documents": len(texts),
         "tokens": tokens[0],
@@ -85,15 +86,15 @@ def timed(model: str, texts: list[str], queries: int, threads: int | None) -> di
     }
 
 
-def _quality(model: str, folder: Path) -> dict[str, float]:
-    """nDCG@10 of the collection's `candidates.jsonl` (else BM25), exact and from rounded states."""
+def _measure_quality(model: str, folder: Path) -> dict[str, float]:
+    """Return nDCG@10 over the collection's `candidates.jsonl` (else BM25), exact and with rounded states."""
     judged = Judged.read(folder)
     rerankers = {
         "exact": Reranker(model, long_documents="first_window"),
-        "rounded": Reranker(model, long_documents="first_window", keep_states=MEMORY),
+        "rounded": Reranker(model, long_documents="first_window", keep_states=STATES_BYTES),
     }
     report = evaluate(judged.collection, rerankers, stage=judged.stage, depth=100)
-    return {each.name: each.metrics["nDCG@10"] for each in report.evaluations}
+    return {evaluation.name: evaluation.metrics["nDCG@10"] for evaluation in report.evaluations}
 
 
 if __name__ == "__main__":

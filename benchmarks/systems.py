@@ -1,7 +1,7 @@
-"""The systems that peers.py compares, each through the calls its own documentation shows.
+"""The systems that peers.py compares, each called as its own documentation shows.
 
-`prepare` makes a system's own objects of passages (not timed), `rank` is what is timed, `read` takes the scores out,
-0 to 1, in the passages' order (not timed).
+`prepare` turns passages into the system's own objects (not timed). `rank` is timed. `read` returns the scores, 0 to 1,
+in the order of the passages (not timed).
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-FLASHRANK = ("ms-marco-MiniLM-L-12-v2", "flashrank-MiniLM-L-12-v2_Q.onnx")  # a name it knows, so that it looks there
+FLASHRANK = (
+    "ms-marco-MiniLM-L-12-v2",
+    "flashrank-MiniLM-L-12-v2_Q.onnx",
+)  # a name that FlashRank knows: it loads the file from our folder
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -29,7 +32,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class System:
-    """How to load a system, which distributions it installs, and whether its scores are float32's."""
+    """How to load a system, which distributions it needs, and whether its scores must equal float32's."""
 
     load: Callable[[Path], Loaded]
     installs: tuple[str, ...]
@@ -37,12 +40,12 @@ class System:
 
 
 def sigmoid(logits: Any) -> list[float]:
-    """0 to 1."""
+    """Return logits as numbers from 0 to 1."""
     return (1 / (1 + np.exp(-np.asarray(logits, np.float64)))).tolist()
 
 
 def make_folders(torch_folder: Path, work: Path) -> None:
-    """Every form of the same weights that some system reads, under `work`."""
+    """Write the same weights to `work` in every form that a system reads."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from sentence_transformers import CrossEncoder
 
@@ -104,18 +107,18 @@ def _langchain(work: Path) -> Loaded:
     reranker = CrossEncoderReranker(model=model, top_n=10**6)
 
     def read(documents: Sequence[Document], _: int) -> list[float]:
-        """It returns no scores: they are asked of its model, and have to agree with its order."""
+        """Score the documents again: the reranker returns none. The scores must agree with its order."""
         from workload import QUERY
 
-        scores = [float(one) for one in model.score([(QUERY, document.page_content) for document in documents])]
+        scores = [float(score) for score in model.score([(QUERY, document.page_content) for document in documents])]
         assert scores == sorted(scores, reverse=True)
-        places = [document.metadata["place"] for document in documents]
-        return [score for _, score in sorted(zip(places, scores, strict=True))]
+        indices = [document.metadata["index"] for document in documents]
+        return [score for _, score in sorted(zip(indices, scores, strict=True))]
 
     return Loaded(
         lambda query, documents: reranker.compress_documents(documents, query),
         read,
-        lambda texts: [Document(text, metadata={"place": place}) for place, text in enumerate(texts)],
+        lambda texts: [Document(text, metadata={"index": index}) for index, text in enumerate(texts)],
     )
 
 
@@ -126,7 +129,7 @@ def _rerankers(work: Path) -> Loaded:
     return Loaded(
         lambda query, texts: model.rank(query=query, docs=texts),
         lambda answer, _: sigmoid(
-            [one.score for one in sorted(answer.results, key=lambda one: int(one.document.doc_id))]
+            [result.score for result in sorted(answer.results, key=lambda result: int(result.document.doc_id))]
         ),
     )
 
@@ -138,11 +141,13 @@ def _flashrank(kind: str) -> Callable[[Path], Loaded]:
         model = Ranker(model_name=FLASHRANK[0], cache_dir=str(work / f"flash-{kind}"), log_level="WARNING")
 
         def rank(query: str, texts: Sequence[str]) -> Any:
-            listed = [{"id": place, "text": text} for place, text in enumerate(texts)]  # it writes into them
-            return model.rerank(RerankRequest(query=query, passages=listed))
+            items = [
+                {"id": index, "text": text} for index, text in enumerate(texts)
+            ]  # new each time: it writes into them
+            return model.rerank(RerankRequest(query=query, passages=items))
 
         return Loaded(
-            rank, lambda answer, _: [float(one["score"]) for one in sorted(answer, key=lambda one: one["id"])]
+            rank, lambda answer, _: [float(item["score"]) for item in sorted(answer, key=lambda item: item["id"])]
         )
 
     return load
@@ -162,7 +167,7 @@ def _fastembed(kind: str) -> Callable[[Path], Loaded]:
 
 
 def _resift(model: str) -> Callable[[Path], Loaded]:
-    """A folder under `work`, `openvino:` such a folder, or a bundled model."""
+    """Return the loader of a bundled model, or of a folder under `work`, with or without `openvino:` before it."""
 
     def load(work: Path) -> Loaded:
         from resift import Reranker

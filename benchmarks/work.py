@@ -1,8 +1,8 @@
-"""The work a ranking takes, counted rather than timed: tokens computed over tokens needed, batches, graph nodes.
+"""Counts the work of a ranking instead of timing it: tokens computed over tokens needed, batches, graph nodes.
 
     python benchmarks/work.py --model resift:small --model FOLDER
 
-Counts don't depend on the machine or on what else it does: a change that costs work shows here at once.
+Counts don't depend on the machine or on other load: a change that costs work shows here at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(
     model: Annotated[list[str], typer.Option("--model", help="Bundled name or exported folder.")],
     batch_tokens: Annotated[list[int] | None, typer.Option("--batch-tokens", help="Token budgets.")] = None,
 ) -> None:
-    """Count."""
+    """Print the counts of rankings and of graphs."""
     typer.echo("| model | passages | candidates | budget | batches | tokens | computed / needed |")
     typer.echo("|---|---|---|---|---|---|---|")
     for name in model:
@@ -43,13 +43,13 @@ def main(
     for name in model:
         folder = bundled_folder(name.removeprefix("resift:")) if name.removeprefix("resift:") in BUNDLED else Path(name)
         for graph in sorted(folder.glob("*.onnx")):
-            exported, run = nodes(graph, optimised=False), nodes(graph, optimised=True)
+            exported, run = count_nodes(graph, optimised=False), count_nodes(graph, optimised=True)
             common = ", ".join(f"{count} {kind}" for kind, count in run.most_common(6))
             typer.echo(f"| {name}/{graph.name} | {exported.total()} | {run.total()} | {common} |")
 
 
-def nodes(path: Path, *, optimised: bool) -> Counter[str]:
-    """Operators of a graph, as the file has them or after ONNX Runtime's own passes."""
+def count_nodes(path: Path, *, optimised: bool) -> Counter[str]:
+    """Return how often each operator occurs in a graph, as exported or after ONNX Runtime's own optimisation."""
     if not optimised:
         return Counter(node.op_type for node in onnx.load(path).graph.node)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,18 +1,40 @@
-"""Every test runs offline: sockets reach this machine alone, and the hub is off before anything is imported."""
+"""Every test runs offline, in the same environment on every terminal, with small models that are built once per run."""
 
 from __future__ import annotations
 
 import os
-
-os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ANONYMIZED_TELEMETRY": "False"}
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from build_once import BuildOnce
 from pytest_socket import enable_socket, socket_allow_hosts
 
-from resift import Reranker
+if TYPE_CHECKING:
+    from resift import Reranker
+
+# Nothing above or below imports NumPy, torch or the hub's library before these are set.
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ANONYMIZED_TELEMETRY": "False"}
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"):
+    os.environ.pop(name, None)
+    # Once more for C: `readline`, which pytest imports, sets the terminal's size behind Python's back, and every child
+    # process inherits it, the workers of pytest-xdist too.
+    os.unsetenv(name)
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+MAX_WORKERS = 8  # each takes up to 2 GB
+if WORKERS > 1:  # threads of torch and NumPy: more than there are cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // WORKERS)))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker per core, and none for a single test file, which is done before workers are up."""
+    paths = [argument.partition("::")[0] for argument in config.args]
+    if CORES == 1 or (len(set(paths)) == 1 and (config.invocation_params.dir / paths[0]).is_file()):
+        return 0
+    return min(CORES, MAX_WORKERS)
 
 
 @pytest.fixture(autouse=True)
@@ -24,37 +46,38 @@ def offline() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def bundled() -> Reranker:
+    from resift import Reranker
+
     return Reranker(long_documents="max_window")
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """architecture → its random-weight model's folder, built once per session."""
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
+    """(name, build) → the folder that `build(folder)` has filled, once per run."""
+    base = tmp_path_factory.getbasetemp()
+    return BuildOnce((base.parent if WORKERS > 1 else base) / "built-once")
+
+
+@pytest.fixture(scope="session")
+def saved(build_once: BuildOnce) -> Callable[[str], Path]:
+    """architecture → its random-weight model's folder, as `save_pretrained` writes it."""
     import random_models
 
-    built: dict[str, Path] = {}
-
     def folder(architecture: str) -> Path:
-        if architecture not in built:
-            built[architecture] = random_models.build(
-                architecture, tmp_path_factory.mktemp(architecture) / architecture
-            )
-        return built[architecture]
+        return build_once(f"saved/{architecture}", lambda path: random_models.build(architecture, path))
 
     return folder
 
 
 @pytest.fixture(scope="session")
-def exported(saved: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """architecture → the same model exported to ONNX, once per session."""
+def exported(saved: Callable[[str], Path], build_once: BuildOnce) -> Callable[..., Path]:
+    """architecture, precision="float32" → the same model exported to ONNX."""
     from resift.export.pair import export_model
 
-    built: dict[str, Path] = {}
-
-    def folder(architecture: str) -> Path:
-        if architecture not in built:
-            built[architecture] = tmp_path_factory.mktemp("onnx") / architecture
-            export_model(str(saved(architecture)), built[architecture])
-        return built[architecture]
+    def folder(architecture: str, precision: str = "float32") -> Path:
+        source = str(saved(architecture))
+        return build_once(
+            f"exported-{precision}/{architecture}", lambda path: export_model(source, path, precision=precision)
+        )
 
     return folder

@@ -94,7 +94,7 @@ assert not heavy, heavy
         ("resift.chroma", "chromadb", "chroma"),
         ("resift.engines.pytorch.sentence_transformers", "sentence_transformers", "sentence-transformers"),
         ("resift.engines.openvino", "openvino", "openvino"),
-        ("resift.services.rerank", "httpx", "remote"),
+        ("resift.services.rerank.scorer", "httpx", "remote"),
         ("resift.engines.pytorch.late_interaction", "sentence_transformers", "late-interaction"),
         ("resift.engines.pytorch.generative", "transformers", "sentence-transformers"),
         ("resift.export.pair", "onnx", "export"),

@@ -190,7 +190,8 @@ def test_scores_that_are_no_numbers_stop_the_run(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b'{"query": "a", "document": "b"}\n{"query"', r"in.jsonl:2: not valid JSON"),
-        (b'{"query": "a", "document": "\xff"}', r"in.jsonl:1: not valid JSON in UTF-8"),
+        (b'{"query": "a", "document": "\xff"}', r"in.jsonl:1: not UTF-8 \(byte 0xff\)"),
+        (b"[" * 100_000, r"in.jsonl:1: the JSON is nested too deeply"),
         (b"[1]", r"in.jsonl:1: a JSON object is needed, this is a list"),
         (b'{"query": "a", "document": "b", "score": 1}', r"in.jsonl:1: there is a field 'score' already"),
         (b"\n\n", r"holds no rows"),

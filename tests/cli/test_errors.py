@@ -129,7 +129,7 @@ def test_rerank_of_what_is_not_there_or_no_text(here: Path) -> None:
     assert fails("rerank", "x", "-", stdin=b"\xff") == (
         "resift: stdin:1: not UTF-8 (byte 0xff); convert the file first"
     )
-    assert fails("rerank", "x", "-", "--jsonl", stdin="[]").startswith("resift: stdin:1: a record is a JSON object")
+    assert fails("rerank", "x", "-", "--jsonl", stdin="[]").startswith("resift: stdin:1: a JSON object is needed")
 
 
 @pytest.mark.parametrize("command", [["search"], ["rerank"]])

@@ -214,7 +214,7 @@ def test_jsonl() -> None:
         ("a.jsonl", b'{"text": "x"}\n{"text": ', r"^a\.jsonl:2: not valid JSON"),
         ("a.jsonl", b'{"text": "x", "n": NaN}', r"^a\.jsonl:1: not valid JSON: NaN"),
         ("a.jsonl", b'{"text": "\\ud800"}', r"^a\.jsonl:1: not valid JSON: .*surrogates"),
-        ("a.jsonl", b'["text"]', r"^a\.jsonl:1: a record is a JSON object, this is a list"),
+        ("a.jsonl", b'["text"]', r"^a\.jsonl:1: a JSON object is needed, this is a list"),
         ("a.jsonl", b'\n{"txt": "x"}', r"^a\.jsonl:2: no text; .*text, content, body, contents"),
         ("a.jsonl", b'{"text": null}', r"^a\.jsonl:1: 'text' is null, not a text"),
         ("a.pdf", b"no pdf", r"^a\.pdf: not a readable PDF"),

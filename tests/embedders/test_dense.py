@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import random_models
 import split_models
+from build_once import BuildOnce
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
@@ -25,7 +26,7 @@ from resift import (
     load_embedder,
 )
 from resift.models.bundled import bundled_folder
-from resift.text.batches import windows
+from resift.text.batches import split_into_windows
 
 # Around every edge: nothing, one word, and as many tokens as are read.
 TEXTS = [*random_models.documents((1, 3, 8, 20, 20, 43)), "", "."]
@@ -33,8 +34,8 @@ TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return split_models.export(tmp_path_factory.mktemp("dense"))
+def folder(build_once: BuildOnce) -> Path:
+    return build_once("split", split_models.export) / "model"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_vectors_do_not_depend_on_company_or_order(folder: Path, embedder: Dense
 def test_a_long_text_is_read_to_its_end_in_windows(embedder: DenseEmbedder, reference: SentenceTransformer) -> None:
     text = random_models.text(150, seed=2)
     ids = reference.tokenizer(text, add_special_tokens=False)["input_ids"]
-    parts = windows(len(ids), split_models.LENGTH - 2)
+    parts = split_into_windows(len(ids), split_models.LENGTH - 2)
     assert len(parts) > 2
     tokens = [[2, *ids[start:stop], 3] for start, stop in parts]
     states = [split_models.vector(one) for one in tokens]

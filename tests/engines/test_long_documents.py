@@ -1,19 +1,15 @@
-"""Documents longer than the model reads: cut, or scored window by window, and always said so."""
+"""Documents longer than the model reads: cut, or scored window by window, and always reported."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import random_models
-from hypothesis import given
-from hypothesis import strategies as st
 
 from resift import InputError, Reranker, TruncationWarning, load_scorer
-from resift.text.batches import BATCHES, plan, windows
 
 QUERY = "panda bamboo"
 
@@ -71,49 +67,10 @@ def test_an_unknown_mode_is_refused(folder: Path) -> None:
 
 
 def test_the_start_of_a_huge_document_gives_the_same_score_as_all_of_it(folder: Path) -> None:
-    """Only a beginning is tokenised when only a beginning is read; the score must not notice."""
+    """Only the beginning is tokenised when only the beginning is read; the score must be the same."""
     scorer = load_scorer(folder, max_length=64, long_documents="first_window")
     text = random_models.text(3000, seed=9)
     huge = text + " bamboo" * 200_000
     assert scorer.score(QUERY, [huge])[0] == pytest.approx(scorer.score(QUERY, [text])[0], abs=1e-5)
     spaces = "panda" + " " * 500_000 + text
     assert scorer.score(QUERY, [spaces])[0] == pytest.approx(scorer.score(QUERY, ["panda " + text])[0], abs=1e-5)
-
-
-@given(st.integers(0, 400), st.integers(8, 100))
-def test_windows_cover_every_token_and_fit(tokens: int, size: int) -> None:
-    found = windows(tokens, size)
-    assert all(stop - start <= size for start, stop in found)
-    assert found[0][0] == 0
-    assert found[-1][1] == tokens
-    for (_, stop), (start, _) in pairwise(found):
-        assert start <= stop, "no gap between windows"
-        assert stop - start >= size // 4 or stop == tokens, "neighbours overlap by a quarter"
-
-
-@given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 2000))
-def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = plan(lengths, budget)
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
-
-
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=9), st.integers(1, 2000))
-def test_no_other_cut_of_the_sorted_rows_computes_less(lengths: list[int], budget: int) -> None:
-    ordered = sorted(lengths, reverse=True)
-
-    def computed(batches: Iterable[Sequence[int]]) -> float:
-        return sum(max(batch) * len(batch) + budget / BATCHES for batch in batches)
-
-    def allowed(batch: Sequence[int]) -> bool:
-        return len(batch) == 1 or max(batch) * len(batch) <= budget
-
-    ways = [
-        [ordered[start:stop] for start, stop in pairwise((0, *edges, len(ordered)))]
-        for count in range(len(ordered))
-        for edges in combinations(range(1, len(ordered)), count)
-    ]
-    least = min(computed(way) for way in ways if all(map(allowed, way)))
-    found = computed([lengths[row] for row in batch] for batch in plan(lengths, budget))
-    assert found == pytest.approx(least)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import random_models
 import split_models
+from build_once import BuildOnce
 
 from resift import ModelFileError, Reranker, load_scorer
 from resift.testing import check_scorer
@@ -20,32 +21,34 @@ QUERY, DOCUMENTS = "what eats bamboo", random_models.documents((1, 5, 9, 40, 90)
 @pytest.mark.parametrize("architecture", ["bert-6", "xlm-roberta", "deberta-v2", "modernbert"])
 def test_scores_equal_onnx_runtimes(architecture: str, exported: Callable[[str], Path]) -> None:
     expected = load_scorer(exported(architecture)).score(QUERY, DOCUMENTS)
-    found = load_scorer(f"openvino:{exported(architecture)}", threads=1).score(QUERY, DOCUMENTS)
-    assert list(found) == pytest.approx(list(expected), abs=1e-4)
+    scores = load_scorer(f"openvino:{exported(architecture)}", threads=1).score(QUERY, DOCUMENTS)
+    assert list(scores) == pytest.approx(list(expected), abs=1e-4)
 
 
-def test_a_split_network_scores_the_same(tmp_path: Path) -> None:
-    folder = split_models.export(tmp_path)
+def test_a_split_network_scores_as_with_onnx_runtime(build_once: BuildOnce) -> None:
+    folder = build_once("split", split_models.export) / "model"
     expected = load_scorer(folder).score(QUERY, DOCUMENTS[:4])
-    found = load_scorer(f"openvino:{folder}").score(QUERY, DOCUMENTS[:4])
-    assert list(found) == pytest.approx(list(expected), abs=1e-3)
+    scores = load_scorer(f"openvino:{folder}").score(QUERY, DOCUMENTS[:4])
+    assert list(scores) == pytest.approx(list(expected), abs=1e-3)
 
 
-def test_the_bundled_split_network_runs_as_well() -> None:
+def test_the_bundled_split_network_scores_nearly_as_with_onnx_runtime() -> None:
     from resift.models.bundled import bundled_folder
 
     expected = load_scorer().score(QUERY, DOCUMENTS)
-    found = load_scorer(f"openvino:{bundled_folder('small')}").score(QUERY, DOCUMENTS)
-    assert list(found) == pytest.approx(list(expected), abs=0.1)  # its activations are rounded, and fall otherwise here
+    scores = load_scorer(f"openvino:{bundled_folder('small')}").score(QUERY, DOCUMENTS)
+    assert list(scores) == pytest.approx(
+        list(expected), abs=0.1
+    )  # its activations are rounded to int8, here sometimes to a neighbour
 
 
-def test_the_contract_threads_and_pickling(exported: Callable[[str], Path]) -> None:
+def test_it_is_a_valid_scorer_for_threads_and_can_be_pickled(exported: Callable[[str], Path]) -> None:
     scorer = load_scorer(f"openvino:{exported('xlm-roberta')}", threads=1)
     check_scorer(scorer)
     expected = list(scorer.score(QUERY, DOCUMENTS))
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: list(scorer.score(QUERY, DOCUMENTS)), range(8)):
-            assert found == pytest.approx(expected, abs=1e-5)
+        for scores in pool.map(lambda _: list(scorer.score(QUERY, DOCUMENTS)), range(8)):
+            assert scores == pytest.approx(expected, abs=1e-5)
     assert type(pickle.loads(pickle.dumps(scorer))) is type(scorer)
 
 

@@ -1,4 +1,4 @@
-"""Work is counted, not timed: what padding and batching cost on a fixed input."""
+"""The work that padding and batching cost on a fixed input, counted instead of timed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import random_models
 
 from resift import Reranker
 
-LENGTHS = tuple(20 + (7 * place * place) % 180 for place in range(100))
+LENGTHS = tuple(20 + (7 * index * index) % 180 for index in range(100))
 """100 passages of 20 to 199 words, in no order."""
 
 
-@pytest.mark.parametrize(("batch_tokens", "padding", "most"), [(512, 0.03, 42), (2048, 0.05, 15), (8192, 0.08, 8)])
-def test_padding_stays_small_and_batches_few(batch_tokens: int, padding: float, most: int) -> None:
+@pytest.mark.parametrize(
+    ("batch_tokens", "max_padding", "max_batches"), [(512, 0.03, 42), (2048, 0.05, 15), (8192, 0.08, 8)]
+)
+def test_padding_stays_small_and_batches_few(batch_tokens: int, max_padding: float, max_batches: int) -> None:
     stats = (
         Reranker(batch_tokens=batch_tokens, long_documents="first_window")
         .rank("what eats bamboo", random_models.documents(LENGTHS))
         .stats
     )
     assert stats.pairs == len(LENGTHS)
-    assert 0 < stats.padding_ratio < padding
-    assert stats.batches <= most
+    assert 0 < stats.padding_ratio < max_padding
+    assert stats.batches <= max_batches
     # No more tokens in a batch than the budget allows.
     assert stats.batches >= stats.padded_tokens / batch_tokens
 

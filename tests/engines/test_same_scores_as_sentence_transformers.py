@@ -1,4 +1,4 @@
-"""Both engines give sentence-transformers' own logits, whatever the architecture, the batch and the company."""
+"""Both engines give the logits of sentence-transformers, for every architecture and in any batch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from resift.testing import check_scorer
 
 Folder = Callable[[str], Path]
 QUERY = "what eats bamboo in Zürich?"
-# Around every edge: nothing, one word, a page, and past the 512 tokens a model reads.
+# All lengths that matter: nothing, one word, a page, and more than the 512 tokens that a model reads.
 DOCUMENTS = [*random_models.documents((1, 3, 8, 20, 20, 60, 130, 150, 300, 600, 900)), "", "."]
 TOLERANCE = 1e-4
 
 
-def predicted(folder: Path, query: str = QUERY) -> list[float]:
+def predict_logits(folder: Path, query: str = QUERY) -> list[float]:
     model = CrossEncoder(str(folder), device="cpu", local_files_only=True)
     pairs = [(query, document) for document in DOCUMENTS]
     return list(model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False).tolist())
@@ -32,23 +32,23 @@ def predicted(folder: Path, query: str = QUERY) -> list[float]:
 @pytest.mark.filterwarnings("ignore::resift.TruncationWarning")
 @pytest.mark.parametrize("architecture", random_models.ARCHITECTURES)
 def test_both_engines_equal_predict_truncation_included(architecture: str, saved: Folder, exported: Folder) -> None:
-    expected = predicted(saved(architecture))
-    assert np.ptp(expected) > 20 * TOLERANCE, "a model that scores everything alike proves nothing"
+    expected = predict_logits(saved(architecture))
+    assert np.ptp(expected) > 20 * TOLERANCE, "a model whose scores are all alike proves nothing"
     for folder in (saved(architecture), exported(architecture)):
         ranking = Reranker(folder).rank(QUERY, DOCUMENTS)
-        found = {hit.index: hit.score for hit in ranking}
-        assert [found[place] for place in range(len(DOCUMENTS))] == pytest.approx(expected, abs=TOLERANCE)
-        # How many are cut differs by tokenizer, but none reads 900 words.
+        scores = {hit.index: hit.score for hit in ranking}
+        assert [scores[index] for index in range(len(DOCUMENTS))] == pytest.approx(expected, abs=TOLERANCE)
+        # How many are cut depends on the tokenizer, but none fits 900 words into the limit.
         assert 1 <= ranking.stats.truncated == sum(hit.truncated for hit in ranking) <= 5
 
 
 @pytest.mark.parametrize("architecture", ["bert-6", "xlm-roberta", "modernbert"])
-def test_the_contract_of_a_scorer(architecture: str, saved: Folder, exported: Folder) -> None:
+def test_both_engines_are_valid_scorers(architecture: str, saved: Folder, exported: Folder) -> None:
     for folder in (saved(architecture), exported(architecture)):
         check_scorer(load_scorer(folder))
 
 
-def test_the_bundled_model_keeps_the_contract(bundled: Reranker) -> None:
+def test_the_bundled_model_is_a_valid_scorer(bundled: Reranker) -> None:
     check_scorer(bundled.scorer)
 
 
@@ -106,8 +106,8 @@ def test_the_query_is_never_cut(saved: Folder, exported: Folder) -> None:
 def test_the_bundled_models_read_queries_twice_as_long_as_documents(model: str) -> None:
     scorer = load_scorer(model)
     query = random_models.text(300, seed=5)
-    one, other = scorer.score(query, [query, "stocks fell on monday"])
-    assert one > other
+    same_text, other_text = scorer.score(query, [query, "stocks fell on monday"])
+    assert same_text > other_text
     with pytest.raises(InputError, match="the query has 1200 tokens, which leaves 0 for a document"):
         scorer.score("panda " * 1200, ["panda"])
 
@@ -128,11 +128,11 @@ def test_truncation_warns_once_per_call_site(exported: Folder) -> None:
 
 async def test_truncation_warns_at_the_call_site_from_async_calls_too(exported: Folder) -> None:
     reranker, long = Reranker(exported("bert-6")), random_models.text(700, 1)
-    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as one:
+    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as from_arank:
         await reranker.arank(QUERY, ["panda", long])
-    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as many:
+    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as from_arank_many:
         await reranker.arank_many([QUERY], [["panda", long]])
-    assert one[0].filename == many[0].filename == __file__
+    assert from_arank[0].filename == from_arank_many[0].filename == __file__
 
 
 def test_stats_count_the_work(exported: Folder) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from resift import Reranker, load_scorer
 from resift.embedders.static import StaticEmbedder
-from resift.engines.tiny import MATCHING, MEANING, SHIFT
+from resift.engines.tiny import MATCHING_WEIGHT, MEANING_WEIGHT, SHIFT
 from resift.errors import InputError, UnknownModelError
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
@@ -21,22 +21,22 @@ QUERY = "why did the fox give up on the grapes?"
 DOCUMENTS = ["The fox could not reach the grapes.", "Foxes eat fruit.", "Income tax is due in May.", "", "grapes"]
 
 
-def test_its_logits_are_what_it_says_they_are() -> None:
+def test_logits_are_the_weighted_sum_of_match_and_similarity() -> None:
     network, tokenizer = read_network(bundled_folder("small")), read_tokenizer(bundled_folder("small"))
     assert network.terms is not None
     query, *vectors = StaticEmbedder().embed([QUERY, *DOCUMENTS])
     expected = []
     with torch.inference_mode():
-        asked = network.ask(torch.tensor([tokenizer(QUERY)["input_ids"]]))
-        assert asked.terms is not None
+        encoded_query = network.ask(torch.tensor([tokenizer(QUERY)["input_ids"]]))
+        assert encoded_query.terms is not None
         for text, vector in zip(DOCUMENTS, vectors, strict=True):
             ids = torch.tensor([tokenizer(text)["input_ids"]])
-            matched = match(asked.terms, network.terms.encode(ids), torch.ones(ids.shape))
-            expected.append(MEANING * float(query @ vector) + MATCHING * float(matched) + SHIFT)
+            matched = match(encoded_query.terms, network.terms.encode(ids), torch.ones(ids.shape))
+            expected.append(MEANING_WEIGHT * float(query @ vector) + MATCHING_WEIGHT * float(matched) + SHIFT)
     assert list(load_scorer("resift:tiny").score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=1e-4)
 
 
-def test_it_keeps_a_scorers_promises() -> None:
+def test_it_is_a_valid_scorer_and_can_be_pickled() -> None:
     scorer = load_scorer("resift:tiny", batch_tokens=64)
     check_scorer(scorer)
     again = pickle.loads(pickle.dumps(scorer))
@@ -44,16 +44,16 @@ def test_it_keeps_a_scorers_promises() -> None:
     assert scorer.identity == again.identity != load_scorer("resift:tiny", max_length=64).identity
 
 
-def test_it_ranks_and_reads_long_texts_as_it_is_told() -> None:
+def test_long_documents_decides_what_is_read() -> None:
     long = "nothing of note happened. " * 100 + "The fox could not reach the grapes."
     texts = ["Income tax is due in May.", long]
     windows = Reranker("resift:tiny", long_documents="max_window").rank(QUERY, texts)
-    assert [one.index for one in windows] == [1, 0]
+    assert [hit.index for hit in windows] == [1, 0]
     beginning = Reranker("resift:tiny", long_documents="first_window").rank(QUERY, texts)
     assert beginning[0].score < windows[0].score
 
 
-def test_what_it_can_not_do_is_told() -> None:
+def test_impossible_options_are_refused() -> None:
     with pytest.raises(InputError, match="reads 1 to 256 tokens, not max_length=512"):
         load_scorer("resift:tiny", max_length=512)
     with pytest.raises(InputError, match="resift:tiny has no option keep_states"):

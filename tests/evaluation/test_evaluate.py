@@ -175,7 +175,7 @@ def test_missing_and_undecodable_files_are_named(make: Make, collection: Collect
         read_collection(tmp_path)
     folder = make()
     (folder / "queries.jsonl").write_bytes(b'{"_id": "q1", "text": "caf\xe9"}')
-    with pytest.raises(InputError, match=r"queries.jsonl is not UTF-8"):
+    with pytest.raises(InputError, match=r"queries.jsonl:1: not UTF-8 \(byte 0xe9\)"):
         read_collection(folder)
     (folder / "qrels.tsv").rename(folder / "qrels.dev.tsv")
     (folder / "qrels.test.tsv").write_text(QRELS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import chromadb
 import numpy as np
 import pytest
+from build_once import BuildOnce
 from chromadb.config import Settings
 
 from resift import InputError, Reranker
@@ -232,8 +233,12 @@ def test_a_chroma_collection_is_a_first_stage(collection: Collection, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def bi_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sentence-transformers folder around a table of token vectors, with a prompt for queries."""
+def bi_encoder(build_once: BuildOnce) -> Path:
+    return build_once("first-stage/bi", save_bi_encoder)
+
+
+def save_bi_encoder(folder: Path) -> None:
+    """Save a sentence-transformers folder around a table of token vectors, with a prompt for queries."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding as Table
     from tokenizers import Tokenizer
@@ -243,9 +248,7 @@ def bi_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Tokenizer.from_file(str(bundled_folder("static") / "tokenizer.json"))
     vectors = np.random.default_rng(7).normal(size=(tokenizer.get_vocab_size(), 8)).astype(np.float32)
     table = Table(tokenizer, embedding_weights=vectors)
-    folder = tmp_path_factory.mktemp("st") / "bi"
     SentenceTransformer(modules=[table], device="cpu", prompts={"query": "stocks monday "}).save_pretrained(str(folder))
-    return folder
 
 
 def test_a_sentence_transformers_folder_is_a_first_stage(collection: Collection, bi_encoder: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resift import Ensemble, Fallback, InputError, OverloadedError, Reranker, Scale, ScorerError, load_scorer
-from resift.engines.common.session import Cores
+from resift.engines.common.session import CorePool
 from resift.scorer import Request
 from resift.scoring.queue import CHARACTERS_PER_TOKEN, ROUND_CHARACTERS, queue_of
 from resift.testing import OverlapScorer
@@ -283,13 +283,13 @@ def test_a_long_list_cut_into_rounds_scores_as_the_scorer_does(bundled: Reranker
 
 
 def test_no_more_threads_compute_than_there_are_cores() -> None:
-    cores = Cores(4)
+    cores = CorePool(4)
     busy = most = 0
     lock = threading.Lock()
 
     def compute(wanted: int | None) -> None:
         nonlocal busy, most
-        with cores.lent(wanted):
+        with cores.borrow(wanted):
             taken = 4 if wanted is None else min(4, wanted)
             with lock:
                 busy += taken

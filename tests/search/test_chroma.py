@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import random_models
 import split_models
+from build_once import BuildOnce
 
 from resift import InputError, Reranker, TwoStageSearch
 from resift.chroma import ChromaFirstStage, DenseEmbedding, StaticEmbedding
@@ -135,8 +136,8 @@ def test_another_encoder_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch
         ChromaFirstStage(collection)
 
 
-def test_a_collection_filled_once_serves_both_stages(client: Any, tmp_path: Path) -> None:
-    folder, file = split_models.export(tmp_path), tmp_path / "states.sqlite3"
+def test_a_collection_filled_once_serves_both_stages(client: Any, build_once: BuildOnce, tmp_path: Path) -> None:
+    folder, file = build_once("split", split_models.export) / "model", tmp_path / "states.sqlite3"
     collection = client.create_collection("both", embedding_function=DenseEmbedding(str(folder), states_file=file))
     texts = random_models.documents((3, 9, 20, 40))
     collection.add(ids=list("abcd"), documents=texts)

@@ -1,4 +1,4 @@
-"""A real local server that speaks chat completions, and misbehaves as it is told."""
+"""A real HTTP server on this machine that answers, and fails, as an endpoint of chat completions does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 
 class Reply(NamedTuple):
-    """One answer of the server."""
+    """An answer of the server."""
 
     status: int = 200
+    """0: the connection is closed without an answer."""
     body: Any = None
     retry_after: str | None = None
     wait: threading.Event | None = None
-    """The answer is held back until this is set."""
+    """The answer is sent once this is set."""
 
 
 def completion(text: str | None, usage: dict[str, int] | None = None) -> Reply:
@@ -26,22 +27,22 @@ def completion(text: str | None, usage: dict[str, int] | None = None) -> Reply:
 
 
 class ChatServer:
-    """What it was asked, and where it is."""
+    """The requests that the server got, and its URL."""
 
     def __init__(self, reply: Callable[[dict[str, Any]], Reply]) -> None:
         self.reply = reply
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
-        self.inside = 0
-        self.most_inside = 0
+        self.open_requests = 0
+        self.most_open_requests = 0
         self.lock = threading.Lock()
         self.url = ""
 
 
 @contextmanager
 def serving(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ChatServer]:
-    """A server on this machine for the time of the block; `reply` answers each request's body."""
+    """Run a server inside the `with` block; `reply` makes the answer from a request's body."""
     state = ChatServer(reply)
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,14 +52,14 @@ def serving(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ChatServer]:
                 state.requests.append(body)
                 state.headers.append({name.lower(): value for name, value in self.headers.items()})
                 state.paths.append(self.path)
-                state.inside += 1
-                state.most_inside = max(state.most_inside, state.inside)
+                state.open_requests += 1
+                state.most_open_requests = max(state.most_open_requests, state.open_requests)
             answer = state.reply(body)
             if answer.wait is not None:
                 answer.wait.wait(10)
             with state.lock:
-                state.inside -= 1
-            if answer.status == 0:  # hang up without a word
+                state.open_requests -= 1
+            if answer.status == 0:  # close without an answer
                 self.close_connection = True
                 return
             data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
@@ -70,7 +71,7 @@ def serving(reply: Callable[[dict[str, Any]], Reply]) -> Iterator[ChatServer]:
                 self.end_headers()
                 self.wfile.write(data)
             except OSError:
-                pass  # whoever asked has gone
+                pass  # the client has gone
 
         def log_message(self, *_: object) -> None:
             pass

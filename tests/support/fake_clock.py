@@ -1,4 +1,4 @@
-"""Time that passes when it is told to."""
+"""A clock for tests: waiting takes no time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resift.services.http.retry import Clock
 
 @dataclass
 class FakeClock(Clock):
-    """Waiting takes no time and is remembered; chance is always in the middle."""
+    """Waiting takes no time and is recorded; every random number is 0.5."""
 
     waits: list[float] = field(default_factory=list)
     seconds: float = 1_700_000_000.0
@@ -21,7 +21,7 @@ class FakeClock(Clock):
     def time(self) -> float:
         return self.seconds
 
-    def chance(self) -> float:
+    def random(self) -> float:
         return 0.5
 
     def sleep(self, seconds: float, halt: threading.Event) -> None:

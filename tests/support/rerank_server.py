@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that answers as the reranking services do, and misbehaves as they do when told."""
+"""A real HTTP server on this machine that answers, and fails, as the rerank services do."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered with. `cut` leaves out so many of the bytes that were promised."""
+    """The answer to a request."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    """Seconds before the answer begins."""
     cut: int = 0
+    """Bytes that the Content-Length counts and that are not sent."""
     trickle: float = 0.0
     """Seconds between single bytes."""
 
@@ -32,19 +34,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A request as it arrived."""
 
     path: str
     headers: dict[str, str]
     body: Any
-    at: float
 
 
 def overlap(query: str, text: str) -> float:
     """The share of the query's words that a text contains, 0..1."""
-    wanted, found = (set(re.findall(r"\w+", part.lower())) for part in (query, text))
-    return len(wanted & found) / max(1, len(wanted))
+    query_words, text_words = (set(re.findall(r"\w+", part.lower())) for part in (query, text))
+    return len(query_words & text_words) / max(1, len(query_words))
 
 
 def logit(query: str, text: str) -> float:
@@ -53,17 +54,19 @@ def logit(query: str, text: str) -> float:
 
 
 def _ranked(query: str, texts: list[str], score: Callable[[str, str], float]) -> list[tuple[int, float]]:
-    scored = [(place, score(query, text)) for place, text in enumerate(texts)]
-    return sorted(scored, key=lambda pair: (-pair[1], -pair[0]))  # ties backwards: nobody has to keep our order
+    scored = [(index, score(query, text)) for index, text in enumerate(texts)]
+    return sorted(
+        scored, key=lambda pair: (-pair[1], -pair[0])
+    )  # equal scores backwards: a service need not keep our order
 
 
-def _needs(body: Any, required: set[str], optional: set[str]) -> None:
+def _check_fields(body: Any, required: set[str], optional: set[str]) -> None:
     if not isinstance(body, dict) or not required <= body.keys() or body.keys() - required - optional:
         raise ValueError(f"fields: {sorted(body)}, required: {sorted(required)}, optional: {sorted(optional)}")
 
 
 def cohere(body: Any) -> Answer:
-    _needs(body, {"model", "query", "documents"}, {"top_n", "max_tokens_per_doc", "priority"})
+    _check_fields(body, {"model", "query", "documents"}, {"top_n", "max_tokens_per_doc", "priority"})
     if len(body["documents"]) > 1000:
         return Answer(400, {"message": "too many documents", "id": "1"})
     ranked = _ranked(body["query"], body["documents"], overlap)[: body.get("top_n")]
@@ -71,27 +74,27 @@ def cohere(body: Any) -> Answer:
     return Answer(
         body={
             "id": "1",
-            "results": [{"index": place, "relevance_score": score} for place, score in ranked],
+            "results": [{"index": index, "relevance_score": score} for index, score in ranked],
             "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": units}},
         }
     )
 
 
 def jina(body: Any) -> Answer:
-    _needs(body, {"model", "query", "documents"}, {"top_n", "return_documents"})
+    _check_fields(body, {"model", "query", "documents"}, {"top_n", "return_documents"})
     ranked = _ranked(body["query"], body["documents"], overlap)[: body.get("top_n")]
     return Answer(
         body={
             "model": body["model"],
             "object": "list",
             "usage": {"total_tokens": 7 * len(ranked), "prompt_tokens": 7 * len(ranked)},
-            "results": [{"index": place, "relevance_score": score} for place, score in ranked],
+            "results": [{"index": index, "relevance_score": score} for index, score in ranked],
         }
     )
 
 
 def voyage(body: Any) -> Answer:
-    _needs(body, {"model", "query", "documents"}, {"top_k", "return_documents", "truncation"})
+    _check_fields(body, {"model", "query", "documents"}, {"top_k", "return_documents", "truncation"})
     size = sum(len(body["query"].encode()) + len(text.encode()) for text in body["documents"])
     if len(body["documents"]) > 1000 or size > 600_000:
         return Answer(400, {"detail": f"Request to model '{body['model']}' failed: too many tokens."})
@@ -99,7 +102,7 @@ def voyage(body: Any) -> Answer:
     return Answer(
         body={
             "object": "list",
-            "data": [{"index": place, "relevance_score": score} for place, score in ranked],
+            "data": [{"index": index, "relevance_score": score} for index, score in ranked],
             "model": body["model"],
             "usage": {"total_tokens": 5 * len(ranked)},
         }
@@ -107,13 +110,13 @@ def voyage(body: Any) -> Answer:
 
 
 def mixedbread(body: Any) -> Answer:
-    _needs(body, {"model", "query", "input"}, {"top_k", "return_input", "rank_fields", "rewrite_query"})
+    _check_fields(body, {"model", "query", "input"}, {"top_k", "return_input", "rank_fields", "rewrite_query"})
     ranked = _ranked(body["query"], body["input"], overlap)[: body.get("top_k", 10)]
     return Answer(
         body={
             "usage": {"prompt_tokens": 3, "total_tokens": 3},
             "model": body["model"],
-            "data": [{"index": place, "score": score, "object": "rank_result"} for place, score in ranked],
+            "data": [{"index": index, "score": score, "object": "rank_result"} for index, score in ranked],
             "object": "list",
             "top_k": len(ranked),
             "return_input": False,
@@ -122,7 +125,7 @@ def mixedbread(body: Any) -> Answer:
 
 
 def tei(body: Any) -> Answer:
-    _needs(body, {"query", "texts"}, {"truncate", "truncation_direction", "raw_scores", "return_text"})
+    _check_fields(body, {"query", "texts"}, {"truncate", "truncation_direction", "raw_scores", "return_text"})
     if len(body["texts"]) > 32:
         error = f"batch size {len(body['texts'])} > maximum allowed batch size 32"
         return Answer(422, {"error": error, "error_type": "Validation"})
@@ -131,13 +134,13 @@ def tei(body: Any) -> Answer:
     ranked = _ranked(body["query"], body["texts"], logit if body.get("raw_scores") else overlap)
     tokens = str(9 * len(ranked))
     return Answer(
-        body=[{"index": place, "score": score} for place, score in ranked], headers={"x-compute-tokens": tokens}
+        body=[{"index": index, "score": score} for index, score in ranked], headers={"x-compute-tokens": tokens}
     )
 
 
 def vllm(body: Any) -> Answer:
     optional = {"model", "top_n", "truncate_prompt_tokens", "truncation_side", "use_activation"}
-    _needs(body, {"query", "documents"}, optional)
+    _check_fields(body, {"query", "documents"}, optional)
     if any(len(text.split()) > 500 for text in body["documents"]) and body.get("truncate_prompt_tokens") is None:
         error = {
             "message": "This model's maximum context length is 512 tokens.",
@@ -153,15 +156,15 @@ def vllm(body: Any) -> Answer:
             "model": body.get("model", "served"),
             "usage": {"prompt_tokens": 11, "total_tokens": 11},
             "results": [
-                {"index": place, "document": {"text": body["documents"][place]}, "relevance_score": number}
-                for place, number in ranked
+                {"index": index, "document": {"text": body["documents"][index]}, "relevance_score": number}
+                for index, number in ranked
             ],
         }
     )
 
 
 def infinity(body: Any) -> Answer:
-    _needs(body, {"query", "documents"}, {"model", "top_n", "return_documents", "raw_scores"})
+    _check_fields(body, {"query", "documents"}, {"model", "top_n", "return_documents", "raw_scores"})
     if not 1 <= len(body["documents"]) <= 2048:
         return Answer(422, {"detail": [{"loc": ["body", "documents"], "msg": "List should have at most 2048 items"}]})
     ranked = _ranked(body["query"], body["documents"], logit if body.get("raw_scores") else overlap)
@@ -171,13 +174,13 @@ def infinity(body: Any) -> Answer:
             "id": "infinity-1",
             "model": body.get("model", "default/not-specified"),
             "usage": {"prompt_tokens": 13, "total_tokens": 13},
-            "results": [{"relevance_score": number, "index": place, "document": None} for place, number in ranked],
+            "results": [{"relevance_score": number, "index": index, "document": None} for index, number in ranked],
         }
     )
 
 
 def llamacpp(body: Any) -> Answer:
-    _needs(body, {"query", "documents"}, {"model", "top_n"})
+    _check_fields(body, {"query", "documents"}, {"model", "top_n"})
     if any(len(text.split()) > 500 for text in body["documents"]):
         message = (
             "input (903 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
@@ -189,20 +192,20 @@ def llamacpp(body: Any) -> Answer:
             "model": "gguf",
             "object": "list",
             "usage": {"prompt_tokens": 17, "total_tokens": 17},
-            "results": [{"index": place, "relevance_score": number} for place, number in ranked],
+            "results": [{"index": index, "relevance_score": number} for index, number in ranked],
         }
     )
 
 
 def nim(body: Any) -> Answer:
-    _needs(body, {"model", "query", "passages"}, {"truncate"})
+    _check_fields(body, {"model", "query", "passages"}, {"truncate"})
     if len(body["passages"]) > 512:
         return Answer(422, {"detail": "ensure this value has at most 512 items", "title": "Unprocessable Entity"})
     texts = [passage["text"] for passage in body["passages"]]
     ranked = _ranked(body["query"]["text"], texts, logit)
     return Answer(
         body={
-            "rankings": [{"index": place, "logit": number} for place, number in ranked],
+            "rankings": [{"index": index, "logit": number} for index, number in ranked],
             "usage": {"prompt_tokens": 19, "total_tokens": 19},
         }
     )
@@ -220,7 +223,7 @@ PATHS: dict[str, tuple[str, Callable[[Any], Answer]]] = {
     "nim": ("/v1/ranking", nim),
     "compatible": ("/v1/rerank", jina),
 }
-"""scheme → where it listens, and how it answers."""
+"""scheme → the path of its endpoint, and the function that makes the answer."""
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -228,13 +231,13 @@ class _Quiet(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients hang up, as some tests want them to; anything else should be seen."""
+        """Say nothing when a client hangs up, as in some tests; show every other error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class RerankServer:
-    """Answers as `scheme` does; `script` answers come first, one per request (None: the true one)."""
+    """Answers as `scheme` does. Answers in `script` come first, one per request (None: the usual answer)."""
 
     def __init__(self, scheme: str, key: str | None = None) -> None:
         self.path, self.service = PATHS[scheme]
@@ -243,17 +246,17 @@ class RerankServer:
         self.script: list[Answer | None] = []
         self.always: Answer | Callable[[Any], Answer] | None = None
         self.info: Answer = Answer(body={"model_id": "m", "max_client_batch_size": 32})
-        self.asked: list[Asked] = []
-        self.inside = 0
-        self.most_inside = 0
+        self.requests: list[ReceivedRequest] = []
+        self.open_requests = 0
+        self.most_open_requests = 0
         self._lock = threading.Lock()
         self._http = _Quiet(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_port}"
 
     @property
-    def reranks(self) -> list[Asked]:
+    def rerank_requests(self) -> list[ReceivedRequest]:
         """Requests other than for `/info`."""
-        return [asked for asked in self.asked if not asked.path.endswith("/info")]
+        return [request for request in self.requests if not request.path.endswith("/info")]
 
     @contextmanager
     def running(self) -> Iterator[RerankServer]:
@@ -266,22 +269,22 @@ class RerankServer:
             self._http.server_close()
             thread.join()
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, request: ReceivedRequest) -> Answer:
         with self._lock:
-            self.asked.append(asked)
-            if asked.path.endswith("/info") and self.scheme == "tei":
+            self.requests.append(request)
+            if request.path.endswith("/info") and self.scheme == "tei":
                 return self.info
             scripted = self.script.pop(0) if self.script else None
         if scripted is not None:
             return scripted
-        if self.key is not None and asked.headers.get("authorization") != f"Bearer {self.key}":
-            return Answer(401, {"message": f"invalid api token: {asked.headers.get('authorization')}"})
-        if asked.path != self.path:
-            return Answer(404, {"message": f"no such path: {asked.path}"})
+        if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
+            return Answer(401, {"message": f"invalid api token: {request.headers.get('authorization')}"})
+        if request.path != self.path:
+            return Answer(404, {"message": f"no such path: {request.path}"})
         if self.always is not None:
-            return self.always(asked.body) if callable(self.always) else self.always
+            return self.always(request.body) if callable(self.always) else self.always
         try:
-            return self.service(asked.body)
+            return self.service(request.body)
         except ValueError as error:
             return Answer(422, {"detail": str(error)})
 
@@ -299,16 +302,16 @@ class RerankServer:
 
             def _reply(self, body: Any) -> None:
                 with outer._lock:
-                    outer.inside += 1
-                    outer.most_inside = max(outer.most_inside, outer.inside)
+                    outer.open_requests += 1
+                    outer.most_open_requests = max(outer.most_open_requests, outer.open_requests)
                 try:
                     headers = {name.lower(): value for name, value in self.headers.items()}
-                    self._send(outer._answer(Asked(self.path, headers, body, time.monotonic())))
+                    self._send(outer._answer(ReceivedRequest(self.path, headers, body)))
                 except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True  # the client gave up, as some tests want it to
+                    self.close_connection = True  # the client hung up, as in some tests
                 finally:
                     with outer._lock:
-                        outer.inside -= 1
+                        outer.open_requests -= 1
 
             def _send(self, answer: Answer) -> None:
                 time.sleep(answer.delay)

@@ -1,4 +1,4 @@
-"""LLMs that answer as they are told, and what they were shown."""
+"""LLMs with fixed answers, and what their prompts show."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from resift.llm import Answer, Prompt
 QUERY = "what eats bamboo?"
 PASSAGE = re.compile(r"(?ms)^<passage (?:\[(\d+)\] )?([0-9a-f]{8})>\n(.*?)\n</passage (?:\[\1\] )?\2>$")
 WORDS = st.text(alphabet=string.printable + "é中²٣\u202e\x00\U0001f43c", max_size=40)
-"""Whatever somebody may write."""
+"""Texts that somebody may write."""
 
 
 def passages(prompt: str) -> list[str]:
-    """The texts that a prompt shows, by its marks alone."""
+    """Return the passages in a prompt, found by its marks alone."""
     return [text for _, _, text in PASSAGE.findall(prompt)]
 
 
 def order_by(key: Callable[[str], Any]) -> Callable[[Prompt], str]:
-    """An LLM that orders the passages it is shown without a mistake."""
+    """Return an LLM that orders the passages of a prompt by `key`, without mistakes."""
 
     def answer(prompt: Prompt) -> str:
-        shown = passages(prompt)
-        places = sorted(range(len(shown)), key=lambda place: key(shown[place]))
-        return " > ".join(f"[{place + 1}]" for place in places)
+        texts = passages(prompt)
+        order = sorted(range(len(texts)), key=lambda index: key(texts[index]))
+        return " > ".join(f"[{index + 1}]" for index in order)
 
     return answer
 
 
 class Scripted:
-    """Answers one text after the other, and remembers the prompts."""
+    """An LLM that gives its answers in turn, and keeps the prompts."""
 
     def __init__(self, *answers: str | Answer | Exception) -> None:
         self.answers = list(answers)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from build_once import BuildOnce
 from typer.testing import CliRunner
 
 from resift import StaticEmbedder
@@ -42,24 +43,29 @@ def corpus(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The bundled table, 16 of its dimensions: as good for a test, and quickly saved."""
-    folder = tmp_path_factory.mktemp("base")
+def base(build_once: BuildOnce) -> str:
+    return str(build_once("distill/base", save_base))
+
+
+def save_base(folder: Path) -> None:
+    """Save the bundled table, 16 of its dimensions: as good for a test, and quickly saved."""
     student = open_student("static")
     assert isinstance(student, Table)
     about = Manifest("base", "static", document_length=10**6)
     write_table(student.vectors[:, :16], student.tokenizer, folder, about)
-    return str(folder)
 
 
 @pytest.fixture(scope="session")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny bi-encoder with random weights."""
+def encoder(build_once: BuildOnce) -> Path:
+    return build_once("distill/encoder", save_encoder) / "model"
+
+
+def save_encoder(folder: Path) -> None:
+    """Save a tiny bi-encoder with random weights as `folder/model`."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("encoder")
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(StaticEmbedder().folder / "tokenizer.json"),
         pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
@@ -72,7 +78,6 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformer = Transformer(str(folder / "bert"))
     model = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
     model.save_pretrained(str(folder / "model"))
-    return folder / "model"
 
 
 def test_learning_brings_query_and_passage_together(tmp_path: Path, base: str) -> None:

@@ -45,7 +45,7 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
         ),
         (b'\n{"query": "q"', "pairs.jsonl:2: not valid JSON"),
         (b'["q", "p"]', "a JSON object is needed, this is a list"),
-        (b'{"query": "q", "positive": "\xff"}', "pairs.jsonl is not UTF-8"),
+        (b'{"query": "q", "positive": "\xff"}', r"pairs.jsonl:1: not UTF-8 \(byte 0xff\)"),
         (b"", "no pair of query and positive"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import random_models
 import torch
+from build_once import BuildOnce
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.sparse_encoder.modules import SpladePooling
@@ -43,9 +44,12 @@ def pairs() -> list[TrainingPair]:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A bi-encoder of random weights, small enough to train in seconds."""
-    folder = tmp_path_factory.mktemp("base") / "encoder"
+def base(build_once: BuildOnce) -> str:
+    return str(build_once("train/encoder", save_base))
+
+
+def save_base(folder: Path) -> None:
+    """Save a bi-encoder of random weights, small enough to train in seconds."""
     torch.manual_seed(1)
     size = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
     bert = BertModel(BertConfig(vocab_size=300, num_hidden_layers=4, **size))
@@ -55,7 +59,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     random_models._wordpiece().save_pretrained(folder)
     encoder = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(64, "mean")], device="cpu")
     encoder.save(str(folder))
-    return str(folder)
 
 
 def test_targets_are_what_listnet_makes_of_them_again() -> None:

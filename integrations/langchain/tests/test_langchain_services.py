@@ -29,7 +29,7 @@ async def test_a_service_by_name(server: RerankServer, documents: list[Document]
     assert [(document.id, document.metadata["relevance_score"]) for document in found] == [("fox", 1.0), ("bus", 0.5)]
     again = await step.acompress_documents(documents, "red fox")
     assert [document.id for document in again] == ["fox", "bus"]
-    assert {asked.body["model"] for asked in server.asked} == {"rerank-v3.5"}
+    assert {request.body["model"] for request in server.requests} == {"rerank-v3.5"}
 
 
 @pytest.mark.parametrize("key", [KEY, SecretStr(KEY)], ids=["text", "secret"])

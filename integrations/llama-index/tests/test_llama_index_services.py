@@ -28,7 +28,7 @@ async def test_a_service_by_name(server: RerankServer, nodes: list[NodeWithScore
     assert [(hit.node_id, hit.score) for hit in found] == [("n1", 1.0), ("n2", 0.5)]
     again = await rerank.apostprocess_nodes(nodes, query_str="red fox")
     assert [hit.node_id for hit in again] == ["n1", "n2"]
-    assert {asked.body["model"] for asked in server.asked} == {"rerank-v3.5"}
+    assert {request.body["model"] for request in server.requests} == {"rerank-v3.5"}
 
 
 def test_the_key_is_not_written(

@@ -7,8 +7,8 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from resift._util.jsonl import parse_object
 from resift.bulk.blocks import BLOCK_BYTES, Block, Extent
 from resift.bulk.job import Columns
 from resift.bulk.scoring import Cell, InputRow, ScoredRows
@@ -82,12 +82,7 @@ class Jsonl:
         """Lines of any kind can stand in one file."""
 
     def _row(self, line: bytes, where: str) -> InputRow:
-        try:
-            fields: Any = json.loads(line)
-        except ValueError as error:  # UnicodeDecodeError is one
-            raise InputError(f"{where}: not valid JSON in UTF-8: {error}") from None
-        if not isinstance(fields, dict):
-            raise InputError(f"{where}: a JSON object is needed, this is a {type(fields).__name__}")
+        fields = parse_object(line, where)
         for name in self.columns.added:
             if name in fields:
                 raise InputError(

@@ -9,6 +9,7 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import console, json_document, table
+from resift.services.rerank.known_services import SERVICES
 
 
 class Bundled(NamedTuple):
@@ -60,19 +61,8 @@ SCHEMES = {
         "pip install 'resift[sentence-transformers]'",
     ),
     **{
-        scheme: Scheme(takes, "httpx", "pip install 'resift[remote]'")
-        for scheme, takes in {
-            "cohere": "a model of Cohere: cohere:rerank-v3.5 (key: CO_API_KEY)",
-            "jina": "a model of Jina (key: JINA_API_KEY)",
-            "voyage": "a model of Voyage (key: VOYAGE_API_KEY)",
-            "mixedbread": "a model of Mixedbread (key: MXBAI_API_KEY)",
-            "tei": "a text-embeddings-inference server: tei:http://HOST:PORT",
-            "vllm": "a vLLM server: vllm:http://HOST:PORT, or with #MODEL",
-            "infinity": "an infinity server: infinity:http://HOST:PORT#MODEL",
-            "llamacpp": "a llama.cpp server: llamacpp:http://HOST:PORT",
-            "nim": "a model of NVIDIA (key: NVIDIA_API_KEY), or nim:http://HOST:PORT#MODEL",
-            "compatible": "any URL that answers as Cohere's or Jina's does: compatible:https://HOST/v1/rerank#MODEL",
-        }.items()
+        scheme: Scheme(service.describe(scheme), "httpx", "pip install 'resift[remote]'")
+        for scheme, service in SERVICES.items()
     },
 }
 """scheme → what it takes. Every engine of `resift.scoring.load` has one."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
+from resift._util.jsonl import read_rows
 from resift.search.two_stage import Passage
 
-FILE = Path(__file__).parent / "fables.jsonl"
+FABLES_FILE = Path(__file__).parent / "fables.jsonl"
 
 
 class Question(NamedTuple):
@@ -38,8 +38,7 @@ def fables() -> list[Passage]:
     >>> fables()[0].metadata["title"]
     'The Wolf and the Lamb'
     """
-    records = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
     return [
-        Passage(f"{record['title']}\n\n{record['text']}", record["id"], {"title": record["title"]})
-        for record in records
+        Passage(f"{row['title']}\n\n{row['text']}", row["id"], {"title": row["title"]})
+        for _, row in read_rows(FABLES_FILE)
     ]

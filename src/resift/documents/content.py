@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resift.errors import InputError
+from resift._util.jsonl import not_utf8
 
 Scalar = str | int | float | bool
 
@@ -52,7 +52,7 @@ def decode(data: bytes, name: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{name}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file first") from None
+        raise not_utf8(error, f"{name}:{line}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -97,8 +97,8 @@ def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
 def pack(parts: Sequence[TextSpan], size: int) -> list[TextSpan]:
     """Neighbours joined while they fit, into passages of about equal length rather than full ones and a rest.
 
-    >>> pack([Span(0, 40), Span(42, 80), Span(82, 120), TextSpan(122, 160)], size=130)
-    [Span(start=0, end=80), Span(start=82, end=160)]
+    >>> pack([TextSpan(0, 40), TextSpan(42, 80), TextSpan(82, 120), TextSpan(122, 160)], size=130)
+    [TextSpan(start=0, end=80), TextSpan(start=82, end=160)]
     """
     if not parts:
         return []

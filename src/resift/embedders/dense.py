@@ -17,7 +17,7 @@ from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.bundled import BUNDLED, DENSE, bundled_folder
 from resift.models.manifest import ENCODER, Manifest
-from resift.text.batches import plan, windows
+from resift.text.batches import plan_batches, split_into_windows
 from resift.text.tokenizer import TextTokenizer
 
 BATCH_TOKENS = 2048  # as the reranker's
@@ -72,11 +72,11 @@ class DenseEmbedder:
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        frame, open_graph = self._tokenizer.frame(), opener(threads)
+        template, open_graph = self._tokenizer.text_template(), opener(threads)
         if states_file is None:  # a vector needs nothing of the sparse encoder, which states hold too
-            self._encoder = Encoder(open_graph(self.folder / ENCODER), frame, manifest.sum_of(ENCODER))
+            self._encoder = Encoder(open_graph(self.folder / ENCODER), template, manifest.sum_of(ENCODER))
         else:
-            self._encoder = Encoder.of(self.folder, manifest, frame, open_graph, open_store(0, states_file))
+            self._encoder = Encoder.of(self.folder, manifest, template, open_graph, open_store(0, states_file))
 
     @property
     def dimensions(self) -> int:
@@ -86,15 +86,15 @@ class DenseEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit vector per text, (texts, dimensions), in their order, whatever the batches they went in."""
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
-        extra = self._encoder.frame.extra
+        extra = self._encoder.template.special_token_count
         for start in range(0, len(texts), CHUNK):
             tokens = self._tokenizer.encode(texts[start : start + CHUNK])
             rows = [
                 (place, one.ids[first:last])
                 for place, one in enumerate(tokens, start)
-                for first, last in windows(len(one.ids), self.max_length - extra)
+                for first, last in split_into_windows(len(one.ids), self.max_length - extra)
             ]
-            for batch in plan([len(ids) + extra for _, ids in rows], self._batch_tokens):
+            for batch in plan_batches([len(ids) + extra for _, ids in rows], self._batch_tokens):
                 encoded = self._encoder.vectors([rows[row][1] for row in batch])
                 np.add.at(vectors, [rows[row][0] for row in batch], encoded)
         unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resift.errors import ModelFileError
 from resift.models.bundled import STATIC, bundled_folder
 from resift.models.manifest import Manifest
-from resift.text.table import pooled
+from resift.text.table import pool_vectors
 from resift.text.tokenizer import TextTokenizer
 
 CHUNK = 256  # texts at once: bounds the token vectors held in memory
@@ -59,7 +59,7 @@ class StaticEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), CHUNK):
             tokens = self._tokenizer.encode(texts[start : start + CHUNK])
-            vectors[start : start + CHUNK] = pooled(self._table, self._scales, [one.ids for one in tokens])
+            vectors[start : start + CHUNK] = pool_vectors(self._table, self._scales, [one.ids for one in tokens])
         return vectors
 
     def __reduce__(self) -> tuple[type[StaticEmbedder], tuple[Path]]:

@@ -1,1 +1,1 @@
-"""Engines: each file here meets the `Scorer` protocol with one library, imported at its top."""
+"""Local engines: each implements the `Scorer` protocol with one library, which its file imports at the top."""

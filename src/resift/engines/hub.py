@@ -1,4 +1,4 @@
-"""The few files of a hub model that running its ONNX graph takes."""
+"""Downloads the few files of a hub model that are needed to run its ONNX graph."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from huggingface_hub import snapshot_download
 
 from resift.errors import ModelFileError
 
-FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx*", "onnx/model.onnx*"]
+ONNX_FILE_PATTERNS = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx*", "onnx/model.onnx*"]
 
 
-def onnx_folder(model: str, revision: str | None, local_files_only: bool) -> Path:
-    """The folder in the hub's cache that holds the model's graph, downloaded unless it is there.
+def download_onnx_folder(model: str, revision: str | None, local_files_only: bool) -> Path:
+    """Return the folder in the hub's cache that holds the model's graph, downloaded unless it is there.
 
-    Raises ModelFileError when it is not there and can't be had.
+    Raise ModelFileError if it is neither there nor can be downloaded.
     """
     try:
         return Path(
-            snapshot_download(model, revision=revision, local_files_only=local_files_only, allow_patterns=FILES)
+            snapshot_download(
+                model, revision=revision, local_files_only=local_files_only, allow_patterns=ONNX_FILE_PATTERNS
+            )
         )
-    except Exception as error:  # the hub's errors, the network's and the disk's share no base
+    except Exception as error:  # errors of the hub, the network and the disk have no base class in common
         raise ModelFileError(f"{model} can't be had from the Hugging Face hub: {error}") from error

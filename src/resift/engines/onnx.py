@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.engines.common.pairs import PairNetwork, capacity, check_labels, shorter
+from resift.engines.common.pairs import PairNetwork, check_labels, choose_max_length, position_limit
 from resift.engines.common.pipeline import Network, Pipeline
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
@@ -19,20 +19,38 @@ from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import FILE, READER, Manifest, digest
-from resift.models.options import HUB_ID, LongDocuments
-from resift.scorer import Request, Scale, Scores
-from resift.text.tokenizer import RememberingTokenizer, TextTokenizer
+from resift.models.options import HUB_ID
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
-NOTHING = (0, None)  # keep_states and states_file where no states are kept
+NO_STATES = (0, None)  # keep_states and states_file if no states are kept
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
 
-class OnnxScorer:
-    """Scores with a cross-encoder exported to ONNX: the bundled one, a folder `resift export` wrote (its
-    checksums are verified), or any Hugging Face folder or id with `model.onnx` and `tokenizer.json`.
+class OnnxScorer(ScorerBase):
+    """Scores with a cross-encoder exported to ONNX.
 
-    Scores are logits, in float32, and don't depend on the batch they were computed in. Safe to use from any
-    number of threads. Raises ModelFileError when the folder is incomplete or damaged.
+    Scores are float32 logits and don't depend on the batch they were computed in. Any number of threads may use it.
+
+    Args:
+        folder: A folder that `resift export` wrote (its checksums are verified), or any Hugging Face folder or id with
+            `model.onnx` and `tokenizer.json`.
+        long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
+            windows and takes the best, "first_window" scores the beginning without a warning.
+        max_length: Tokens to read of a pair, or of a document if documents are encoded apart from queries; at least 16.
+            Default: the model's limit, or less if its authors advise it.
+        batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
+        threads: CPU threads. Default: one per core.
+        revision: Commit, tag or branch of a Hugging Face id.
+        local_files_only: Never ask the Hugging Face hub.
+        keep_states: Bytes of document states to keep, in memory or in `states_file`. Default 0: none in memory, no
+            limit for a file. Only for networks that encode documents apart from queries.
+        states_file: A file for document states, which several processes may share.
+
+    Raises:
+        ModelFileError: The folder is incomplete or damaged, or holds no cross-encoder.
+        InputError: An option is impossible for this model.
+
     """
 
     scale = Scale.LOGIT
@@ -51,64 +69,65 @@ class OnnxScorer:
         keep_states: int = 0,
         states_file: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.folder = _local(os.fspath(folder), revision, local_files_only)
+        self.folder = _find_folder(os.fspath(folder), revision, local_files_only)
         self.long_documents = long_documents
         self.batch_tokens = batch_tokens
         self.threads = threads
-        self._keeping = (keep_states, states_file)
-        manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _foreign(self.folder)
+        self._state_options = (keep_states, states_file)
+        manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _manifest_from_config(self.folder)
         self.name = manifest.name
         self._manifest = manifest
         entry = find(str(self.folder))
-        usual = None if entry is None else entry.tuned_length
-        self.max_length = shorter(manifest.document_length, max_length, self.name, usual)
-        kind = TextTokenizer if self._keeping == NOTHING else RememberingTokenizer
-        tokenizer = kind.load(self.folder / "tokenizer.json")
-        self._pipeline = Pipeline(tokenizer, self._network(manifest, tokenizer), long_documents, batch_tokens)
+        tuned_length = None if entry is None else entry.tuned_length
+        self.max_length = choose_max_length(manifest.document_length, max_length, self.name, tuned_length)
+        tokenizer_class = TextTokenizer if self._state_options == NO_STATES else CachingTokenizer
+        tokenizer = tokenizer_class.load(self.folder / "tokenizer.json")
+        self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), long_documents, batch_tokens)
 
     @cached_property
     def identity(self) -> str:
-        """What decides the scores: the files, their precision, and how much of a text is read."""
-        files = self._manifest.fingerprint if self._manifest.files else digest(_foreign_files(self.folder))
-        rounded = " kept states" if self._keeping != NOTHING else ""
-        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{rounded}"
-
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
+        """Everything that decides the scores: the files, their precision, and how much of a text is read."""
+        files = self._manifest.fingerprint if self._manifest.files else digest(_model_files(self.folder))
+        states = " kept states" if self._state_options != NO_STATES else ""
+        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{states}"
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         return self._pipeline.score(requests)
 
-    def _network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
+    def _load_network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
-            store = open_store(*self._keeping)
-            encoder = Encoder.of(self.folder, manifest, tokenizer.frame(), self._session, store)
-            return SplitNetwork(encoder, self._session(self.folder / READER), manifest.query_length, self.max_length)
-        if self._keeping != NOTHING:
+            store = open_store(*self._state_options)
+            encoder = Encoder.of(self.folder, manifest, tokenizer.text_template(), self._open_session, store)
+            return SplitNetwork(
+                encoder, self._open_session(self.folder / READER), manifest.query_length, self.max_length
+            )
+        if self._state_options != NO_STATES:
             raise InputError(
                 f"{self.name} reads query and document together: there are no document states to keep; "
                 "leave out keep_states and states_file"
             )
         if manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
-        graph = _graph(self.folder)
-        session = self._session(graph)
+        graph = _find_graph(self.folder)
+        session = self._open_session(graph)
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
-        return PairNetwork(pair_forward(session), tokenizer.template(), self.max_length)
+        return PairNetwork(pair_forward(session), tokenizer.pair_template(), self.max_length)
 
-    def _session(self, graph: Path) -> Session:
-        return Session(partial(self._open, graph, self.threads), self.threads)
+    def _open_session(self, graph: Path) -> Session:
+        return Session(partial(self._open_graph, graph, self.threads), self.threads)
 
     @staticmethod
-    def _open(graph: Path, threads: int | None) -> Any:
-        """A session; what else runs ONNX graphs overrides this."""
+    def _open_graph(graph: Path, threads: int | None) -> Any:
+        """Open a session. Engines with another runtime for ONNX graphs override this."""
         return open_session(graph, threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        keep, file = self._keeping
+        keep, file = self._state_options
         options: dict[str, Any] = {
             "long_documents": self.long_documents,
             "max_length": self.max_length,
@@ -120,35 +139,35 @@ class OnnxScorer:
         return (partial(type(self), **options), (self.folder,))
 
 
-def _local(name: str, revision: str | None, local_files_only: bool) -> Path:
-    """The folder of that name, or of that Hugging Face id."""
+def _find_folder(name: str, revision: str | None, local_files_only: bool) -> Path:
+    """Return the folder of that name, or the downloaded folder of that Hugging Face id."""
     if Path(name).exists() or not HUB_ID.fullmatch(name):
         return Path(name)
-    from resift.engines.hub import onnx_folder  # only now: a folder needs no hub
+    from resift.engines.hub import download_onnx_folder  # imported late: a local folder needs no hub
 
-    return onnx_folder(name, revision, local_files_only)
+    return download_onnx_folder(name, revision, local_files_only)
 
 
-def _graph(folder: Path) -> Path:
+def _find_graph(folder: Path) -> Path:
     for name in GRAPHS:
         if (folder / name).exists():
             return folder / name
     raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
 
 
-def _foreign_files(folder: Path) -> list[Path]:
-    """The graph, weights that lie beside it, and the tokenizer."""
-    graph = _graph(folder)
+def _model_files(folder: Path) -> list[Path]:
+    """Return the graph, the files of weights beside it, and the tokenizer."""
+    graph = _find_graph(folder)
     return [*sorted(graph.parent.glob(f"{graph.name}*")), folder / "tokenizer.json"]
 
 
-def _foreign(folder: Path) -> Manifest:
-    """What a Hugging Face folder with an ONNX graph says of itself. It lists no checksums to verify."""
+def _manifest_from_config(folder: Path) -> Manifest:
+    """Return a manifest for a Hugging Face folder with an ONNX graph. It lists no checksums to verify."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder} has neither a {FILE} nor a readable config.json: {error}") from error
-    limit = capacity(config)
+    limit = position_limit(config)
     settings = folder / "tokenizer_config.json"
     if settings.exists():
         limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)

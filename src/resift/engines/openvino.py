@@ -1,4 +1,4 @@
-"""The same exported folders through OpenVINO: faster than ONNX Runtime on many Intel processors. Needs no torch."""
+"""The engine that runs exported folders with OpenVINO: faster than ONNX Runtime on many Intel CPUs. No torch."""
 
 from __future__ import annotations
 
@@ -23,28 +23,45 @@ except ImportError as error:
 
 
 class OpenVINOScorer(OnnxScorer):
-    """Scores as `OnnxScorer` does, with its options and the same folders; OpenVINO runs the graphs.
+    """Scores with a cross-encoder exported to ONNX, as `OnnxScorer` does, but OpenVINO runs the graphs.
 
-    A processor with int8 instructions may compute a folder exported as `int8` in 8 bits: OpenVINO decides. Scores
-    are then a little off float32's.
+    On a CPU with int8 instructions OpenVINO may compute a folder exported as `int8` in 8 bits; the scores then differ
+    a little from float32's.
+
+    Args:
+        folder: A folder that `resift export` wrote, or any Hugging Face folder or id with `model.onnx` and
+            `tokenizer.json`.
+        long_documents: "truncate", "max_window" or "first_window", as for `OnnxScorer`; so are all other options.
+        max_length: Tokens to read of a pair, or of a document if documents are encoded apart from queries.
+        batch_tokens: Tokens in one batch, padding included.
+        threads: CPU threads, at least 1. Default: OpenVINO chooses.
+        revision: Commit, tag or branch of a Hugging Face id.
+        local_files_only: Never ask the Hugging Face hub.
+        keep_states: Bytes of document states to keep.
+        states_file: A file for document states.
+
+    Raises:
+        ModelFileError: The folder is incomplete or damaged, or OpenVINO can't load its graph.
+        InputError: An option is impossible for this model.
+
     """
 
     engine = "openvino"
 
     @staticmethod
-    def _open(graph: Path, threads: int | None) -> Any:
-        return _Session(graph, threads)
+    def _open_graph(graph: Path, threads: int | None) -> Any:
+        return _OpenVINOSession(graph, threads)
 
 
-class _Session:
-    """A compiled graph with the calls of an ONNX Runtime session that networks use. Any thread may run it."""
+class _OpenVINOSession:
+    """A compiled graph with those methods of an ONNX Runtime session that networks use. Any thread may run it."""
 
     def __init__(self, path: Path, threads: int | None) -> None:
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         core = openvino.Core()
-        for kind, convert in CONVERSIONS.items():
-            core.add_extension(ConversionExtension(kind, "com.microsoft", convert))
+        for operator, convert in OPERATOR_CONVERSIONS.items():
+            core.add_extension(ConversionExtension(operator, "com.microsoft", convert))
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -52,33 +69,33 @@ class _Session:
             self._compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
         except RuntimeError as error:
             raise ModelFileError(f"{path} can't be loaded by OpenVINO: {error}") from error
-        self._own = threading.local()  # a request serves one thread at a time
+        self._local = threading.local()  # an inference request serves one thread at a time
 
     def get_inputs(self) -> list[SimpleNamespace]:
-        """The names of the inputs."""
-        return [SimpleNamespace(name=one.get_any_name()) for one in self._compiled.inputs]
+        """Return the inputs, of which only `name` is set."""
+        return [SimpleNamespace(name=port.get_any_name()) for port in self._compiled.inputs]
 
     def get_outputs(self) -> list[SimpleNamespace]:
-        """The shapes of the outputs, None for a dimension that is not constant."""
-        shapes = [one.get_partial_shape() for one in self._compiled.outputs]
+        """Return the outputs, of which only `shape` is set, with None for a dimension that is not constant."""
+        shapes = [port.get_partial_shape() for port in self._compiled.outputs]
         return [
             SimpleNamespace(shape=[size.get_length() if size.is_static else None for size in shape]) for shape in shapes
         ]
 
     def run(self, _: None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """The outputs."""
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        found = self._own.request.infer(dict(inputs))
-        return [np.array(found[one]) for one in self._compiled.outputs]
+        """Return all outputs."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
+        results = self._local.request.infer(dict(inputs))
+        return [np.array(results[port]) for port in self._compiled.outputs]
 
 
-def _attention(node: Any) -> Sequence[Any]:
-    """ONNX Runtime's MultiHeadAttention: (rows, tokens, width) each, a bias, `num_heads` and `scale`."""
+def _convert_attention(node: Any) -> Sequence[Any]:
+    """Convert ONNX Runtime's MultiHeadAttention: three inputs (rows, tokens, width), a bias, `num_heads`, `scale`."""
     heads, scale = node.get_attribute("num_heads"), node.get_attribute("scale")
     split = ops.constant(np.array([0, 0, heads, -1], np.int64))
     order = ops.constant(np.array([0, 2, 1, 3], np.int64))
-    parts = [ops.transpose(ops.reshape(node.get_input(place), split, True), order) for place in range(3)]
+    parts = [ops.transpose(ops.reshape(node.get_input(index), split, True), order) for index in range(3)]
     bias = node.get_input(5)
     mixed = ops.scaled_dot_product_attention(*parts, bias, ops.constant(np.float32(scale)))
     merged = ops.constant(np.array([0, 0, -1], np.int64))
@@ -86,5 +103,5 @@ def _attention(node: Any) -> Sequence[Any]:
     return outputs
 
 
-CONVERSIONS = {"MultiHeadAttention": _attention}
-"""Fused operators of our exports that OpenVINO doesn't read by itself."""
+OPERATOR_CONVERSIONS = {"MultiHeadAttention": _convert_attention}
+"""Fused operators of our exports that OpenVINO can't read by itself, with their conversions."""

@@ -1,7 +1,7 @@
-"""`resift:tiny`: the parts of the bundled models that cost next to nothing, as a reranker of their own.
+"""The engine of `resift:tiny`: a reranker made of the cheapest parts of the two other bundled models.
 
-The sparse encoder of `resift:small` says how strongly a document stands for the query's terms, and the table of
-`resift:static` how alike the two are in meaning. No file of its own, and about a twentieth of the arithmetic.
+The sparse encoder of `resift:small` measures how well a document matches the query's terms, the token table of
+`resift:static` how similar the two are in meaning. It has no files of its own, and about a twentieth of the arithmetic.
 """
 
 from __future__ import annotations
@@ -15,28 +15,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import LRUCache
-from resift.engines.common.pipeline import Pipeline, ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.engines.split.reader import QUERIES, opener
 from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
-from resift.models.options import LongDocuments
-from resift.scorer import Request, Scale, Scores
-from resift.text.table import pooled
-from resift.text.tokenizer import Frame, Ids, TextTokenizer
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.text.table import pool_vectors
+from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
 BATCH_TOKENS = 2048
-ROUND_TOKENS = 24_000  # while others wait: as soon over as the few thousand of a network of twenty times the work
-READ = 256  # tokens of a document, as `resift:small` reads
-ASKED = 512  # and of a query: what the sparse encoder has positions for
-MEANING, MATCHING, SHIFT = 2.91, 2.33, -3.56  # fitted on candidates of ten development collections: docs/models.md
+ROUND_TOKENS = 24_000  # in one round while other calls wait: takes as long as a few thousand of `resift:small`
+MAX_DOCUMENT_TOKENS = 256  # as `resift:small`
+MAX_QUERY_TOKENS = 512  # the positions of the sparse encoder
+# Fitted on candidates of ten development collections: docs/models.md.
+MEANING_WEIGHT, MATCHING_WEIGHT, SHIFT = 2.91, 2.33, -3.56
 
 
-class TinyScorer:
-    """Scores with the sparse encoder and the static table that the wheel brings. Scores are logits.
+class TinyScorer(ScorerBase):
+    """Scores with the bundled sparse encoder and the bundled token table.
 
-    Safe to use from any number of threads. Raises ModelFileError when a bundled file is damaged.
+    Scores are float32 logits and don't depend on the batch they were computed in. Any number of threads may use it.
+
+    Args:
+        long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
+            windows and takes the best, "first_window" scores the beginning without a warning.
+        max_length: Tokens to read of a document, 1 to 256.
+        batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
+        threads: CPU threads. Default: one per core.
+
+    Raises:
+        ModelFileError: A bundled file is damaged.
+        InputError: An option is out of range.
+
     """
 
     scale = Scale.LOGIT
@@ -48,18 +60,20 @@ class TinyScorer:
         self,
         *,
         long_documents: LongDocuments = "truncate",
-        max_length: int = READ,
+        max_length: int = MAX_DOCUMENT_TOKENS,
         batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
     ) -> None:
-        if not 1 <= max_length <= READ:
-            raise InputError(f"{self.name} reads 1 to {READ} tokens, not max_length={max_length}")
-        parts = {bundled_folder(name): files for name, files in TINY_PARTS.items()}
-        folder, static = parts
-        sums = [Manifest.read(one, files).fingerprint_of(files) for one, files in parts.items()]
+        if not 1 <= max_length <= MAX_DOCUMENT_TOKENS:
+            raise InputError(f"{self.name} reads 1 to {MAX_DOCUMENT_TOKENS} tokens, not max_length={max_length}")
+        files_by_folder = {bundled_folder(name): files for name, files in TINY_PARTS.items()}
+        folder, static_folder = files_by_folder
+        fingerprints = [Manifest.read(part, files).fingerprint_of(files) for part, files in files_by_folder.items()]
         self.long_documents = long_documents
         self.max_length = max_length
-        self.identity = f"{self.engine} {' '.join(sums)} {MEANING} {MATCHING} {max_length} {long_documents}"
+        self.identity = (
+            f"{self.engine} {' '.join(fingerprints)} {MEANING_WEIGHT} {MATCHING_WEIGHT} {max_length} {long_documents}"
+        )
         self._options: dict[str, Any] = {
             "long_documents": long_documents,
             "max_length": max_length,
@@ -67,21 +81,20 @@ class TinyScorer:
             "threads": threads,
         }
         tokenizer = TextTokenizer.load(folder / "tokenizer.json")
-        network = _Network(
+        network = TinyNetwork(
             SparseEncoder.load(folder, opener(threads)),
-            np.load(static / "table.npy", mmap_mode="r"),
-            np.load(static / "scales.npy"),
-            tokenizer.frame(),
+            np.load(static_folder / "table.npy", mmap_mode="r"),
+            np.load(static_folder / "scales.npy"),
+            tokenizer.text_template(),
             max_length,
         )
         self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         return self._pipeline.score(requests)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,37 +102,42 @@ class TinyScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Network:
+class TinyNetwork:
+    """Scores a pair by the document's match with the query's terms and the similarity of both in the token table."""
+
     terms: SparseEncoder
     table: NDArray[np.int8]
     scales: Floats
-    frame: Frame
-    limit: int
-    recent: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(QUERIES))
+    template: TextTemplate
+    max_length: int
+    query_cache: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(QUERIES))
 
-    def room(self, query: int) -> int:
-        """As for every network that encodes query and document apart."""
-        return self.limit - self.frame.extra if query + self.frame.extra <= ASKED else 0
+    def max_document_tokens(self, query_tokens: int) -> int:
+        """Return how many document tokens are read, whatever the query; 0 if the query is too long."""
+        special = self.template.special_token_count
+        return self.max_length - special if query_tokens + special <= MAX_QUERY_TOKENS else 0
 
-    def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
-        """What is encoded for a pair: the document."""
-        return document + self.frame.extra
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:  # noqa: ARG002 - encoded before
+        """Return the tokens computed for each pair, (pairs,): those of the document alone."""
+        return document_tokens + self.template.special_token_count
 
-    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
-        """Encodes every query once, also where its documents come in several rounds."""
-        vectors = pooled(self.table, self.scales, queries)
-        sought = np.stack(self.recent.find([query.tobytes() for query in queries], self._sought))
+    def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
+        """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
+        query_vectors = pool_vectors(self.table, self.scales, queries)
+        query_terms = np.stack(
+            self.query_cache.get_or_compute([query.tobytes() for query in queries], self._expand_queries)
+        )
 
-        def run(rows: Sequence[tuple[int, Ids]]) -> Floats:
-            owners, documents = [number for number, _ in rows], [document for _, document in rows]
-            ids = self.frame.assemble(documents)
-            matching = self.terms.match(sought[owners], self.terms.encode(ids), ids != 0)
-            meaning = (vectors[owners] * pooled(self.table, self.scales, documents)).sum(1)
-            logits: Floats = MEANING * meaning + MATCHING * matching + np.float32(SHIFT)
+        def score_batch(rows: Sequence[tuple[int, Ids]]) -> Floats:
+            query_indices, documents = [query for query, _ in rows], [document for _, document in rows]
+            ids = self.template.assemble(documents)
+            matching = self.terms.match(query_terms[query_indices], self.terms.encode(ids), ids != 0)
+            meaning = (query_vectors[query_indices] * pool_vectors(self.table, self.scales, documents)).sum(1)
+            logits: Floats = MEANING_WEIGHT * meaning + MATCHING_WEIGHT * matching + np.float32(SHIFT)
             return logits
 
-        return run
+        return score_batch
 
-    def _sought(self, keys: Sequence[bytes]) -> list[Floats]:
+    def _expand_queries(self, keys: Sequence[bytes]) -> list[Floats]:
         queries = [np.frombuffer(key, np.int32) for key in keys]
-        return [self.terms.expand(self.terms.encode(self.frame.assemble([query]))[0]) for query in queries]
+        return [self.terms.expand(self.terms.encode(self.template.assemble([query]))[0]) for query in queries]

@@ -10,9 +10,9 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from resift.engines.common.pairs import capacity, check_labels
-from resift.engines.pytorch.sentence_transformers import fast_tokenizer, shared_inputs
-from resift.engines.pytorch.source import Source
+from resift.engines.common.pairs import check_labels, position_limit
+from resift.engines.pytorch.sentence_transformers import copy_fast_tokenizer, shared_input_names
+from resift.engines.pytorch.source import ModelSource
 from resift.errors import ModelFileError
 from resift.export._graph import write_graph
 from resift.export.passes import tighten
@@ -63,12 +63,12 @@ def export_model(
     """
     check_precision(precision)
     check_source(model)
-    source = Source(model, revision, trust_remote_code=trust_remote_code)
+    source = ModelSource(model, revision, trust_remote_code=trust_remote_code)
     _check_architecture(source)
     network = CrossEncoder(
         model,
         device="cpu",
-        **source.options(),
+        **source.load_options(),
         model_kwargs={"attn_implementation": "eager"},  # the one form of attention every tracer understands
     )
     network.eval().float()
@@ -80,7 +80,7 @@ def export_model(
     tighten(graph)
     quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
-    limit = min(network.max_seq_length or ROOM, capacity(network.config.to_dict()))
+    limit = min(network.max_seq_length or ROOM, position_limit(network.config.to_dict()))
     entry = find(model)
     usual = max_length or (entry.tuned_length if entry is not None else None)
     manifest = Manifest(
@@ -93,9 +93,9 @@ def export_model(
     return manifest.write(folder, ["model.onnx", "tokenizer.json"])
 
 
-def _check_architecture(source: Source) -> None:
+def _check_architecture(source: ModelSource) -> None:
     """Raises ModelFileError for a language model: what its template asks is no pair."""
-    architecture = (source.config().get("architectures") or [""])[0]
+    architecture = (source.read_config().get("architectures") or [""])[0]
     entry = find(source.name)
     if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")) or (entry is not None and entry.prompt):
         raise ModelFileError(
@@ -112,7 +112,7 @@ def trace(network: CrossEncoder, names: list[str], path: Path) -> None:
 
 
 def _tokenizer(network: CrossEncoder) -> Tokenizer:
-    copy = fast_tokenizer(network)
+    copy = copy_fast_tokenizer(network)
     if copy is None:
         raise ModelFileError("the model has no fast tokenizer (tokenizer.json), which running it without torch needs")
     copy.no_truncation()
@@ -123,7 +123,7 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
 def input_names(network: CrossEncoder, model: str) -> list[str]:
     """The inputs the graph needs, once it is sure that our pairs are the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
-    names = shared_inputs(network, tokenizer, tokenizer.template())
+    names = shared_input_names(network, tokenizer, tokenizer.pair_template())
     if names is None:
         raise ModelFileError(
             f"{model} reads its pairs in a form of its own (a chat template): it can't be exported as a pair model; "

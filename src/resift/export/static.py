@@ -5,7 +5,6 @@ python -m resift.export.static BACKBONE FOLDER
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,8 @@ import typer
 from numpy.typing import NDArray
 from transformers import AutoModel
 
+from resift._util.jsonl import read_rows
+from resift.errors import InputError
 from resift.models.manifest import Manifest
 from resift.text.tokenizer import TextTokenizer
 
@@ -66,11 +67,12 @@ def shares(tokens: int, tokenizer: Path, texts: Sequence[Path]) -> NDArray[np.fl
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """The passages of a jsonl file (`positive` or `text`), plain or gzipped."""
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            yield row.get("positive") or row["text"]
+    """Yield the passages of a jsonl file (`positive` or `text`), plain or gzipped."""
+    for where, row in read_rows(file):
+        passage = row.get("positive") or row.get("text")
+        if not isinstance(passage, str):
+            raise InputError(f"{where}: a row needs a text in the field positive or text")
+        yield passage
 
 
 def write_table(vectors: NDArray[np.float32], tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:

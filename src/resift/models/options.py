@@ -61,7 +61,7 @@ class ModelOptions(TypedDict, total=False):
     batch_documents: int
     """Documents in one request (`remote`). Default: what the service allows."""
     scale: Scale | str
-    """What a service's scores mean, where you know better than `resift.services.rerank.services` (`remote`)."""
+    """What a service's scores mean, where you know better than `resift.services.rerank.known_services` (`remote`)."""
     method: Literal["listwise", "pointwise", "yes_no"]
     """How an LLM ranks (`openai`), as `resift.services.llm.LlmScorer` has it."""
     temperature: float | None

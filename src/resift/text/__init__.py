@@ -1,1 +1,1 @@
-"""From texts to token ids, and from token ids to batches and windows. No network is run here."""
+"""Text to token ids, and token ids to batches and windows. No network is run here."""

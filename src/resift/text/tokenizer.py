@@ -1,4 +1,4 @@
-"""Texts to token ids, once each, and the special tokens that join them into what a network reads."""
+"""Text to token ids without special tokens, and templates that add these to make a network's input."""
 
 from __future__ import annotations
 
@@ -15,81 +15,85 @@ from resift._util.lru import LRUCache
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]
-Pair = tuple[Ids, Ids]
+"""Token ids of one text, (tokens,)."""
+IdPair = tuple[Ids, Ids]
+"""Token ids of a query and of a document."""
 
-REMEMBERED = 32_000_000  # bytes: some 16,000 passages
-ENTRY = 400  # bytes of what is remembered besides texts and numbers
-CHUNK = 64  # texts tokenised at once: an Encoding holds far more than the ids kept from it
-CHARACTERS_PER_TOKEN = 40  # generous: the start of a text that is cut here surely holds the tokens wanted
+TOKEN_CACHE_BYTES = 32_000_000  # some 16,000 passages
+TOKEN_ENTRY_BYTES = 400  # memory of a cached entry besides its text and its numbers
+TEXTS_PER_CALL = 64  # texts tokenised at once: an Encoding takes far more memory than the ids that are kept from it
+CHARACTERS_PER_TOKEN = 40  # generous: so many characters for each token needed surely contain them all
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text's token ids without special tokens, and where each token lies in the text (characters)."""
+    """A tokenised text, without special tokens."""
 
     ids: Ids
     offsets: NDArray[np.int32]
+    """(tokens, 2): the characters of the text, start and end, that each token stands for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """The special tokens around and between texts, learned from what the tokenizer itself does with a pair."""
+class PairTemplate:
+    """The special tokens around and between query and document, read from what the tokenizer makes of a pair."""
 
     before: Ids
     between: Ids
     after: Ids
-    types: tuple[int, int, int, int, int]
-    """Token type of: before, query, between, document, after."""
-    pad: int
+    token_types: tuple[int, int, int, int, int]
+    """Token type ids of: `before`, the query, `between`, the document, `after`."""
+    pad_id: int
     pad_type: int
-    left: bool = False
-    """Padding comes first, so that every row ends with its last token."""
+    pad_left: bool = False
+    """Padding stands before the tokens, so that every row ends with its last token."""
 
     @property
-    def extra(self) -> int:
-        """How many special tokens a pair costs."""
+    def special_token_count(self) -> int:
+        """How many special tokens a pair has."""
         return len(self.before) + len(self.between) + len(self.after)
 
-    def assemble(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
-        """One padded row per pair: `input_ids`, `attention_mask` and `token_type_ids`, (pairs, longest)."""
-        parts = [(self.before, query, self.between, document, self.after) for query, document in pairs]
-        lengths = [sum(map(len, row)) for row in parts]
+    def assemble(self, pairs: Sequence[IdPair]) -> dict[str, NDArray[np.int64]]:
+        """Return `input_ids`, `attention_mask` and `token_type_ids`, each (pairs, longest) with padding."""
+        rows = [(self.before, query, self.between, document, self.after) for query, document in pairs]
+        lengths = [sum(map(len, row)) for row in rows]
         shape = (len(pairs), max(lengths))
-        ids = np.full(shape, self.pad, np.int64)
+        ids = np.full(shape, self.pad_id, np.int64)
         mask = np.zeros(shape, np.int64)
         types = np.full(shape, self.pad_type, np.int64)
-        for number, (row, length) in enumerate(zip(parts, lengths, strict=True)):
-            place = slice(shape[1] - length, None) if self.left else slice(length)
-            ids[number, place] = np.concatenate(row)
-            mask[number, place] = 1
-            types[number, place] = np.repeat(self.types, [len(part) for part in row])
+        for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            columns = slice(shape[1] - length, None) if self.pad_left else slice(length)
+            ids[index, columns] = np.concatenate(row)
+            mask[index, columns] = 1
+            types[index, columns] = np.repeat(self.token_types, [len(part) for part in row])
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class TextTemplate:
     """The special tokens around a single text."""
 
     before: Ids
     after: Ids
 
     @property
-    def extra(self) -> int:
-        """How many special tokens a text costs."""
+    def special_token_count(self) -> int:
+        """How many special tokens a text has."""
         return len(self.before) + len(self.after)
 
     def assemble(self, texts: Sequence[Ids]) -> NDArray[np.int64]:
-        """Ids, (texts, longest), padded with 0: BERT's [PAD], which is kept out of every sum."""
-        ids = np.zeros((len(texts), max(map(len, texts)) + self.extra), np.int64)
+        """Return ids, (texts, longest), padded with 0: BERT's [PAD], which the networks leave out of every sum."""
+        ids = np.zeros((len(texts), max(map(len, texts)) + self.special_token_count), np.int64)
         for row, text in enumerate(texts):
-            framed = np.concatenate([self.before, text, self.after])
-            ids[row, : len(framed)] = framed
+            whole = np.concatenate([self.before, text, self.after])
+            ids[row, : len(whole)] = whole
         return ids
 
 
 class TextTokenizer:
-    """A Hugging Face `tokenizers` tokenizer that never truncates or pads: its settings don't change after
-    loading, so that any number of threads may use it at once.
+    """A Hugging Face `tokenizers` tokenizer that neither truncates nor pads.
+
+    Its settings don't change after loading, so any number of threads may use it at once.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -101,104 +105,108 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a `tokenizer.json`. Raises ModelFileError."""
+        """Load a `tokenizer.json`. Raise ModelFileError if there is none."""
         if not path.exists():
             raise ModelFileError(f"{path.parent} has no {path.name}: save the model's fast tokenizer there")
         return cls(Tokenizer.from_file(str(path)))
 
-    def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
-        """The tokens of each text; with `enough`, at least that many (plus one) of a longer text's beginning."""
-        found: list[Tokens] = []
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            cut = chunk if enough is None else [_beginning(text, enough) for text in chunk]
-            encodings = self._tokenizer.encode_batch(list(cut), add_special_tokens=False)
-            for text, part, encoding in zip(chunk, cut, encodings, strict=True):
-                if enough is not None and len(part) < len(text) and len(encoding) <= enough:
-                    encoding = self._tokenizer.encode(text, add_special_tokens=False)
-                found.append(_tokens(encoding))
-        return found
+    def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
+        """Return the tokens of each text.
 
-    def template(self, pad: int | None = None, pad_type: int | None = None) -> Template:
-        """How the tokenizer joins a pair. `pad` and `pad_type` override what it says about padding."""
-        query, document = self._probe()
-        joined = self._tokenizer.encode("a", "a a")
-        sequence = joined.sequence_ids
-        first = [place for place, owner in enumerate(sequence) if owner == 0]
-        second = [place for place, owner in enumerate(sequence) if owner == 1]
+        With `needed_tokens`, only the beginning of a long text may be tokenised: its first `needed_tokens` + 1 tokens,
+        or some more, are returned.
+        """
+        encoded: list[Tokens] = []
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            chunk = texts[start : start + TEXTS_PER_CALL]
+            cut = chunk if needed_tokens is None else [_cut_text(text, needed_tokens) for text in chunk]
+            encodings = self._tokenizer.encode_batch(list(cut), add_special_tokens=False)
+            for text, beginning, encoding in zip(chunk, cut, encodings, strict=True):
+                if needed_tokens is not None and len(beginning) < len(text) and len(encoding) <= needed_tokens:
+                    encoding = self._tokenizer.encode(text, add_special_tokens=False)
+                encoded.append(_to_tokens(encoding))
+        return encoded
+
+    def pair_template(self, pad_id: int | None = None, pad_type: int | None = None) -> PairTemplate:
+        """Return the special tokens that the tokenizer puts around a pair.
+
+        `pad_id` and `pad_type` override the tokenizer's own settings. Raise ModelFileError for a tokenizer that does
+        not put the query before the document.
+        """
+        query, document = (self._tokenizer.encode(text, add_special_tokens=False) for text in ("a", "a a"))
+        pair = self._tokenizer.encode("a", "a a")
+        first = [index for index, sequence in enumerate(pair.sequence_ids) if sequence == 0]
+        second = [index for index, sequence in enumerate(pair.sequence_ids) if sequence == 1]
         if len(first) != len(query) or len(second) != len(document) or first[0] > second[0]:
             raise ModelFileError(
                 "this tokenizer does not put the query before the document; it can't be used for pairs"
             )
-        ids, types = np.asarray(joined.ids, np.int32), joined.type_ids
+        ids, types = np.asarray(pair.ids, np.int32), pair.type_ids
         before, after = ids[: first[0]], ids[second[-1] + 1 :]
         between = ids[first[-1] + 1 : second[0]]
-        part_types = (
+        token_types = (
             types[0],
             types[first[0]],
             types[first[-1] + 1] if len(between) else 0,
             types[second[0]],
             types[-1],
         )
-        padding = self._padding
-        return Template(
+        return PairTemplate(
             before,
             between,
             after,
-            part_types,
-            int(padding.get("pad_id", 0)) if pad is None else pad,
-            int(padding.get("pad_type_id", 0)) if pad_type is None else pad_type,
+            token_types,
+            int(self._padding.get("pad_id", 0)) if pad_id is None else pad_id,
+            int(self._padding.get("pad_type_id", 0)) if pad_type is None else pad_type,
         )
 
-    def frame(self) -> Frame:
-        """How the tokenizer presents one text, as a bi-encoder reads it."""
-        alone = self._tokenizer.encode("a")
-        inside = np.flatnonzero(~np.asarray(alone.special_tokens_mask, bool))
-        ids = np.asarray(alone.ids, np.int32)
-        return Frame(ids[: inside[0]], ids[inside[-1] + 1 :])
-
-    def _probe(self) -> tuple[Encoding, Encoding]:
-        return (
-            self._tokenizer.encode("a", add_special_tokens=False),
-            self._tokenizer.encode("a a", add_special_tokens=False),
-        )
+    def text_template(self) -> TextTemplate:
+        """Return the special tokens that the tokenizer puts around a single text, as bi-encoders read it."""
+        encoding = self._tokenizer.encode("a")
+        inside = np.flatnonzero(~np.asarray(encoding.special_tokens_mask, bool))
+        ids = np.asarray(encoding.ids, np.int32)
+        return TextTemplate(ids[: inside[0]], ids[inside[-1] + 1 :])
 
 
-class RememberingTokenizer(TextTokenizer):
-    """One that remembers what texts became, for where the same documents come again and again: once their states are
-    kept, tokenising is an eighth of what is left to do. Within a bound; what was not used for longest goes first.
+class CachingTokenizer(TextTokenizer):
+    """A tokenizer that caches the tokens of texts, for documents that come again and again.
+
+    Once the states of documents are kept, tokenising is an eighth of the work that is left. The cache holds at most
+    `max_bytes`; what was not used for longest is dropped first.
     """
 
-    def __init__(self, tokenizer: Tokenizer, limit: int = REMEMBERED) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_bytes: int = TOKEN_CACHE_BYTES) -> None:
         super().__init__(tokenizer)
-        self.recent: LRUCache[tuple[str, int | None], Tokens] = LRUCache(limit, _size)
+        self.cache: LRUCache[tuple[str, int | None], Tokens] = LRUCache(max_bytes, _entry_bytes)
 
-    def encode(self, texts: Sequence[str], enough: int | None = None) -> list[Tokens]:
-        """As ever, and the same arrays for a text that comes again: they can't be written to."""
-        plain = super().encode
-        return self.recent.find(
-            [(text, enough) for text in texts],
-            lambda keys: [_sealed(tokens) for tokens in plain([text for text, _ in keys], enough)],
+    def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
+        """Return the tokens of each text; a text that comes again gets the same arrays, which are read-only."""
+        encode_texts = super().encode
+        return self.cache.get_or_compute(
+            [(text, needed_tokens) for text in texts],
+            lambda keys: [
+                _make_read_only(tokens) for tokens in encode_texts([text for text, _ in keys], needed_tokens)
+            ],
         )
 
 
-def _sealed(tokens: Tokens) -> Tokens:
+def _make_read_only(tokens: Tokens) -> Tokens:
     tokens.ids.setflags(write=False)
     tokens.offsets.setflags(write=False)
     return tokens
 
 
-def _size(key: tuple[str, int | None], tokens: Tokens) -> int:
-    return len(key[0]) + tokens.ids.nbytes + tokens.offsets.nbytes + ENTRY
+def _entry_bytes(key: tuple[str, int | None], tokens: Tokens) -> int:
+    return len(key[0]) + tokens.ids.nbytes + tokens.offsets.nbytes + TOKEN_ENTRY_BYTES
 
 
-def _tokens(encoding: Encoding) -> Tokens:
+def _to_tokens(encoding: Encoding) -> Tokens:
     return Tokens(np.asarray(encoding.ids, np.int32), np.asarray(encoding.offsets, np.int32).reshape(-1, 2))
 
 
-def _beginning(text: str, enough: int) -> str:
-    """The start of a long text, cut between words: tokenising megabytes to keep 500 tokens costs memory."""
-    limit = CHARACTERS_PER_TOKEN * (enough + 1)
+def _cut_text(text: str, needed_tokens: int) -> str:
+    """Return the start of a long text, cut between words: tokenising megabytes to keep 500 tokens costs memory."""
+    limit = CHARACTERS_PER_TOKEN * (needed_tokens + 1)
     if len(text) <= limit:
         return text
     space = text.rfind(" ", limit // 2, limit)

@@ -1,4 +1,4 @@
-"""What torch computes in, and that nobody waits for a batch before the next one is queued."""
+"""The dtype that torch computes in, and that all batches are queued before the first result is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from resift import InputError, load_scorer
-from resift.engines.common.pipeline import Pipeline, ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.models.bundled import bundled_folder
 from resift.models.options import Dtype
 from resift.scorer import Request
@@ -25,29 +25,29 @@ DOCUMENTS = random_models.documents((8, 20, 30, 45, 60, 80, 100, 130) * 4)
 
 
 @pytest.mark.parametrize("architecture", ["bert-2", "xlm-roberta", "modernbert"])
-def test_bfloat16_is_near_and_its_logits_are_finer(architecture: str, saved: Folder) -> None:
+def test_bfloat16_scores_are_close_to_float32_and_logits_are_not_rounded(architecture: str, saved: Folder) -> None:
     folder = saved(architecture)
     exact = np.array(load_scorer(folder).score(QUERY, DOCUMENTS))
     half = np.array(load_scorer(folder, dtype="bfloat16").score(QUERY, DOCUMENTS))
     assert 0 < np.abs(half - exact).max() < 0.2 * np.ptp(exact)
     logits = torch.tensor(half, dtype=torch.float32)
-    coarse = logits.bfloat16().float() == logits  # what a last layer in bfloat16 would give, all of them
-    assert coarse.float().mean() < 0.5
+    rounded = logits.bfloat16().float() == logits  # would be true of all, were the last layer in bfloat16 too
+    assert rounded.float().mean() < 0.5
 
 
-def test_what_it_computes_in_decides_the_scores(saved: Folder) -> None:
-    kinds: tuple[Dtype, ...] = ("float32", "bfloat16")
-    identities = {load_scorer(saved("bert-2"), dtype=kind).identity for kind in kinds}  # type: ignore[attr-defined]
+def test_the_dtype_is_part_of_the_identity(saved: Folder) -> None:
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
+    identities = {load_scorer(saved("bert-2"), dtype=dtype).identity for dtype in dtypes}  # type: ignore[attr-defined]
     assert len(identities) == 2
 
 
-def test_other_numbers_are_refused(saved: Folder) -> None:
+def test_another_dtype_is_refused(saved: Folder) -> None:
     with pytest.raises(InputError, match="dtype is float32 or bfloat16, not 'float16'"):
         load_scorer(saved("bert-2"), dtype="float16")  # type: ignore[arg-type]
 
 
 class _Logits:
-    """A batch's numbers, which say when they are asked for."""
+    """The logits of a batch, which record when they are read."""
 
     def __init__(self, rows: int, events: list[str]) -> None:
         self.rows, self.events = rows, events
@@ -57,30 +57,30 @@ class _Logits:
         return np.arange(self.rows, dtype=np.float64)
 
 
-class _Card:
-    """A network that computes elsewhere."""
+class _GpuNetwork:
+    """A network that records when a batch is queued."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def room(self, query: int) -> int:
-        return 512 - query
+    def max_document_tokens(self, query_tokens: int) -> int:
+        return 512 - query_tokens
 
-    def length(self, query: int, document: int) -> int:
-        return query + document
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:
+        return query_tokens + document_tokens
 
-    def open(self, _: Sequence[Ids]) -> ScoreBatch:
-        def run(rows: Sequence[tuple[int, Ids]]) -> _Logits:
+    def prepare(self, _: Sequence[Ids]) -> BatchScorer:
+        def score_batch(rows: Sequence[tuple[int, Ids]]) -> _Logits:
             self.events.append("queued")
             return _Logits(len(rows), self.events)
 
-        return run
+        return score_batch
 
 
 def test_all_batches_are_queued_before_the_first_is_read() -> None:
-    card = _Card()
+    network = _GpuNetwork()
     tokenizer = TextTokenizer.load(bundled_folder("small") / "tokenizer.json")
-    Pipeline(tokenizer, card, "truncate", 64).score([Request(QUERY, DOCUMENTS)])
-    batches = len(card.events) // 2
+    Pipeline(tokenizer, network, "truncate", 64).score([Request(QUERY, DOCUMENTS)])
+    batches = len(network.events) // 2
     assert batches > 2
-    assert card.events == ["queued"] * batches + ["read"] * batches
+    assert network.events == ["queued"] * batches + ["read"] * batches

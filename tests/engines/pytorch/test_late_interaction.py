@@ -1,4 +1,4 @@
-"""Late interaction: MaxSim as sentence-transformers and pylate compute it, in any batch, and vectors that keep."""
+"""Late interaction: MaxSim as sentence-transformers and pylate compute it, in any batch, and stored vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 import string
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import late_models
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import random_models
 import torch
+from build_once import BuildOnce
 from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder
 from transformers import AutoModel, AutoTokenizer
@@ -39,21 +39,26 @@ BUILDS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """build → its folder, made once per session."""
-    return cache(lambda build: BUILDS[build](tmp_path_factory.mktemp("late")))
+def folder(build_once: BuildOnce) -> Callable[[str], Path]:
+    """build → its folder."""
+
+    def folder(build: str) -> Path:
+        built = build_once(f"late-interaction/{build}", BUILDS[build])
+        return built / "model" if build == "native" else built
+
+    return folder
 
 
 def reference(folder: Path, query: str = QUERY) -> list[float]:
-    """sentence-transformers' own numbers, each document encoded alone."""
+    """Return the scores of sentence-transformers, each document encoded alone."""
     model = MultiVectorEncoder(str(folder), device="cpu", local_files_only=True)
     documents = [model.encode_document([document])[0] for document in DOCUMENTS]
     return list(model.similarity(model.encode_query([query]), documents)[0].tolist())
 
 
-def published(folder: Path, query: str = QUERY) -> list[float]:
-    """pylate's recipe from its parts: marker after [CLS], queries filled up with [MASK] that no token attends to,
-    punctuation of documents left out, cosines, their maxima summed.
+def published_recipe(folder: Path, query: str = QUERY) -> list[float]:
+    """Compute pylate's recipe step by step: a marker after [CLS], queries padded with [MASK] that no token attends to,
+    punctuation of documents left out, the highest cosines summed.
     """
     tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     projection = load_file(folder / "1_Dense" / "model.safetensors")["linear.weight"]
@@ -69,34 +74,34 @@ def published(folder: Path, query: str = QUERY) -> list[float]:
         ids = tokenizer(text, truncation=True, max_length=length - 1)["input_ids"]
         return [ids[0], tokenizer.convert_tokens_to_ids(marker), *ids[1:]]
 
-    asked = marked(query, "[Q] ", 32)
-    filled = [*asked, *[tokenizer.mask_token_id] * (32 - len(asked))]
-    question = vectors(filled, len(asked), [True] * 32)
+    query_ids = marked(query, "[Q] ", 32)
+    padded = [*query_ids, *[tokenizer.mask_token_id] * (32 - len(query_ids))]
+    query_vectors = vectors(padded, len(query_ids), [True] * 32)
     scores = []
     for document in DOCUMENTS:
         ids = marked(document, "[D] ", late_models.DOCUMENT_LENGTH)
-        answer = vectors(ids, len(ids), [id not in skipped for id in ids])
-        scores.append(float((question @ answer.T).amax(1).sum()))
+        document_vectors = vectors(ids, len(ids), [id not in skipped for id in ids])
+        scores.append(float((query_vectors @ document_vectors.T).amax(1).sum()))
     return scores
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_scores_equal_sentence_transformers(folder: Callable[[str], Path], build: str) -> None:
     expected = reference(folder(build))
-    assert np.ptp(expected) > 20 * TOLERANCE, "a model that scores everything alike proves nothing"
+    assert np.ptp(expected) > 20 * TOLERANCE, "a model whose scores are all alike proves nothing"
     scores = load_scorer(folder(build)).score(QUERY, DOCUMENTS)
     assert list(scores) == pytest.approx(expected, abs=TOLERANCE)
-    assert 6 in scores.spans, "the longest is cut, and says so"  # type: ignore[attr-defined]
+    assert 6 in scores.spans, "the longest document is cut, and the span says so"  # type: ignore[attr-defined]
     assert not {0, 1, 2, 7, 8, 9} & set(scores.spans)  # type: ignore[attr-defined]
 
 
 def test_scores_equal_the_published_recipe(folder: Callable[[str], Path]) -> None:
     scores = load_scorer(folder("pylate")).score(QUERY, DOCUMENTS)
-    assert list(scores) == pytest.approx(published(folder("pylate")), abs=TOLERANCE)
+    assert list(scores) == pytest.approx(published_recipe(folder("pylate")), abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("build", ["pylate", "native"])
-def test_the_contract_of_a_scorer(folder: Callable[[str], Path], build: str) -> None:
+def test_it_is_a_valid_scorer(folder: Callable[[str], Path], build: str) -> None:
     check_scorer(load_scorer(folder(build)))
 
 
@@ -108,14 +113,16 @@ def test_scores_do_not_depend_on_batch_or_order(folder: Callable[[str], Path]) -
         assert dict(zip(shuffled, scores, strict=True)) == pytest.approx(expected, abs=TOLERANCE)
 
 
-def test_a_folder_is_known_by_its_files_and_by_its_scheme(folder: Callable[[str], Path], saved: object) -> None:
+def test_the_engine_is_chosen_by_the_folders_files_or_by_its_scheme(
+    folder: Callable[[str], Path], saved: object
+) -> None:
     for build in ("pylate", "pylate, old", "native"):
         assert isinstance(load_scorer(folder(build)), LateInteractionScorer)
     assert isinstance(load_scorer(f"colbert:{folder('native')}"), LateInteractionScorer)
     assert not isinstance(load_scorer(saved("bert-6")), LateInteractionScorer)  # type: ignore[operator]
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config_sentence_transformers.json").write_text('{"model_type": "MultiVectorEncoder"}')
     with pytest.raises(ModelFileError, match="can't be loaded as a late-interaction model"):
         load_scorer(tmp_path)
@@ -139,8 +146,8 @@ def test_a_long_query_is_read_whole(folder: Callable[[str], Path]) -> None:
     whole = model.similarity(model.encode_query([long]), model.encode_document(DOCUMENTS))[0]
     scorer = load_scorer(folder("pylate"))
     assert list(scorer.score(long, DOCUMENTS)) == pytest.approx(whole.tolist(), abs=TOLERANCE)
-    assert abs(cut - whole).max() > 1, "32 of its tokens would have been read"
-    # Beside it a short one is still filled up, as alone.
+    assert abs(cut - whole).max() > 1, "the model by itself reads 32 of its tokens"
+    # A short query beside it is still padded, as alone.
     short = scorer.score_many([Request(long, DOCUMENTS), Request(QUERY, DOCUMENTS)])[1]  # type: ignore[attr-defined]
     assert list(short) == pytest.approx(reference(folder("pylate")), abs=TOLERANCE)
 
@@ -150,7 +157,7 @@ def test_a_query_longer_than_the_network_reads_is_refused(folder: Callable[[str]
         load_scorer(folder("pylate")).score(random_models.text(600, seed=9), DOCUMENTS)
 
 
-def test_a_long_document_is_cut_and_says_where(folder: Callable[[str], Path]) -> None:
+def test_a_long_document_is_cut_and_the_span_says_where(folder: Callable[[str], Path]) -> None:
     long = random_models.text(300, seed=1)
     scorer = load_scorer(folder("pylate"))
     (score,), span = scorer.score(QUERY, [long]), scorer.score(QUERY, [long]).spans[0]  # type: ignore[attr-defined]
@@ -166,9 +173,9 @@ def test_a_long_document_is_cut_and_says_where(folder: Callable[[str], Path]) ->
 
 def test_max_length_reads_more_or_less(folder: Callable[[str], Path]) -> None:
     long = random_models.text(60, seed=1)
-    more, less = (load_scorer(folder("pylate"), max_length=length) for length in (512, 16))
-    assert not more.score(QUERY, [long]).spans  # type: ignore[attr-defined]
-    assert less.score(QUERY, [long]).spans[0].truncated  # type: ignore[attr-defined]
+    longer, shorter = (load_scorer(folder("pylate"), max_length=length) for length in (512, 16))
+    assert not longer.score(QUERY, [long]).spans  # type: ignore[attr-defined]
+    assert shorter.score(QUERY, [long]).spans[0].truncated  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="between 16 and 512"):
         load_scorer(folder("pylate"), max_length=513)
     with pytest.raises(InputError, match="truncate, first_window for late interaction, not 'max_window'"):
@@ -177,22 +184,22 @@ def test_max_length_reads_more_or_less(folder: Callable[[str], Path]) -> None:
         load_scorer(folder("pylate"), batch_tokens=0)
 
 
-def test_vectors_are_kept_and_given_back(folder: Callable[[str], Path]) -> None:
+def test_stored_vectors_are_used_instead_of_encoding(folder: Callable[[str], Path]) -> None:
     fresh = LateInteractionScorer(folder("pylate"))
     with pytest.warns(TruncationWarning, match=r"of 10 documents are longer than 48 tokens") as caught:
         vectors = fresh.encode([*DOCUMENTS, DOCUMENTS[0]])
     assert caught[0].filename == __file__
     assert set(vectors) == set(DOCUMENTS)
-    one = vectors["panda, bamboo. tree!"]
-    assert (one.dtype, one.shape[1]) == (np.float16, late_models.DIMENSIONS)
-    assert np.linalg.norm(one.astype(float), axis=1) == pytest.approx(1, abs=1e-2)
+    text_vectors = vectors["panda, bamboo. tree!"]
+    assert (text_vectors.dtype, text_vectors.shape[1]) == (np.float16, late_models.DIMENSIONS)
+    assert np.linalg.norm(text_vectors.astype(float), axis=1) == pytest.approx(1, abs=1e-2)
 
     some = {text: vectors[text] for text in DOCUMENTS[::2]}
-    for kept in (vectors, some):
-        scores = LateInteractionScorer(folder("pylate"), vectors=kept).score(QUERY, DOCUMENTS)
+    for stored in (vectors, some):
+        scores = LateInteractionScorer(folder("pylate"), vectors=stored).score(QUERY, DOCUMENTS)
         assert list(scores) == pytest.approx(list(fresh.score(QUERY, DOCUMENTS)), abs=0.02)
-        assert (scores.usage.pairs, scores.usage.cache_hits) == (len(DOCUMENTS), len(kept))
-        assert (scores.usage.tokens == 0) == (kept is vectors), "what is known is not encoded again"
+        assert (scores.usage.pairs, scores.usage.cache_hits) == (len(DOCUMENTS), len(stored))
+        assert (scores.usage.tokens == 0) == (stored is vectors), "stored documents are not encoded again"
 
 
 def test_vectors_of_another_model_are_refused(folder: Callable[[str], Path]) -> None:
@@ -218,10 +225,11 @@ def test_threads_and_processes_may_share_it(folder: Callable[[str], Path]) -> No
     expected = [list(scorer.score(query, DOCUMENTS)) for query in ("panda", "a river in the market")]
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(
-            lambda place: (place % 2, scorer.score(("panda", "a river in the market")[place % 2], DOCUMENTS)), range(16)
+            lambda number: (number % 2, scorer.score(("panda", "a river in the market")[number % 2], DOCUMENTS)),
+            range(16),
         )
-        for place, scores in answers:
-            assert list(scores) == pytest.approx(expected[place], abs=TOLERANCE)
+        for index, scores in answers:
+            assert list(scores) == pytest.approx(expected[index], abs=TOLERANCE)
     again = pickle.loads(pickle.dumps(scorer))
     assert again.max_length == 40
     assert list(again.score("panda", DOCUMENTS)) == pytest.approx(expected[0], abs=TOLERANCE)

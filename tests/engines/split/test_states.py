@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import random_models
 import split_models
+from build_once import BuildOnce
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -25,10 +26,10 @@ from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
 from resift.engines.onnx import OnnxScorer
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.states import ENTRY, DocumentState, FileStates, MemoryStates
+from resift.engines.split.states import STATE_OVERHEAD_BYTES, DocumentState, FileStates, MemoryStates
 from resift.export.pair import export_model
 from resift.testing import check_scorer
-from resift.text.tokenizer import Frame
+from resift.text.tokenizer import TextTemplate
 
 QUERY = "what eats bamboo"
 DOCUMENTS = random_models.documents((1, 5, 12, 30, 45))
@@ -37,8 +38,8 @@ CLOSE = 1e-5  # a batch's padding moves the last bits
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return split_models.export(tmp_path_factory.mktemp("states"))
+def folder(build_once: BuildOnce) -> Path:
+    return build_once("split", split_models.export) / "model"
 
 
 def scorer(folder: Path, **options: object) -> OnnxScorer:
@@ -48,14 +49,14 @@ def scorer(folder: Path, **options: object) -> OnnxScorer:
 def kept(tokens: int = 3, width: int = 8, seed: int = 0) -> DocumentState:
     random = np.random.default_rng(seed)
     states = random.normal(size=(tokens, width)).astype(np.float32)
-    return DocumentState.of(
+    return DocumentState.quantize(
         states, random.normal(size=width // 2).astype(np.float32)
     )  # a vector has a width of its own
 
 
 @given(arrays(np.float32, (4, 16), elements=st.floats(-60, 60, width=32)))
 def test_rounding_is_off_by_half_a_step_at_most(states: np.ndarray) -> None:
-    entry, restored = DocumentState.of(states, states[0]), np.empty_like(states)
+    entry, restored = DocumentState.quantize(states, states[0]), np.empty_like(states)
     entry.restore(restored)
     # The scale is a float16 itself: it may cut the largest number of a token by one part in 2,000, and knows no
     # steps below 6e-8.
@@ -76,7 +77,7 @@ class Wider:
 def test_states_have_a_width_of_their_own(where: str, tmp_path: Path) -> None:
     store = MemoryStates(10**6) if where == "memory" else FileStates(tmp_path / "states.sqlite3")
     special = np.array([1], np.int32)
-    encoder = Encoder(Wider(), Frame(special, special), "model", store)  # type: ignore[arg-type]  # has run alone
+    encoder = Encoder(Wider(), TextTemplate(special, special), "model", store)  # type: ignore[arg-type]  # has run alone
     texts = [np.array(ids, np.int32) for ids in ([7, 5, 3], [9], [7, 2])]
     exact = encoder.encode(texts)
     for taken in (False, True):
@@ -130,7 +131,7 @@ def test_a_ranking_tells_what_was_kept(folder: Path) -> None:
 
 def test_memory_stays_within_its_bound_and_forgets_what_was_not_used() -> None:
     one = kept().bytes
-    assert one == 3 * 8 + 3 * 2 + 4 * 4 + ENTRY
+    assert one == 3 * 8 + 3 * 2 + 4 * 4 + STATE_OVERHEAD_BYTES
     store = MemoryStates(3 * one)
     for number in range(3):
         store.put({bytes([number]): kept(seed=number)})
@@ -184,10 +185,10 @@ def test_a_killed_writer_leaves_whole_entries_and_no_lock(tmp_path: Path) -> Non
     file = tmp_path / "states.sqlite3"
     script = """
 import sys, numpy as np
-from resift.engines.split.states import FileStates, Kept
+from resift.engines.split.states import DocumentState, FileStates
 store, states = FileStates(sys.argv[1]), np.ones((500, 64), np.float32)
 for number in range(100_000):
-    store.put({number.to_bytes(4, "big") + bytes([part]): Kept.of(states, states[0]) for part in range(8)})
+    store.put({number.to_bytes(4, "big") + bytes([part]): DocumentState.quantize(states, states[0]) for part in range(8)})
     print(number, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", script, str(file)], stdout=subprocess.PIPE, text=True) as process:

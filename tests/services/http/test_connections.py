@@ -1,4 +1,4 @@
-"""Pools: kept between calls, one per event loop, and never shared with a forked child."""
+"""Connection pools: kept between calls, one per event loop, and never shared with a forked child."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from rerank_server import RerankServer
 
 from resift import Reranker
 from resift.scorer import AsyncScorer
-from resift.services.rerank import RemoteScorer
+from resift.services.rerank.scorer import RemoteScorer
 
 
-class Counting(RerankServer):
-    """Counts connections."""
+class CountingServer(RerankServer):
+    """A server that counts its connections."""
 
     connections = 0
 
 
 @pytest.fixture
-def server() -> Iterator[Counting]:
-    server = Counting("jina")
+def server() -> Iterator[CountingServer]:
+    server = CountingServer("jina")
     accept = server._http.get_request
 
-    def counted() -> object:
+    def count_and_accept() -> object:
         server.connections += 1
         return accept()
 
-    server._http.get_request = counted  # type: ignore[method-assign,assignment]
+    server._http.get_request = count_and_accept  # type: ignore[method-assign,assignment]
     with server.running():
         yield server
 
@@ -42,7 +42,7 @@ def scorer(server: RerankServer) -> RemoteScorer:
     return RemoteScorer("jina", "m", base_url=server.url)
 
 
-def test_connections_are_kept_between_calls(server: Counting, scorer: RemoteScorer) -> None:
+def test_connections_are_kept_between_calls(server: CountingServer, scorer: RemoteScorer) -> None:
     for _ in range(5):
         scorer.score("red", ["red"])
     assert server.connections == 1
@@ -52,7 +52,7 @@ def test_connections_are_kept_between_calls(server: Counting, scorer: RemoteScor
     assert server.connections == 2
 
 
-async def test_and_between_awaited_ones(server: Counting, scorer: RemoteScorer) -> None:
+async def test_connections_are_kept_between_async_calls(server: CountingServer, scorer: RemoteScorer) -> None:
     assert isinstance(scorer, AsyncScorer)
     for _ in range(5):
         await scorer.ascore("red", ["red"])
@@ -63,18 +63,17 @@ async def test_and_between_awaited_ones(server: Counting, scorer: RemoteScorer) 
     assert server.connections == 2
 
 
-def test_event_loops_come_and_go(server: Counting, scorer: RemoteScorer) -> None:
-    """Each has its own pool, which is closed with it."""
+def test_each_event_loop_has_its_own_pool(server: CountingServer, scorer: RemoteScorer) -> None:
     reranker = Reranker(scorer)
     for _ in range(3):
         assert asyncio.run(reranker.arank("red", ["blue", "red"]))[0].index == 1
     assert server.connections == 3
-    assert len(scorer._client._by_loop) == 1, "loops that are closed are forgotten"
+    assert len(scorer._client._by_loop) == 1, "closed loops are forgotten"
     assert all(pool.client.is_closed for pool in scorer._client._by_loop.values())
 
 
 @pytest.mark.parametrize("calls", [1, 5])
-def test_a_scorer_that_dies_with_its_loop_leaves_no_socket_open(server: Counting, calls: int) -> None:
+def test_a_scorer_deleted_with_its_loop_leaves_no_socket_open(server: CountingServer, calls: int) -> None:
     """A socket left open would be a warning, and so an error here."""
 
     async def work() -> None:
@@ -86,7 +85,7 @@ def test_a_scorer_that_dies_with_its_loop_leaves_no_socket_open(server: Counting
     assert server.connections == calls
 
 
-async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: Counting) -> None:
+async def test_a_scorer_deleted_before_its_loop_leaves_no_socket_open(server: CountingServer) -> None:
     scorer = RemoteScorer("jina", "m", base_url=server.url)
     await asyncio.gather(*(scorer.ascore("red", ["red"]) for _ in range(3)))
     (pool,) = scorer._client._by_loop.values()
@@ -97,7 +96,7 @@ async def test_a_scorer_that_dies_before_its_loop_leaves_no_socket_open(server: 
         if pool.client.is_closed:
             break
     assert pool.client.is_closed
-    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # closed is what it says before it is done
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # the client counts as closed before it is
 
 
 def test_loops_in_several_threads_at_once(scorer: RemoteScorer) -> None:
@@ -124,7 +123,7 @@ async def test_awaiting_starts_no_thread(scorer: RemoteScorer) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # the server's thread is not ours
-def test_a_forked_child_makes_connections_of_its_own(server: Counting, scorer: RemoteScorer) -> None:
+def test_a_forked_child_makes_connections_of_its_own(server: CountingServer, scorer: RemoteScorer) -> None:
     scorer.score("red", ["red"])
     context = multiprocessing.get_context("fork")
     _INHERITED[:] = [scorer]
@@ -132,7 +131,7 @@ def test_a_forked_child_makes_connections_of_its_own(server: Counting, scorer: R
         assert pool.apply_async(_score_in_child).get(60) == [1.0, 0.0]
     _INHERITED.clear()
     scorer.score("red", ["red"])
-    assert server.connections == 2, "one of the parent's, one of the child's"
+    assert server.connections == 2, "one connection of the parent, one of the child"
 
 
 _INHERITED: list[RemoteScorer] = []
@@ -142,7 +141,7 @@ def _score_in_child() -> list[float]:
     return list(_INHERITED[0].score("red", ["red", "blue"]))
 
 
-async def test_with_closes(server: Counting) -> None:
+async def test_with_closes(server: CountingServer) -> None:
     with RemoteScorer("jina", "m", base_url=server.url) as scorer:
         scorer.score("red", ["red"])
     assert not scorer._client._by_process
@@ -153,6 +152,6 @@ async def test_with_closes(server: Counting) -> None:
     assert not scorer._client._by_process
 
 
-def test_a_forgotten_scorer_leaves_no_socket_open(server: Counting) -> None:
+def test_a_deleted_scorer_leaves_no_socket_open(server: CountingServer) -> None:
     RemoteScorer("jina", "m", base_url=server.url).score("red", ["red"])
     gc.collect()

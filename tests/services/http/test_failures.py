@@ -1,4 +1,4 @@
-"""Servers that misbehave: what is tried again, after how long, and what the error says."""
+"""Servers that fail: what is sent again, after how long, and what the error says."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fake_clock import FakeClock
 from rerank_server import Answer, RerankServer
 
 from resift import RemoteError, Reranker, ScorerError
-from resift.services.http.retry import Clock, pause
-from resift.services.rerank import RemoteScorer
+from resift.services.http.retry import Clock, retry_delay
+from resift.services.rerank.scorer import RemoteScorer
 
 NOW = 1_700_000_000
 
@@ -41,7 +41,7 @@ def results(*pairs: tuple[Any, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
-async def test_what_may_pass_is_tried_again(server: RerankServer, clock: FakeClock, status: int) -> None:
+async def test_temporary_failures_are_retried(server: RerankServer, clock: FakeClock, status: int) -> None:
     scorer = remote(server, clock)
     server.script = [Answer(status, {"message": "not now"}), Answer(status, b"")]
     assert list(scorer.score("red", ["red"])) == [1.0]
@@ -53,7 +53,7 @@ async def test_what_may_pass_is_tried_again(server: RerankServer, clock: FakeClo
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 498])
-async def test_what_lasts_is_not(server: RerankServer, clock: FakeClock, status: int) -> None:
+async def test_permanent_failures_are_not_retried(server: RerankServer, clock: FakeClock, status: int) -> None:
     server.always = Answer(status, {"message": "balance too low"})
     scorer = remote(server, clock)
     with pytest.raises(RemoteError, match=f"cohere:.*Cohere answered {status}: balance too low") as caught:
@@ -61,16 +61,16 @@ async def test_what_lasts_is_not(server: RerankServer, clock: FakeClock, status:
     assert caught.value.status == status
     with pytest.raises(RemoteError, match=f"answered {status}"):
         await scorer.ascore("red", ["red"])
-    assert (len(server.asked), clock.waits) == (2, [])
+    assert (len(server.requests), clock.waits) == (2, [])
     await scorer.aclose()
 
 
 @pytest.mark.parametrize("retries", [0, 1, 5])
-def test_in_the_end_it_is_given_up(server: RerankServer, clock: FakeClock, retries: int) -> None:
+def test_a_request_fails_after_max_retries(server: RerankServer, clock: FakeClock, retries: int) -> None:
     server.always = Answer(503, {"message": "the model is loading"})
     with pytest.raises(RemoteError, match="the model is loading") as caught:
         remote(server, clock, max_retries=retries).score("red", ["red"])
-    assert len(server.asked) == retries + 1
+    assert len(server.requests) == retries + 1
     assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0][:retries]
     assert (f"({retries + 1} attempts)" in str(caught.value)) == (retries > 0)
 
@@ -97,24 +97,24 @@ def test_in_the_end_it_is_given_up(server: RerankServer, clock: FakeClock, retri
         ({}, 1.0),
     ],
 )
-def test_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
-    assert pause(headers, 0, FakeClock()) == pytest.approx(seconds)
+def test_retry_delay(headers: dict[str, str], seconds: float) -> None:
+    assert retry_delay(headers, 0, FakeClock()) == pytest.approx(seconds)
 
 
-def test_headers_of_a_real_answer_are_heeded(server: RerankServer, clock: FakeClock) -> None:
+def test_headers_of_a_real_response_are_obeyed(server: RerankServer, clock: FakeClock) -> None:
     server.script = [Answer(429, headers={"Retry-After-Ms": "1500"}), Answer(429, headers={"Retry-After": "3"})]
     remote(server, clock).score("red", ["red"])
     assert clock.waits == [1.5, 3.0]
 
 
-def test_waits_grow_to_a_minute_and_vary_by_a_tenth() -> None:
-    assert [pause({}, attempt, FakeClock()) for attempt in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    waits = {pause({}, 3, Clock()) for _ in range(50)}
+def test_delays_grow_to_a_minute_and_vary_by_a_tenth() -> None:
+    assert [retry_delay({}, attempt, FakeClock()) for attempt in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    waits = {retry_delay({}, 3, Clock()) for _ in range(50)}
     assert 7.2 <= min(waits) < 7.9
     assert 8.1 < max(waits) <= 8.8
 
 
-async def test_a_cut_off_answer_is_asked_for_again(server: RerankServer, clock: FakeClock) -> None:
+async def test_a_response_that_is_cut_short_is_requested_again(server: RerankServer, clock: FakeClock) -> None:
     scorer = remote(server, clock)
     for _ in range(2):
         server.script = [Answer(body=results((0, 0.5)), cut=4)]
@@ -129,7 +129,7 @@ async def test_a_cut_off_answer_is_asked_for_again(server: RerankServer, clock: 
     await scorer.aclose()
 
 
-async def test_nobody_there(clock: FakeClock) -> None:
+async def test_a_server_that_is_down(clock: FakeClock) -> None:
     with RerankServer("cohere").running() as server:
         scorer = remote(server, clock)
     with pytest.raises(RemoteError, match=r"no answer from 127\.0\.0\.1:\d+: .*refused \(3 attempts\)"):
@@ -140,18 +140,18 @@ async def test_nobody_there(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("slow", [{"delay": 2.5}, {"trickle": 0.2}])
-async def test_a_slow_server_is_left_after_timeout_and_not_asked_again(server: RerankServer, slow: Any) -> None:
+async def test_a_slow_server_fails_after_timeout_and_is_not_retried(server: RerankServer, slow: Any) -> None:
     server.always = Answer(body=results((0, 0.5)), **slow)
     scorer = remote(server, timeout=0.8)
     with pytest.raises(RemoteError, match=r"no whole answer from 127.*within 0\.8 s"):
         scorer.score("red", ["red"])
     with pytest.raises(RemoteError, match=r"within 0\.8 s"):
         await scorer.ascore("red", ["red"])
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     await scorer.aclose()
 
 
-async def test_total_timeout_ends_the_waiting(server: RerankServer, clock: FakeClock) -> None:
+async def test_total_timeout_ends_the_retries(server: RerankServer, clock: FakeClock) -> None:
     server.always = Answer(429, {"message": "slow down"}, {"Retry-After": "7"})
     scorer = remote(server, clock, max_retries=100, total_timeout=30.0)
     with pytest.raises(RemoteError, match=r"total_timeout=30 s was over after 5 attempts; the last: 429") as caught:
@@ -198,14 +198,14 @@ async def test_total_timeout_cuts_an_attempt_short(server: RerankServer) -> None
         (results((0, 1.5), (1, 0.4)), r"score of 1\.5 for document 0"),
     ],
 )
-def test_an_answer_that_is_none_is_an_error_that_shows_it(server: RerankServer, body: Any, message: str) -> None:
+def test_an_unusable_response_is_an_error_that_quotes_it(server: RerankServer, body: Any, message: str) -> None:
     server.always = Answer(body=body)
     with pytest.raises(RemoteError, match=message) as caught:
         remote(server).score("red", ["red", "blue"])
     assert str(caught.value).startswith("cohere:")
     assert "Cohere gave" in str(caught.value)
     assert caught.value.status == 200
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -224,17 +224,17 @@ def test_an_answer_that_is_none_is_an_error_that_shows_it(server: RerankServer, 
         (b"\xff\xfe", "��"),
     ],
 )
-def test_errors_have_the_providers_own_words(server: RerankServer, body: Any, message: str) -> None:
+def test_errors_quote_the_providers_own_message(server: RerankServer, body: Any, message: str) -> None:
     server.always = Answer(400, body)
     with pytest.raises(RemoteError, match=f"answered 400: {message}$"):
         remote(server).score("red", ["red"])
 
 
-def test_llamacpp_does_not_cut_and_asking_again_does_not_help() -> None:
+def test_llamacpp_does_not_cut_and_is_not_retried() -> None:
     with RerankServer("llamacpp").running() as server:
         with pytest.raises(RemoteError, match=r"too large to process.*--ubatch-size"):
             Reranker(f"llamacpp:{server.url}").rank("red", ["red " * 600])
-        assert len(server.asked) == 1
+        assert len(server.requests) == 1
 
 
 def test_redirects_are_not_followed(server: RerankServer) -> None:
@@ -242,7 +242,7 @@ def test_redirects_are_not_followed(server: RerankServer) -> None:
         server.always = Answer(307, b"", {"Location": f"{elsewhere.url}/v2/rerank"})
         with pytest.raises(RemoteError, match=r"answered 307.*final address as base_url"):
             remote(server, api_key="sk-test").score("red", ["red"])
-        assert elsewhere.asked == []
+        assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
@@ -254,44 +254,44 @@ async def test_one_failed_request_ends_the_call(server: RerankServer, parallel: 
             scorer.score("red", [str(number) for number in range(50)])
         with pytest.raises(RemoteError, match="answered 400: no"):
             await scorer.ascore("red", [str(number) for number in range(50)])
-    assert len(server.asked) < 200
+    assert len(server.requests) < 200
     await scorer.aclose()
 
 
-def test_a_failure_ends_the_waits_of_the_others(server: RerankServer) -> None:
+def test_a_failed_request_ends_the_waits_of_the_others(server: RerankServer) -> None:
     def answer(body: Any) -> Answer:
         return Answer(400, {"message": "no"}, delay=0.1) if body["documents"] == ["bad"] else Answer(429, b"")
 
     server.always = answer
     started = time.monotonic()
     with pytest.raises(RemoteError, match="answered 400"):
-        remote(server, _Minutes(), batch_documents=1).score("red", ["a", "b", "bad"])
-    assert time.monotonic() - started < 25, "their pauses were of 60 seconds"
+        remote(server, SlowClock(), batch_documents=1).score("red", ["a", "b", "bad"])
+    assert time.monotonic() - started < 25, "their delays were 60 seconds"
 
 
-class _Minutes(Clock):
-    def chance(self) -> float:
-        return 60.0 * 5  # so that the first pause takes a minute
+class SlowClock(Clock):
+    def random(self) -> float:
+        return 60.0 * 5  # so that the first delay is a minute
 
 
 async def test_cancelling_ends_the_requests(server: RerankServer) -> None:
     server.always = Answer(body=results((0, 0.5)), delay=2.0)
     scorer = remote(server, batch_documents=1, parallel_requests=2)
     task = asyncio.create_task(scorer.ascore("red", list("abcdefgh")))
-    await _until(lambda: len(server.asked) == 2)
+    await _wait_until(lambda: len(server.requests) == 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(0.1)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     server.always = None
-    assert list(await scorer.ascore("red", ["red"])) == [1.0], "the pool is fit for use"
+    assert list(await scorer.ascore("red", ["red"])) == [1.0], "the pool still works"
     await scorer.aclose()
 
 
-async def _until(happened: Callable[[], bool]) -> None:
+async def _wait_until(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
-        if happened():
+        if condition():
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not happen")

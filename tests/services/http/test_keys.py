@@ -1,4 +1,4 @@
-"""Keys are used and never seen: not in reprs, logs, errors, pickles, copies or tracebacks' locals."""
+"""Keys are sent and never shown: not in reprs, logs, errors, pickles, copies or the locals of tracebacks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rerank_server import Answer, RerankServer
 
 from resift import InputError, RemoteError, Reranker
 from resift.adapters import ApiKey
-from resift.services.rerank import RemoteScorer
-from resift.services.rerank.services import SERVICES
+from resift.services.rerank.known_services import SERVICES
+from resift.services.rerank.scorer import RemoteScorer
 
 KEY = "sk-hush-4711"
 
@@ -28,42 +28,42 @@ def server() -> Iterator[RerankServer]:
 
 
 @pytest.fixture(autouse=True)
-def no_keys_of_the_developers(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_keys_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for service in SERVICES.values():
-        for variable in service.variables:
+        for variable in service.key_variables:
             monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize("key", [KEY, f"  {KEY}\n", SecretStr(KEY), ApiKey(KEY)], ids=lambda key: type(key).__name__)
 def test_keys_given_by_hand(server: RerankServer, key: Any) -> None:
     Reranker("cohere:m", base_url=server.url, api_key=key).rank("red", ["red"])
-    assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize("scheme", list(SERVICES))
 def test_keys_from_the_environment(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with RerankServer(scheme).running() as server:
-        for number, variable in enumerate(SERVICES[scheme].variables):
+        for number, variable in enumerate(SERVICES[scheme].key_variables):
             monkeypatch.setenv(variable, f"{KEY}\n")
             Reranker(f"{scheme}:m", base_url=server.url).rank("red", ["red"])
             monkeypatch.setenv(variable, "")
-            assert server.reranks[number].headers["authorization"] == f"Bearer {KEY}"
+            assert server.rerank_requests[number].headers["authorization"] == f"Bearer {KEY}"
 
 
 def test_no_key_no_header() -> None:
     with RerankServer("tei").running() as server:
         Reranker(f"tei:{server.url}").rank("red", ["red"])
-        assert all("authorization" not in asked.headers for asked in server.asked)
+        assert all("authorization" not in request.headers for request in server.requests)
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme, service in SERVICES.items() if service.url is not None])
 def test_a_service_without_a_key_says_which_variable(scheme: str) -> None:
-    with pytest.raises(InputError, match=f"{scheme}:m needs a key: set {SERVICES[scheme].variables[0]}"):
+    with pytest.raises(InputError, match=f"{scheme}:m needs a key: set {SERVICES[scheme].key_variables[0]}"):
         Reranker(f"{scheme}:m")
 
 
 @pytest.mark.parametrize("key", ["", "  ", "two words", "line\nbreak", "schlüssel", b"bytes", 5, SecretStr("a b")])
-def test_what_is_no_key(key: Any) -> None:
+def test_impossible_keys_are_refused(key: Any) -> None:
     with pytest.raises(InputError, match="API key") as caught:
         RemoteScorer("cohere", "m", api_key=key)
     assert not isinstance(key, str) or not key.strip() or key not in str(caught.value)
@@ -94,7 +94,7 @@ async def test_nothing_that_is_shown_has_the_key(
     for caught in (blocking, awaited):
         shown += [str(caught.value), repr(caught.value), repr(vars(caught.value))]
         frames = traceback.StackSummary.extract(traceback.walk_tb(caught.tb), capture_locals=True)
-        if answer not in ECHOES:  # what a server says stands in the locals of whoever reads it
+        if answer not in ECHOES:  # what a server says is in the locals of the function that reads it
             shown += [repr(frame.locals) for frame in frames if frame.filename != __file__]
         pickled = pickle.dumps(caught.value)
         assert caught.value.__cause__ is None
@@ -112,7 +112,7 @@ def test_pickles_read_the_environment_again(server: RerankServer, monkeypatch: p
     pickled = pickle.dumps(reranker)
     assert KEY.encode() not in pickled
     again = pickle.loads(pickled)
-    assert again.scorer._exchange.policy == reranker.scorer._exchange.policy  # type: ignore[attr-defined]
+    assert again.scorer._requester.policy == reranker.scorer._requester.policy  # type: ignore[attr-defined]
     assert (again.scorer.name, again.scorer.scale) == (reranker.scorer.name, reranker.scorer.scale)
     assert again.rank("red", ["red"])[0].score == 1.0
     monkeypatch.setenv("CO_API_KEY", "sk-other")
@@ -120,7 +120,7 @@ def test_pickles_read_the_environment_again(server: RerankServer, monkeypatch: p
         pickle.loads(pickled).rank("red", ["red"])
 
 
-def test_a_pickle_opened_where_no_key_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_opened_without_a_key_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CO_API_KEY", KEY)
     pickled = pickle.dumps(RemoteScorer("cohere", "m"))
     monkeypatch.delenv("CO_API_KEY")
@@ -129,9 +129,9 @@ def test_a_pickle_opened_where_no_key_is_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_key_given_by_hand_is_not_pickled() -> None:
-    for secret in (Reranker("cohere:m", api_key=KEY), RemoteScorer("cohere", "m", api_key=KEY), ApiKey(KEY)):
+    for holder in (Reranker("cohere:m", api_key=KEY), RemoteScorer("cohere", "m", api_key=KEY), ApiKey(KEY)):
         with pytest.raises(TypeError, match="not pickled") as caught:
-            pickle.dumps(secret)
+            pickle.dumps(holder)
         assert KEY not in str(caught.value)
 
 

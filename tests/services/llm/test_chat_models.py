@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from resift import InputError, RemoteError, Reranker, ScorerError
 from resift.llm import LlmScorer
-from resift.services.llm.chat import tokens_of
+from resift.services.llm.chat import count_tokens
 from resift.services.llm.endpoint import OpenAiEndpoint
 
 QUERY = "what eats bamboo?"
@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 class Recording(GenericFakeChatModel):
-    """Remembers the messages it was given."""
+    """A model that keeps the messages it gets."""
 
     seen: list[Sequence[BaseMessage]] = []  # noqa: RUF012 - a pydantic field, copied for each model
 
@@ -67,7 +67,7 @@ async def test_a_langchain_chat_model() -> None:
     ranking = Reranker(LlmScorer(model)).rank(QUERY, DOCUMENTS)
     assert ranking.documents == DOCUMENTS[::-1]
     assert (ranking.stats.calls, ranking.stats.tokens, ranking.degraded) == (1, 100, None)
-    assert [one.type for one in model.seen[0]] == ["system", "human"]
+    assert [message.type for message in model.seen[0]] == ["system", "human"]
     assert "Pandas eat bamboo." in str(model.seen[0][1].content)
     again = await Reranker(LlmScorer(model)).arank(QUERY, DOCUMENTS)
     assert again.documents == ranking.documents
@@ -98,7 +98,7 @@ async def test_a_langchain_model_that_fails() -> None:
 
 
 class Panda(CustomLLM):
-    """Knows what eats bamboo, and reports its usage as providers do."""
+    """An LLM that knows what eats bamboo, and reports its usage as providers do."""
 
     raw: Any = None
     details: dict[str, Any] = {}  # noqa: RUF012 - a pydantic field, copied for each model
@@ -118,7 +118,7 @@ class Panda(CustomLLM):
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        raise AssertionError("nobody asked for a stream")
+        raise AssertionError("no stream is wanted")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_llama_index_s_mock_llm() -> None:
         (None, 0),
     ],
 )
-def test_usage_in_every_spelling(usage: Any, tokens: int) -> None:
-    assert tokens_of(usage) == tokens
+def test_usage_under_every_name(usage: Any, tokens: int) -> None:
+    assert count_tokens(usage) == tokens
 
 
 # An endpoint
@@ -163,7 +163,7 @@ def endpoint(url: str, **options: Any) -> Reranker:
     return Reranker("openai:panda-2", base_url=url, **options)
 
 
-async def test_by_name() -> None:
+async def test_an_endpoint_by_name() -> None:
     with serving(lambda _: completion("[2] > [1]", USAGE)) as server:
         reranker = endpoint(server.url + "/", api_key=SECRET)
         ranking = reranker.rank(QUERY, DOCUMENTS)
@@ -176,7 +176,7 @@ async def test_by_name() -> None:
     (request, same) = server.requests
     assert request == same
     assert (request["model"], request["temperature"]) == ("panda-2", 0)
-    assert [one["role"] for one in request["messages"]] == ["system", "user"]
+    assert [message["role"] for message in request["messages"]] == ["system", "user"]
 
 
 def test_options_reach_the_llm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,22 +193,22 @@ def test_options_reach_the_llm(monkeypatch: pytest.MonkeyPatch) -> None:
         endpoint(server.url, threads=2)
 
 
-async def test_calls_side_by_side_are_bounded() -> None:
+async def test_parallel_calls_are_bounded() -> None:
     gate = threading.Event()
 
     def reply(_: dict[str, Any]) -> Reply:
-        if server.most_inside == 3:
+        if server.most_open_requests == 3:
             gate.set()
         return completion("5")._replace(wait=gate)
 
     with serving(reply) as server:
         scorer = LlmScorer(OpenAiEndpoint("panda-2", server.url), method="pointwise", parallel=3)
         ranking = await Reranker(scorer).arank(QUERY, list("abcdefg"))
-    assert (len(ranking), server.most_inside, len(server.requests)) == (7, 3, 7)
+    assert (len(ranking), server.most_open_requests, len(server.requests)) == (7, 3, 7)
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 0])
-async def test_passing_trouble_is_tried_again(status: int, clock: FakeClock) -> None:
+async def test_temporary_failures_are_retried(status: int, clock: FakeClock) -> None:
     replies = [Reply(status, {"error": {"message": "busy"}})] * 2 + [completion("[2] > [1]")]
     with serving(lambda _: replies[(len(server.requests) - 1) % 3]) as server:
         reranker = endpoint(server.url)
@@ -219,7 +219,7 @@ async def test_passing_trouble_is_tried_again(status: int, clock: FakeClock) -> 
 
 
 @pytest.mark.parametrize(
-    ("reply", "message", "asked"),
+    ("reply", "message", "requests"),
     [
         (Reply(400, {"error": {"message": "maximum context length is 8192"}}), "answered 400: maximum context", 1),
         (Reply(401, {"error": {"message": f"bad key {SECRET}"}}), r"answered 401: bad key \*+\. .*OPENAI_API_KEY$", 1),
@@ -235,7 +235,7 @@ async def test_passing_trouble_is_tried_again(status: int, clock: FakeClock) -> 
         (Reply(200, {"choices": [{"message": {"content": 3}}]}), "answered with a int, not with a text", 1),
     ],
 )
-async def test_what_can_not_be_mended_is_an_error(reply: Reply, message: str, asked: int, clock: FakeClock) -> None:
+async def test_permanent_failures_are_errors(reply: Reply, message: str, requests: int, clock: FakeClock) -> None:
     with serving(lambda _: reply) as server:
         reranker = endpoint(server.url, api_key=SECRET)
         for _ in range(2):
@@ -243,7 +243,7 @@ async def test_what_can_not_be_mended_is_an_error(reply: Reply, message: str, as
                 reranker.rank(QUERY, DOCUMENTS) if not server.requests else await reranker.arank(QUERY, DOCUMENTS)
             assert SECRET not in str(caught.value)
             assert SECRET not in repr(caught.value.__cause__)
-    assert len(server.requests) == 2 * asked
+    assert len(server.requests) == 2 * requests
 
 
 def test_retry_after_is_honoured(clock: FakeClock) -> None:
@@ -274,17 +274,17 @@ async def test_a_slow_server_is_given_up() -> None:
     assert len(server.requests) == 3, "a timeout is not tried again"
 
 
-async def test_cancelling_hangs_up() -> None:
-    gate, asked, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
+async def test_cancelling_ends_the_requests() -> None:
+    gate, requested, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
 
     def reply(_: dict[str, Any]) -> Reply:
-        loop.call_soon_threadsafe(asked.set)
+        loop.call_soon_threadsafe(requested.set)
         return completion("5")._replace(wait=gate)
 
     with serving(reply) as server:
         scorer = LlmScorer(OpenAiEndpoint("panda-2", server.url), method="pointwise", parallel=2)
         task = asyncio.create_task(Reranker(scorer).arank(QUERY, list("abcdef")))
-        await asked.wait()
+        await requested.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -292,13 +292,13 @@ async def test_cancelling_hangs_up() -> None:
     assert len(server.requests) <= 2
 
 
-def test_keys_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in (SECRET, SecretStr(SECRET)):
-        one = OpenAiEndpoint("panda-2", api_key=key)
-        assert SECRET not in repr(one) + repr(vars(one))
-        assert copy.deepcopy(LlmScorer(one))._chat.llm is one
+        endpoint_with_key = OpenAiEndpoint("panda-2", api_key=key)
+        assert SECRET not in repr(endpoint_with_key) + repr(vars(endpoint_with_key))
+        assert copy.deepcopy(LlmScorer(endpoint_with_key))._chat.llm is endpoint_with_key
         with pytest.raises(TypeError, match="not pickled"):
-            pickle.dumps(Reranker(LlmScorer(one)))
+            pickle.dumps(Reranker(LlmScorer(endpoint_with_key)))
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     for key, header in ((None, f"Bearer {SECRET}"), ("", None)):
         with serving(lambda _: completion("[2] > [1]")) as server:

@@ -1,4 +1,4 @@
-"""Reranking by an LLM: what is asked how often, by one or many at once, and what becomes of the answers."""
+"""The LLM scorer: how many calls it makes, one by one or in parallel, and what it does with the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[Health
 
 @relaxed
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 80), window=st.integers(2, 12), data=st.data())
-def test_an_llm_without_mistakes_gives_a_right_top(seed: int, count: int, window: int, data: st.DataObject) -> None:
+def test_an_llm_without_mistakes_gives_the_right_first_documents(
+    seed: int, count: int, window: int, data: st.DataObject
+) -> None:
     stride = data.draw(st.integers(1, window - 1))
     documents = [f"{number:03}" for number in range(count)]
     random.Random(seed).shuffle(documents)
@@ -51,7 +53,7 @@ def test_listwise_calls(count: int, calls: int) -> None:
     answers=st.lists(WORDS, min_size=1, max_size=5),
     method=st.sampled_from(["listwise", "pointwise", "yes_no"]),
 )
-def test_whatever_an_llm_says_no_document_is_lost(answers: list[str], method: Any) -> None:
+def test_no_answer_of_an_llm_loses_a_document(answers: list[str], method: Any) -> None:
     scorer = LlmScorer(Scripted(*answers), method=method, window=4, stride=2, parallel=1)
     ranking = Reranker(scorer).rank(QUERY, list("abcdefg"))
     assert sorted(ranking.documents) == list("abcdefg")
@@ -75,7 +77,7 @@ def test_a_repaired_answer_is_flagged_and_counted() -> None:
         ("yes_no", "well", "neither yes nor no in 'well'"),
     ],
 )
-def test_a_bad_answer_is_an_error_where_that_is_wanted(method: Any, answer: str, message: str) -> None:
+def test_a_bad_answer_is_an_error_with_raise(method: Any, answer: str, message: str) -> None:
     scorer = LlmScorer(Scripted(answer), method=method, on_bad_answer="raise")
     with pytest.raises(ScorerError, match=message):
         Reranker(scorer).rank(QUERY, ["a", "b"])
@@ -87,7 +89,7 @@ def test_a_bad_answer_is_an_error_where_that_is_wanted(method: Any, answer: str,
 # Scores
 
 
-def test_listwise_scores_are_places_on_the_ordinal_scale() -> None:
+def test_listwise_scores_are_ranks_on_the_ordinal_scale() -> None:
     scorer = LlmScorer(Scripted("[3] > [1] > [2]"))
     assert scorer.score(QUERY, ["a", "b", "c"]).values == (2.0, 1.0, 3.0)
     assert scorer.scale is Scale.ORDINAL
@@ -127,7 +129,7 @@ def test_a_hostile_document_moves_only_itself() -> None:
     assert attacked.values == (*fair.values, 10.0)
 
 
-def test_the_same_question_makes_the_same_prompt() -> None:
+def test_equal_texts_make_an_equal_prompt() -> None:
     llm = Scripted("[1] > [2]")
     for _ in range(2):
         LlmScorer(llm).score(QUERY, ["a", "b"])
@@ -180,7 +182,7 @@ async def test_an_async_function_is_awaited_window_after_window() -> None:
         Reranker(LlmScorer(llm)).rank(QUERY, documents)
 
 
-async def test_pointwise_calls_run_side_by_side_and_bounded() -> None:
+async def test_pointwise_calls_run_in_parallel_and_bounded() -> None:
     inside = most = 0
 
     async def llm(prompt: Prompt) -> str:
@@ -197,7 +199,7 @@ async def test_pointwise_calls_run_side_by_side_and_bounded() -> None:
     assert [hit.score for hit in sorted(ranking, key=lambda hit: hit.index)] == [n % 10 for n in range(30)]
 
 
-def test_sync_calls_run_side_by_side_too() -> None:
+def test_sync_calls_run_in_parallel_too() -> None:
     meeting = threading.Barrier(3, timeout=10)
 
     def llm(prompt: Prompt) -> str:
@@ -289,7 +291,7 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("llm", [None, "gpt-4o", 3, Scripted])
-def test_what_can_not_be_asked(llm: object) -> None:
+def test_objects_that_are_no_llm(llm: object) -> None:
     with pytest.raises(InputError, match="a function from a prompt to a text"):
         LlmScorer(llm)
 
@@ -303,7 +305,7 @@ def perfect(prompt: Prompt) -> str:
     return order_by(str)(prompt)
 
 
-def test_it_pickles() -> None:
+def test_an_llm_scorer_can_be_pickled() -> None:
     again = pickle.loads(pickle.dumps(Reranker(LlmScorer(perfect, window=4, stride=2))))
     assert again.rank(QUERY, ["b", "a"]).documents == ["a", "b"]
     assert again.scorer.name == "perfect (listwise)"

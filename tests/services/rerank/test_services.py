@@ -11,8 +11,8 @@ from rerank_server import PATHS, Answer, RerankServer, logit, overlap
 from resift import InputError, RemoteError, Reranker, Scale
 from resift.cli.models import SCHEMES
 from resift.scoring.load import ENGINES, load_scorer
-from resift.services.rerank import RemoteScorer
-from resift.services.rerank.services import SERVICES
+from resift.services.rerank.known_services import SERVICES
+from resift.services.rerank.scorer import RemoteScorer
 from resift.testing import check_scorer
 
 DOCUMENTS = ["a blue whale", "the red fox", "a red whale"]
@@ -44,7 +44,7 @@ async def test_conformance(server: RerankServer) -> None:
     ranking = reranker.rank("red fox", DOCUMENTS)
     truth = logit if server.scheme in LOGITS else overlap
     assert [(hit.index, hit.score) for hit in ranking] == [
-        (place, pytest.approx(truth("red fox", DOCUMENTS[place]))) for place in (1, 2, 0)
+        (index, pytest.approx(truth("red fox", DOCUMENTS[index]))) for index in (1, 2, 0)
     ]
     assert ranking.scale is (Scale.LOGIT if server.scheme in LOGITS else Scale.PROBABILITY)
     assert all(0 <= (hit.relevance or 0) <= 1 for hit in ranking)
@@ -52,38 +52,38 @@ async def test_conformance(server: RerankServer) -> None:
     assert ranking.stats.calls == 1
     assert ranking.stats.pairs == 3
     assert ranking.stats.tokens > 0 or ranking.stats.billed == {"search_units": 1.0}
-    assert {asked.path for asked in server.reranks} == {server.path}
+    assert {request.path for request in server.rerank_requests} == {server.path}
     await scorer.aclose()
 
 
-def test_the_name_finds_the_same_again(server: RerankServer) -> None:
+def test_a_scorers_name_loads_the_same_scorer(server: RerankServer) -> None:
     scorer = remote(server, api_key="sk-test")
     again = Reranker(scorer.name, api_key="sk-test")
     assert again.scorer.name == scorer.name == f"{server.scheme}:{server.url}#some-model"
     assert again.rank("red fox", DOCUMENTS)[0].index == 1
 
 
-def test_no_documents_no_request(server: RerankServer) -> None:
+def test_without_documents_no_request_is_sent(server: RerankServer) -> None:
     scorer = remote(server)
     assert list(scorer.score("red fox", [])) == []
     assert Reranker(scorer).rank("red fox", []).hits == ()
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_every_document_comes_back_from_a_service_that_returns_ten_unless_told(server: RerankServer) -> None:
+def test_every_document_comes_back_from_a_service_that_returns_ten_by_default(server: RerankServer) -> None:
     documents = [f"red {number}" for number in range(25)]
     assert len(remote(server, api_key="sk-test").score("red 7", documents)) == 25
 
 
-def test_texts_of_all_kinds_arrive_as_they_are(server: RerankServer) -> None:
+def test_texts_of_all_kinds_arrive_unchanged(server: RerankServer) -> None:
     documents = ["", "Zürich naïve 東京", 'a "quoted" \\ line\nbreak', "emoji 🦊", "half a pair \ud800"]
     remote(server, api_key="sk-test").score("東京", documents)
-    body = next(asked.body for asked in server.reranks)
+    body = next(request.body for request in server.rerank_requests)
     sent = body.get("documents") or body.get("texts") or body.get("input") or body["passages"]
     assert [text["text"] if isinstance(text, dict) else text for text in sent] == [*documents[:4], "half a pair ?"]
 
 
-def test_many_queries_share_the_time_and_keep_their_own_scores(tei: RerankServer) -> None:
+def test_requests_of_many_queries_run_together_and_keep_their_own_scores(tei: RerankServer) -> None:
     reranker = Reranker(f"tei:{tei.url}")
     queries = [f"red {number}" for number in range(6)]
     documents = [[f"red {number}", "blue"] for number in range(5)] + [[]]
@@ -93,16 +93,16 @@ def test_many_queries_share_the_time_and_keep_their_own_scores(tei: RerankServer
     assert [ranking.stats.calls for ranking in rankings] == [1] * 5 + [0]
 
 
-async def test_tei_is_asked_once_what_it_takes_and_gets_no_more(tei: RerankServer) -> None:
+async def test_tei_is_asked_once_for_its_limit_and_gets_no_larger_request(tei: RerankServer) -> None:
     scorer = remote(tei)
     documents = [f"red {number}" for number in range(100)]
     for scores in (scorer.score("red 70", documents), await scorer.ascore("red 70", documents)):
         assert list(scores) == [logit("red 70", text) for text in documents]
         assert scores.usage.calls == 4
-    assert [asked.path for asked in tei.asked].count("/info") == 1
-    assert sorted(len(asked.body["texts"]) for asked in tei.reranks) == [4, 4, 32, 32, 32, 32, 32, 32]
-    assert all(asked.body["raw_scores"] and asked.body["truncate"] for asked in tei.reranks)
-    assert tei.most_inside > 1, "requests of one call run side by side"
+    assert [request.path for request in tei.requests].count("/info") == 1
+    assert sorted(len(request.body["texts"]) for request in tei.rerank_requests) == [4, 4, 32, 32, 32, 32, 32, 32]
+    assert all(request.body["raw_scores"] and request.body["truncate"] for request in tei.rerank_requests)
+    assert tei.most_open_requests > 1, "requests of one call run at the same time"
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ async def test_tei_is_asked_once_what_it_takes_and_gets_no_more(tei: RerankServe
         (Answer(body=b"<html>"), 32),
     ],
 )
-def test_tei_without_usable_info_takes_its_default(tei: RerankServer, info: Answer, size: int) -> None:
+def test_tei_without_usable_info_gets_its_default(tei: RerankServer, info: Answer, size: int) -> None:
     tei.info = info
     remote(tei).score("q", [str(number) for number in range(40)])
-    assert max(len(asked.body["texts"]) for asked in tei.reranks) == size
+    assert max(len(request.body["texts"]) for request in tei.rerank_requests) == size
 
 
 def test_tei_that_refuses_the_key_for_info_says_so(tei: RerankServer) -> None:
@@ -133,8 +133,8 @@ async def test_parallel_requests_are_bounded(tei: RerankServer, parallel: int) -
     scorer = remote(tei, parallel_requests=parallel, batch_documents=1)
     scorer.score("q", list("abcdefgh"))
     await scorer.ascore("q", list("abcdefgh"))
-    assert len(tei.asked) == 16, "a batch size of one's own needs no /info"
-    assert tei.most_inside <= parallel
+    assert len(tei.requests) == 16, "batch_documents makes /info unnecessary"
+    assert tei.most_open_requests <= parallel
 
 
 def test_long_texts_are_split_by_bytes() -> None:
@@ -142,15 +142,15 @@ def test_long_texts_are_split_by_bytes() -> None:
         documents = ["red fox " * 20_000 for _ in range(9)] + ["東" * 190_000]
         scores = remote(server).score("red fox", [f"{number} {text}" for number, text in enumerate(documents)])
         assert list(scores[:9]) == [1.0] * 9
-        assert [len(asked.body["documents"]) for asked in server.asked] != [10]
-        assert all(len(asked.body["documents"]) <= 3 for asked in server.asked[:-1])
+        assert [len(request.body["documents"]) for request in server.requests] != [10]
+        assert all(len(request.body["documents"]) <= 3 for request in server.requests[:-1])
 
 
 def test_ties_keep_the_services_order_and_duplicates_stay_together() -> None:
     with RerankServer("cohere").running() as server:
-        # The service ranks by more than it shows.
+        # The service rounds scores after it has sorted by them.
         results = [
-            {"index": place, "relevance_score": score} for place, score in ((2, 1.0), (0, 1.0), (3, 0.5), (1, 0.5))
+            {"index": index, "relevance_score": score} for index, score in ((2, 1.0), (0, 1.0), (3, 0.5), (1, 0.5))
         ]
         server.always = Answer(body={"results": results})
         reranker = Reranker("cohere:m", base_url=server.url)
@@ -162,7 +162,9 @@ def test_ties_across_requests_keep_the_first_stages_order() -> None:
     with RerankServer("jina").running() as server:
         reranker = Reranker("jina:m", base_url=server.url, batch_documents=2, parallel_requests=1)
         ranking = reranker.rank("q", ["a", "b", "c", "d"])
-        assert [hit.index for hit in ranking] == [1, 0, 3, 2], "within a request the server's: this one ranks backwards"
+        assert [hit.index for hit in ranking] == [1, 0, 3, 2], (
+            "within a request the server's order, which is backwards here"
+        )
 
 
 @pytest.mark.parametrize(
@@ -185,9 +187,9 @@ def test_addresses(name: str, base_url: str | None, path: str) -> None:
         server.path = path
         options = {} if base_url is None else {"base_url": base_url.format(url=server.url)}
         Reranker(name.format(url=server.url), **options).rank("red", ["red fox"])  # type: ignore[arg-type]
-        assert server.reranks[0].path == path
-        known = "#m" in name or base_url is not None
-        assert server.reranks[0].body.get("model") == ("m" if known and scheme != "tei" else None)
+        assert server.rerank_requests[0].path == path
+        has_model = "#m" in name or base_url is not None
+        assert server.rerank_requests[0].body.get("model") == ("m" if has_model and scheme != "tei" else None)
 
 
 @pytest.mark.parametrize(
@@ -203,13 +205,13 @@ def test_addresses(name: str, base_url: str | None, path: str) -> None:
         ),
     ],
 )
-def test_where_services_are(name: str, endpoint: str) -> None:
+def test_endpoints_of_services(name: str, endpoint: str) -> None:
     scorer = load_scorer(name, api_key="sk-test")
     assert scorer.name == name
     assert scorer._address.endpoint == endpoint  # type: ignore[attr-defined]
 
 
-def test_keys_of_mongodb_go_to_mongodb() -> None:
+def test_voyage_keys_of_mongodb_go_to_mongodb() -> None:
     scorer = load_scorer("voyage:rerank-2.5", api_key="al-test")
     assert scorer._address.endpoint == "https://ai.mongodb.com/v1/rerank"  # type: ignore[attr-defined]
 
@@ -237,7 +239,7 @@ def test_keys_of_mongodb_go_to_mongodb() -> None:
         ("tei:http://host", {"threads": 1}, "has no option threads; it has base_url"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(name: str, options: dict[str, object], message: str) -> None:
+def test_impossible_names_and_options_are_refused_at_once(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         Reranker(name, **options)  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
@@ -258,7 +260,7 @@ def test_scales() -> None:
 
 def test_every_service_has_an_engine_and_a_line_in_resift_models() -> None:
     assert set(SERVICES) == {
-        scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.services.rerank:")
+        scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.services.rerank.engines:")
     }
     assert set(SERVICES) <= set(SCHEMES)
     assert set(SERVICES) == set(PATHS), "and a server in these tests"

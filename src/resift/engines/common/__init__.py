@@ -1,1 +1,1 @@
-"""What engines share: requests become rows of tokens, rows become batches, and a network answers with numbers."""
+"""What the engines share: the pipeline from requests to scores, networks that read pairs, ONNX Runtime sessions."""

@@ -1,4 +1,4 @@
-"""The classic cross-encoder, whichever library runs it: `[CLS] query [SEP] document [SEP]` in, one logit out."""
+"""The classic cross-encoder, whatever library runs it: `[CLS] query [SEP] document [SEP]` in, one logit out."""
 
 from __future__ import annotations
 
@@ -9,46 +9,55 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines.common.pipeline import ScoreBatch
+from resift.engines.common.pipeline import BatchScorer, Counts
 from resift.errors import InputError, ModelFileError
-from resift.text.tokenizer import Ids, Template
+from resift.text.tokenizer import Ids, PairTemplate
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
-"""`input_ids`, `attention_mask`, `token_type_ids` (rows, tokens) to logits, (rows,)."""
+"""Maps `input_ids`, `attention_mask` and `token_type_ids`, each (rows, tokens), to logits, (rows,)."""
 M = TypeVar("M")
 
-LEAST_LENGTH = 16  # tokens of a pair; a smaller max_length leaves no room for anything
-ROBERTA_KIN = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet", "longformer")
+MIN_PAIR_TOKENS = 16  # a smaller max_length leaves nothing for query and document
+ROBERTA_MODEL_TYPES = (
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "roberta-prelayernorm",
+    "mpnet",
+    "longformer",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PairNetwork:
-    """Runs pairs through `forward`."""
+    """A network that reads query and document together, in one forward pass."""
 
     forward: Forward
-    template: Template
+    template: PairTemplate
     max_length: int
 
-    def room(self, query: int) -> int:
-        """Document tokens left beside the query."""
-        return self.max_length - self.template.extra - query
+    def max_document_tokens(self, query_tokens: int) -> int:
+        """Return how many document tokens fit beside a query of `query_tokens`."""
+        return self.max_length - self.template.special_token_count - query_tokens
 
-    def length(self, query: int, document: int) -> int:
-        """Query, document and special tokens."""
-        return query + document + self.template.extra
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:
+        """Return the tokens of each pair, (pairs,): query, document and special tokens."""
+        return query_tokens + document_tokens + self.template.special_token_count
 
-    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
-        """Nothing can be done ahead: every layer sees both."""
+    def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
+        """Return the scorer for batches. Nothing is computed here: every layer reads query and document together."""
 
-        def run(rows: Sequence[tuple[int, Ids]]) -> ArrayLike:
-            return self.forward(self.template.assemble([(queries[owner], ids) for owner, ids in rows]))
+        def score_batch(rows: Sequence[tuple[int, Ids]]) -> ArrayLike:
+            return self.forward(self.template.assemble([(queries[query], document) for query, document in rows]))
 
-        return run
+        return score_batch
 
 
-def as_logits(output: M) -> M:
-    """One logit per row of an array or a tensor. Two labels are (not relevant, relevant): their log-odds is the
-    difference.
+def to_logits(output: M) -> M:
+    """Return one logit per row of an array or a tensor, (rows,) or (rows, labels).
+
+    Two labels are (not relevant, relevant): their log-odds is the difference of the two logits.
     """
     array: Any = output
     logits: M = array[:, 1] - array[:, 0] if array.ndim == 2 and array.shape[1] == 2 else array.reshape(len(array))
@@ -56,22 +65,30 @@ def as_logits(output: M) -> M:
 
 
 def check_labels(labels: int, name: str) -> None:
-    """Raises ModelFileError for a classifier with more labels than relevance has."""
+    """Raise ModelFileError if the model has more than two labels: it is a classifier."""
     if labels > 2:
         raise ModelFileError(f"{name} has {labels} labels: it is a classifier, not a reranker (which has 1 or 2)")
 
 
-def shorter(limit: int, wanted: int | None, name: str, usual: int | None = None) -> int:
-    """The length to use: what is wanted, else the usual one or the model's limit. Raises InputError."""
-    if wanted is None:
-        return limit if usual is None else min(limit, usual)
-    if not LEAST_LENGTH <= wanted <= limit:
-        raise InputError(f"max_length must lie between {LEAST_LENGTH} and {limit}, what {name} can read; got {wanted}")
-    return wanted
+def choose_max_length(limit: int, requested: int | None, name: str, default: int | None = None) -> int:
+    """Return the tokens to read of a pair: `requested`, else `default`, else the model's `limit`.
+
+    Raise InputError if `requested` is out of range.
+    """
+    if requested is None:
+        return limit if default is None else min(limit, default)
+    if not MIN_PAIR_TOKENS <= requested <= limit:
+        raise InputError(
+            f"max_length must lie between {MIN_PAIR_TOKENS} and {limit}, what {name} can read; got {requested}"
+        )
+    return requested
 
 
-def capacity(config: dict[str, Any]) -> int:
-    """Tokens a model's position table holds. RoBERTa's kin lose the rows up to their padding token's."""
+def position_limit(config: dict[str, Any]) -> int:
+    """Return how many tokens a model's position table allows, from its config.json.
+
+    RoBERTa and its relatives don't use the rows up to that of their padding token.
+    """
     positions = int(config.get("max_position_embeddings") or 512)
-    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_KIN else 0
+    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_MODEL_TYPES else 0
     return positions - offset

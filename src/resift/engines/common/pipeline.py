@@ -1,4 +1,4 @@
-"""The way from requests to scores that every local engine shares: tokenise, cut, batch, run, gather."""
+"""The path from requests to scores that every local engine shares: tokenise, cut, batch, run the network, collect."""
 
 from __future__ import annotations
 
@@ -12,53 +12,58 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError
-from resift.models.options import LongDocuments
-from resift.scorer import Request, Scores, Span, Usage
-from resift.text.batches import plan, windows
+from resift.scorer import LongDocuments, Request, Scores, Span, Usage
+from resift.text.batches import plan_batches, split_into_windows
 from resift.text.tokenizer import Ids, TextTokenizer, Tokens
 
-ScoreBatch = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
-"""Logits of one batch: each row is (number of its query, document ids). Read once all batches are under way."""
+Counts = NDArray[np.int_]
+"""Numbers of tokens, one per pair of query and document, (pairs,)."""
+
+BatchScorer = Callable[[Sequence[tuple[int, Ids]]], ArrayLike]
+"""Takes one batch, a row being (index of its query, token ids of its document), and returns a logit per row.
+
+The logits are read after the last batch was started, so a GPU can compute while the next batches are prepared.
+"""
 
 
 @runtime_checkable
-class Keeping(Protocol):
-    """A `ScoreBatch` that may find what it would compute of a document where it was kept."""
+class StateReusingScorer(Protocol):
+    """A `BatchScorer` that can take a document's states from a store instead of computing them."""
 
-    taken: NDArray[np.bool_]
-    """Which rows of its last batch were: for those nothing but the reading was computed."""
+    from_store: NDArray[np.bool_]
+    """(rows,) of the last batch: True where the document's states came from the store."""
 
 
-MODES: tuple[LongDocuments, ...] = ("truncate", "max_window", "first_window")
-LEAST_DOCUMENT = 8  # tokens that must be left for the document; with fewer, a query is too long to be answered
+LONG_DOCUMENT_MODES: tuple[LongDocuments, ...] = ("truncate", "max_window", "first_window")
+MIN_DOCUMENT_TOKENS = 8  # a query that leaves fewer tokens for the document is refused
 
 
 class Network(Protocol):
-    """What differs between engines: limits, cost, and the forward pass."""
+    """What differs between engines: how much fits, what a pair costs, and the forward pass."""
 
-    def room(self, query: int) -> int:
-        """Document tokens that fit beside a query of so many; less than one when the query alone is too long."""
+    def max_document_tokens(self, query_tokens: int) -> int:
+        """Return how many document tokens fit beside a query of `query_tokens`; below 1 if the query is too long."""
 
-    def length(self, query: int, document: int) -> int:
-        """Tokens the network computes for such a pair, special tokens included."""
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:
+        """Return the tokens that the network computes for each pair, special tokens included, (pairs,)."""
 
-    def open(self, queries: Sequence[Ids]) -> ScoreBatch:
-        """Makes the queries ready, once, and returns what scores batches of documents for them."""
+    def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
+        """Compute what depends on the queries alone, once, and return the scorer for batches of their documents."""
 
 
-class Wording(NamedTuple):
-    """What stands around texts and is tokenised with them."""
+class PromptText(NamedTuple):
+    """Text that is put around every query and document, and tokenised together with it."""
 
     before_query: str = ""
     after_query: str = ""
     before_document: str = ""
 
 
-AS_IT_IS = Wording()
+NO_PROMPT = PromptText()
 
 
 class TokenRow(NamedTuple):
-    """One thing to score: tokens start..stop of a document, for a query."""
+    """One row for the network: tokens `start` to `stop` of a document, scored for the query of a request."""
 
     request: int
     document: int
@@ -74,129 +79,150 @@ class Pipeline:
     network: Network
     long_documents: LongDocuments
     batch_tokens: int
-    wording: Wording = AS_IT_IS
+    prompt: PromptText = NO_PROMPT
 
     def __post_init__(self) -> None:
-        if self.long_documents not in MODES:
-            raise InputError(f"long_documents is one of {', '.join(MODES)}, not {self.long_documents!r}")
+        if self.long_documents not in LONG_DOCUMENT_MODES:
+            raise InputError(f"long_documents is one of {', '.join(LONG_DOCUMENT_MODES)}, not {self.long_documents!r}")
         if self.batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {self.batch_tokens}")
 
     def score(self, requests: Sequence[Request]) -> list[Scores]:
-        """Scores for each request, in order. Raises InputError for a query that leaves a document no room."""
+        """Return the scores of each request, in order. Raise InputError for a query that is too long."""
         if not requests:
             return []
         started = time.perf_counter()
-        before, after, _ = self.wording
-        asked = [f"{before}{request.query}{after}" for request in requests]
-        queries = [tokens.ids for tokens in self.tokenizer.encode(asked)]
-        rooms = [self._room(query, request.query) for query, request in zip(queries, requests, strict=True)]
-        documents = self._tokenize(requests, max(rooms))
-        groups = [
+        before, after, _ = self.prompt
+        query_texts = [f"{before}{request.query}{after}" for request in requests]
+        queries = [tokens.ids for tokens in self.tokenizer.encode(query_texts)]
+        limits = [self._document_limit(query, request.query) for query, request in zip(queries, requests, strict=True)]
+        documents = self._tokenize_documents(requests, max(limits))
+        rows_by_request = [
             [
-                TokenRow(number, place, start, stop)
-                for place, tokens in enumerate(listed)
-                for start, stop in self._parts(len(tokens.ids), room)
+                TokenRow(request_index, document_index, start, stop)
+                for document_index, tokens in enumerate(request_documents)
+                for start, stop in self._select_parts(len(tokens.ids), limit)
             ]
-            for number, (listed, room) in enumerate(zip(documents, rooms, strict=True))
+            for request_index, (request_documents, limit) in enumerate(zip(documents, limits, strict=True))
         ]
-        rows = list(chain.from_iterable(groups))
+        rows = list(chain.from_iterable(rows_by_request))
         tokenized = time.perf_counter()
-        work = self._run(rows, queries, documents)
+        results = self._run_network(rows, queries, documents)
         seconds = {"tokenize": tokenized - started, "model": time.perf_counter() - tokenized}
         return [
-            self._gather(range(stop - len(group), stop), rows, listed, work, seconds)
-            for group, stop, listed in zip(groups, accumulate(map(len, groups)), documents, strict=True)
+            self._collect_scores(range(stop - len(request_rows), stop), rows, request_documents, results, seconds)
+            for request_rows, stop, request_documents in zip(
+                rows_by_request, accumulate(map(len, rows_by_request)), documents, strict=True
+            )
         ]
 
-    def _room(self, query: Ids, text: str) -> int:
-        room = self.network.room(len(query))
-        if room < LEAST_DOCUMENT:
+    def _document_limit(self, query: Ids, text: str) -> int:
+        limit = self.network.max_document_tokens(len(query))
+        if limit < MIN_DOCUMENT_TOKENS:
             raise InputError(
-                f"the query has {len(query)} tokens, which leaves {max(room, 0)} for a document ({LEAST_DOCUMENT} are "
-                f"the least): shorten the query {text[:40]!r}… or use a model with a longer input"
+                f"the query has {len(query)} tokens, which leaves {max(limit, 0)} for a document "
+                f"(at least {MIN_DOCUMENT_TOKENS} are needed): shorten the query {text[:40]!r}… or use a model with a "
+                "longer input"
             )
-        return room
+        return limit
 
-    def _tokenize(self, requests: Sequence[Request], room: int) -> list[list[Tokens]]:
-        """Every different text once, however many queries share it."""
-        places: dict[str, int] = {}
+    def _tokenize_documents(self, requests: Sequence[Request], limit: int) -> list[list[Tokens]]:
+        """Return each request's tokenised documents. A text that occurs several times is tokenised once."""
+        indices: dict[str, int] = {}
         for request in requests:
             for text in request.documents:
-                places.setdefault(text, len(places))
-        enough = None if self.long_documents == "max_window" else room
-        tokens = self.tokenizer.encode([f"{self.wording.before_document}{text}" for text in places], enough)
-        return [[tokens[places[text]] for text in request.documents] for request in requests]
+                indices.setdefault(text, len(indices))
+        needed_tokens = None if self.long_documents == "max_window" else limit
+        tokens = self.tokenizer.encode([f"{self.prompt.before_document}{text}" for text in indices], needed_tokens)
+        return [[tokens[indices[text]] for text in request.documents] for request in requests]
 
-    def _parts(self, tokens: int, room: int) -> list[tuple[int, int]]:
-        """Which tokens of a document are scored: all, a beginning, or overlapping windows."""
+    def _select_parts(self, tokens: int, limit: int) -> list[tuple[int, int]]:
+        """Return the token ranges of a document that are scored: the whole, its beginning, or overlapping windows."""
         if self.long_documents == "max_window":
-            return windows(tokens, room)
-        return [(0, min(tokens, room))]
+            return split_into_windows(tokens, limit)
+        return [(0, min(tokens, limit))]
 
-    def _run(self, rows: Sequence[TokenRow], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]) -> _Work:
-        lengths = np.array([self.network.length(len(queries[row.request]), row.stop - row.start) for row in rows], int)
-        work = _Work(
+    def _run_network(
+        self, rows: Sequence[TokenRow], queries: Sequence[Ids], documents: Sequence[Sequence[Tokens]]
+    ) -> _RowResults:
+        query_tokens = np.array([len(queries[row.request]) for row in rows], int)
+        document_tokens = np.array([row.stop - row.start for row in rows], int)
+        lengths = self.network.count_tokens(query_tokens, document_tokens)
+        results = _RowResults(
             np.empty(len(rows), np.float64),
             lengths,
             lengths.copy(),
             np.zeros(len(rows), int),
             np.zeros(len(rows), bool),
         )
-        run = self.network.open(queries)
-        found: list[tuple[list[int], ArrayLike]] = []
-        for number, batch in enumerate(plan(lengths.tolist(), self.batch_tokens)):
-            inputs = [rows[row] for row in batch]
-            logits = run(
-                [(row.request, documents[row.request][row.document].ids[row.start : row.stop]) for row in inputs]
+        score_batch = self.network.prepare(queries)
+        batch_logits: list[tuple[list[int], ArrayLike]] = []
+        for batch_index, batch in enumerate(plan_batches(lengths.tolist(), self.batch_tokens)):
+            logits = score_batch(
+                [
+                    (row.request, documents[row.request][row.document].ids[row.start : row.stop])
+                    for row in (rows[index] for index in batch)
+                ]
             )
-            found.append((batch, logits))
-            work.padded[batch] = lengths[batch].max()
-            if isinstance(run, Keeping):
-                work.taken[batch] = run.taken
-            work.batch[batch] = number
-        for batch, logits in found:
-            work.logits[batch] = logits
-        return work
+            batch_logits.append((batch, logits))
+            results.padded_lengths[batch] = lengths[batch].max()
+            if isinstance(score_batch, StateReusingScorer):
+                results.from_store[batch] = score_batch.from_store
+            results.batches[batch] = batch_index
+        for batch, logits in batch_logits:
+            results.logits[batch] = logits
+        return results
 
-    def _gather(
-        self, mine: range, rows: Sequence[TokenRow], documents: Sequence[Tokens], work: _Work, seconds: dict[str, float]
+    def _collect_scores(
+        self,
+        request_rows: range,
+        rows: Sequence[TokenRow],
+        documents: Sequence[Tokens],
+        results: _RowResults,
+        seconds: dict[str, float],
     ) -> Scores:
-        """One request's scores: each document's best part. Requests share a pass's time by the tokens they brought."""
-        best: dict[int, int] = {}
-        for row in mine:
-            place = rows[row].document
-            if place not in best or work.logits[row] > work.logits[best[place]]:
-                best[place] = row
+        """Return one request's scores, each the best of its document's rows.
+
+        The seconds of a pass are shared out among its requests in proportion to their padded tokens.
+        """
+        best_rows: dict[int, int] = {}
+        for row in request_rows:
+            index = rows[row].document
+            if index not in best_rows or results.logits[row] > results.logits[best_rows[index]]:
+                best_rows[index] = row
         spans = {}
-        for place, row in best.items():
+        for index, row in best_rows.items():
             _, _, start, stop = rows[row]
-            offsets = documents[place].offsets
+            offsets = documents[index].offsets
             if stop - start < len(offsets):
-                whole = self.long_documents == "max_window"
                 first, last = int(offsets[start, 0]), int(offsets[stop - 1, 1])
-                lead = len(self.wording.before_document)
-                spans[place] = Span(max(first - lead, 0), last - lead, truncated=not whole)
-        own = slice(mine.start, mine.stop)
-        computed = ~work.taken[own]
-        share = int(work.padded[own].sum()) / max(1, int(work.padded.sum()))
+                prompt = len(self.prompt.before_document)
+                truncated = self.long_documents != "max_window"
+                spans[index] = Span(max(first - prompt, 0), last - prompt, truncated)
+        own = slice(request_rows.start, request_rows.stop)
+        computed = ~results.from_store[own]
+        share = int(results.padded_lengths[own].sum()) / max(1, int(results.padded_lengths.sum()))
         usage = Usage(
-            pairs=len(mine),
-            tokens=int(work.lengths[own][computed].sum()),
-            padded_tokens=int(work.padded[own][computed].sum()),
-            batches=len(set(work.batch[own].tolist())),
-            states_kept=int(work.taken[own].sum()),
+            pairs=len(request_rows),
+            tokens=int(results.lengths[own][computed].sum()),
+            padded_tokens=int(results.padded_lengths[own][computed].sum()),
+            batches=len(set(results.batches[own].tolist())),
+            states_kept=int(results.from_store[own].sum()),
             seconds={stage: spent * share for stage, spent in seconds.items()},
         )
-        return Scores(tuple(work.logits[best[place]].item() for place in range(len(documents))), usage, spans)
+        values = tuple(results.logits[best_rows[index]].item() for index in range(len(documents)))
+        return Scores(values, usage, spans)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What running the rows gave, one entry per row."""
+class _RowResults:
+    """Results of running the network, one entry per row."""
 
     logits: NDArray[np.float64]
-    lengths: NDArray[np.int_]
-    padded: NDArray[np.int_]
-    batch: NDArray[np.int_]
-    taken: NDArray[np.bool_]
+    lengths: Counts
+    """Tokens that the network computes for the row."""
+    padded_lengths: Counts
+    """The same with padding: the length of the longest row of its batch."""
+    batches: NDArray[np.int_]
+    """Index of the batch that the row was in."""
+    from_store: NDArray[np.bool_]

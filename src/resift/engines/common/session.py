@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions that know their limits: no more threads than cores, and none taken over from a parent."""
+"""ONNX Runtime sessions that share the cores of the process and survive a fork."""
 
 from __future__ import annotations
 
@@ -12,84 +12,84 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from resift._util.fork import renewed_in_children
+from resift._util.fork import renew_in_children
 
 
-class Cores:
-    """The cores of this process, lent to whoever computes: in order of arrival, and never more than there are."""
+class CorePool:
+    """The cores of this process. Threads borrow them in order of arrival, and never more than there are."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
         self.renew()
-        renewed_in_children(self)
+        renew_in_children(self)
 
     def renew(self) -> None:
-        """All of them are free."""
+        """Start with all cores free, in a forked child: the threads that borrowed some are not there."""
         self._queue = threading.Lock()
         self._freed = threading.Condition()
-        self._free = self.count
+        self._free = self.cores
 
     @contextmanager
-    def lent(self, wanted: int | None) -> Iterator[None]:
-        """So many cores, or all of them for None (and where more are wanted than there are)."""
-        taken = self.count if wanted is None else min(wanted, self.count)
-        with self._queue, self._freed:  # whoever is first in the queue waits for the cores, the others for the queue
-            self._freed.wait_for(lambda: self._free >= taken)
-            self._free -= taken
+    def borrow(self, cores: int | None) -> Iterator[None]:
+        """Wait for `cores` free cores and hold them in the `with` block; for None or too large a number, all cores."""
+        borrowed = self.cores if cores is None else min(cores, self.cores)
+        with self._queue, self._freed:  # the first thread in the queue waits for cores, the others wait for the queue
+            self._freed.wait_for(lambda: self._free >= borrowed)
+            self._free -= borrowed
         try:
             yield
         finally:
             with self._freed:
-                self._free += taken
+                self._free += borrowed
                 self._freed.notify()
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return how many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-CORES = Cores(usable_cores())
+CORE_POOL = CorePool(usable_cores())
 
 
 class Session:
-    """A session that a forked child opens again: of its threads, none would be there."""
+    """An inference session that waits for free cores, and that a forked child opens again: it has no threads there."""
 
-    def __init__(self, opened: Callable[[], InferenceSession], threads: int | None) -> None:
-        self._open = opened
+    def __init__(self, open_session: Callable[[], InferenceSession], threads: int | None) -> None:
+        self._open_session = open_session
         self._threads = threads
-        self._session: InferenceSession | None = opened()
+        self._session: InferenceSession | None = open_session()
         self._opening = threading.Lock()
-        renewed_in_children(self)
+        renew_in_children(self)
 
     def renew(self) -> None:
-        """The parent's session is put aside, not closed: closing it would wait for threads that are not there."""
-        _INHERITED.append(self._session)
+        """Put the parent's session aside without closing it: closing would wait for threads that are not there."""
+        _PARENT_SESSIONS.append(self._session)
         self._session = None
         self._opening = threading.Lock()
 
     @property
     def current(self) -> InferenceSession:
-        """The session of this process."""
+        """The session of this process, opened again after a fork."""
         with self._opening:
             if self._session is None:
-                self._session = self._open()
+                self._session = self._open_session()
             return self._session
 
     def get_inputs(self) -> list[Any]:
-        """As InferenceSession's."""
+        """Return the graph's inputs, as `InferenceSession.get_inputs`."""
         return list(self.current.get_inputs())
 
     def get_outputs(self) -> list[Any]:
-        """As InferenceSession's."""
+        """Return the graph's outputs, as `InferenceSession.get_outputs`."""
         return list(self.current.get_outputs())
 
     def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """As InferenceSession's, once there are cores for its threads."""
+        """Run the graph once there are free cores for its threads, as `InferenceSession.run`."""
         session = self.current
-        with CORES.lent(self._threads):
+        with CORE_POOL.borrow(self._threads):
             outputs: list[NDArray[np.float32]] = session.run(names, inputs)
         return outputs
 
 
-_INHERITED: list[InferenceSession | None] = []
+_PARENT_SESSIONS: list[InferenceSession | None] = []

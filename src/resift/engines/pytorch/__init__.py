@@ -1,1 +1,1 @@
-"""Engines that run on PyTorch. Each file imports its library at the top and names the extra that brings it."""
+"""Engines that run on PyTorch. Each file imports its library at the top and names the extra to install."""

@@ -1,4 +1,4 @@
-"""How torch is fed on a CPU or a card: numbers, batches, turns, and no waiting between batches."""
+"""Running torch on a CPU or a GPU: precision, batch size, a lock, and copies that don't wait."""
 
 from __future__ import annotations
 
@@ -18,52 +18,53 @@ CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
 
 
-def batch_budget(device: torch.device, said: int | None) -> int:
-    """Tokens in one batch: so many as were said, else what suits the device."""
+def choose_batch_tokens(device: torch.device, requested: int | None) -> int:
+    """Return the tokens of one batch: `requested`, or the device's default."""
     default = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
-    return default if said is None else said
+    return default if requested is None else requested
 
 
-def turn(device: torch.device) -> AbstractContextManager[object]:
-    """What a thread holds while it runs a model: Apple's backend crashes when two enter it, and one GPU gains nothing
-    from two.
+def device_lock(device: torch.device) -> AbstractContextManager[object]:
+    """Return what a thread holds while it runs a model: a lock on a GPU, nothing on a CPU.
+
+    Apple's backend crashes when two threads enter it, and two threads are no faster on one GPU.
     """
     return nullcontext() if device.type == "cpu" else threading.Lock()
 
 
-def set_numbers(model: nn.Module, labels: int, device: torch.device, said: Dtype | None) -> None:
-    """Makes the model compute in float32, or in bfloat16 where that was said or the card has it.
+def set_dtype(model: nn.Module, labels: int, device: torch.device, requested: Dtype | None) -> None:
+    """Make the model compute in `requested`, or by default in bfloat16 on a GPU that supports it, else in float32.
 
-    The last layer, which gives the labels, stays in float32: bfloat16 knows 128 numbers between 1 and 2, and a list
-    of logits would be full of ties. Raises InputError for other numbers.
+    The last layer, which has one output per label, stays in float32: bfloat16 has 128 numbers between 1 and 2, so a
+    list of logits would be full of ties. Raise InputError for another dtype.
     """
-    if said not in (None, "float32", "bfloat16"):
-        raise InputError(f"dtype is float32 or bfloat16, not {said!r}")
-    on_card = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    if said == "float32" or (said is None and not on_card):
+    if requested not in (None, "float32", "bfloat16"):
+        raise InputError(f"dtype is float32 or bfloat16, not {requested!r}")
+    gpu_has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if requested == "float32" or (requested is None and not gpu_has_bfloat16):
         model.float()
         return
     model.bfloat16()
-    layers = [one for one in model.modules() if isinstance(one, nn.Linear) and one.out_features == labels]
-    for last in layers[-1:]:
-        last.float()
-        last.register_forward_pre_hook(lambda _, inputs: tuple(one.float() for one in inputs))
+    label_layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer.out_features == labels]
+    for layer in label_layers[-1:]:
+        layer.float()
+        layer.register_forward_pre_hook(lambda _, inputs: tuple(tensor.float() for tensor in inputs))
 
 
-def to_device(numbers: NDArray[Any], device: torch.device) -> Tensor:
-    """There, without waiting for what the card is doing: that takes memory which the system can't move."""
-    tensor = torch.from_numpy(numbers)
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to the device without waiting for the GPU's current work, which takes pinned memory."""
+    tensor = torch.from_numpy(array)
     if device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
-class OnDevice:
-    """Logits that a card may still be computing. Whoever asks for the numbers waits; until then more can be queued."""
+class DeviceLogits:
+    """Logits that a GPU may still be computing. Only reading them as an array waits, so more batches can be queued."""
 
     def __init__(self, logits: Tensor) -> None:
         self._logits = logits
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._logits.float().cpu().numpy()
-        return found if dtype is None else found.astype(dtype, copy=bool(copy))
+        logits: NDArray[np.float32] = self._logits.float().cpu().numpy()
+        return logits if dtype is None else logits.astype(dtype, copy=bool(copy))

@@ -1,4 +1,4 @@
-"""Language models as rerankers: asked with their authors' template, scored by the logits of the tokens that answer."""
+"""The engine for language models: their authors' prompt template, scored by the logits of the answer tokens."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import Forward, PairNetwork, as_logits, check_labels, shorter
-from resift.engines.common.pipeline import Pipeline, Wording
+from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choose_max_length, to_logits
+from resift.engines.common.pipeline import Pipeline, PromptText
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.options import LongDocuments
 from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
-from resift.scorer import Request, Scale, Scores
-from resift.text.tokenizer import Ids, Template, TextTokenizer
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 try:
     import torch
@@ -32,25 +31,43 @@ try:
         AutoTokenizer,
     )
 
-    from resift.engines.pytorch.device import OnDevice, batch_budget, to_device, turn
-    from resift.engines.pytorch.source import Source
+    from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, to_device
+    from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
 
-Read = Callable[[Tensor, Tensor], Tensor]
-"""Ids and mask, (rows, tokens), to scores, (rows,) or (rows, labels)."""
+ReadScores = Callable[[Tensor, Tensor], Tensor]
+"""Maps ids and attention mask, each (rows, tokens), to scores, (rows,) or (rows, labels)."""
 
 
-class GenerativeScorer:
-    """Scores with a language model, a Hugging Face id or a folder, as the authors of its template do.
+class GenerativeScorer(ScorerBase):
+    """Scores with a language model, in the way of the authors of its prompt template.
 
-    `prompt` is a name of `catalogue.prompts.PROMPTS`; a model of the catalogue needs none. A causal model's score is
-    read at its last token, an encoder-decoder's at the first token of its answer, a classifier's is its logit. With
-    two answers it is the log-odds between them (Scale.LOGIT), with one that answer's logit (Scale.SIMILARITY).
+    The score of a causal model is read after its last token, that of an encoder-decoder at the first token of its
+    answer; that of a classifier is its logit. A template with two answers gives the log-odds between them
+    (`Scale.LOGIT`), one with a single answer the logit of its token (`Scale.SIMILARITY`).
 
-    Only documents are cut, never the query or the template; a document's text can't stand for a special token.
-    Weights are float32 on CPU. Raises ModelFileError for a model that is not there, can't be loaded or whose template
-    nobody named, InputError for an impossible option.
+    Only documents are cut, never the query or the template. Special tokens spelled out in a text are read as text.
+    Weights are float32 on a CPU; on a GPU they have the dtype they were saved in.
+
+    Args:
+        model: A Hugging Face id or a folder.
+        prompt: Name of a template in `resift.models.prompts.PROMPTS`. Default: that of the catalogue, which has one for
+            each of its language models.
+        instruction: What makes a document relevant, in words, if the template takes it. Default: the authors' own.
+        long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
+            windows and takes the best, "first_window" scores the beginning without a warning.
+        max_length: Tokens to read of the whole prompt, at least 16. Default: the template's length.
+        batch_tokens: Tokens in one batch, padding included. Bounds memory. Default: 2,048 on a CPU, 32,768 on a GPU.
+        device: "cpu", "cuda", "mps"... Default: the best that is there.
+        revision: Commit, tag or branch of a Hugging Face id.
+        local_files_only: Never ask the Hugging Face hub.
+        trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
+
+    Raises:
+        ModelFileError: The model is not there or can't be loaded, or no template is known for it.
+        InputError: There is no such template, or an option is impossible for this model.
+
     """
 
     def __init__(
@@ -69,136 +86,137 @@ class GenerativeScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
-        config = source.config()
-        asked = _prompt(self.name, prompt)
-        before_query, after_query = asked.around_query(instruction)
-        self._wording = repr((asked, before_query, after_query))
+        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        config = source.read_config()
+        template = _find_prompt(self.name, prompt)
+        before_query, after_query = template.around_query(instruction)
+        self._prompt_key = repr((template, before_query, after_query))
         self._device = torch.device(device or get_device_name())
         on_cpu = self._device.type == "cpu"
-        self._model, tokenizer = _load(source, config, on_cpu)
+        self._model, tokenizer = _load_model(source, config, on_cpu)
         self._model.to(self._device).eval()
-        self._turn = turn(self._device)
-        limit = config.get("max_position_embeddings") or config.get("n_positions") or asked.length
-        self.max_length = shorter(int(limit), max_length, self.name, asked.length)
+        self._lock = device_lock(self._device)
+        limit = config.get("max_position_embeddings") or config.get("n_positions") or template.length
+        self.max_length = choose_max_length(int(limit), max_length, self.name, template.length)
         backend: Tokenizer = tokenizer.backend_tokenizer
-        read, self.scale = self._reading(asked, backend)
-        left = not self._model.config.is_encoder_decoder
-        network = PairNetwork(self._forward(read), _template(asked, tokenizer, left), self.max_length)
-        texts = Tokenizer.from_str(backend.to_str())
-        texts.encode_special_tokens = True  # a text that spells a special token is text
+        read_scores, self.scale = self._score_reader(template, backend)
+        pad_left = not self._model.config.is_encoder_decoder
+        network = PairNetwork(
+            self._build_forward(read_scores), _pair_template(template, tokenizer, pad_left), self.max_length
+        )
+        text_tokenizer = Tokenizer.from_str(backend.to_str())
+        text_tokenizer.encode_special_tokens = True  # special tokens spelled out in a text are read as text
         self._pipeline = Pipeline(
-            TextTokenizer(texts),
+            TextTokenizer(text_tokenizer),
             network,
             long_documents,
-            batch_budget(self._device, batch_tokens),
-            Wording(before_query, after_query, LEAD),
+            choose_batch_tokens(self._device, batch_tokens),
+            PromptText(before_query, after_query, LEAD),
         )
 
     @cached_property
     def identity(self) -> str | None:
-        """What decides the scores: the files, their precision, the template, and how much of a text is read.
+        """Everything that decides the scores: the files, their precision, the template, how much of a text is read.
 
-        None for a hub model whose commit is not known: it may change under its name.
+        None for a hub model whose commit is not known: it may change while its name stays the same.
         """
         files = self._source.checksum(self._model.config)
-        wording = sha256(self._wording.encode()).hexdigest()[:16]
-        kind = f"{self._model.dtype} {self._device.type} {wording}"
+        prompt = sha256(self._prompt_key.encode()).hexdigest()[:16]
+        kind = f"{self._model.dtype} {self._device.type} {prompt}"
         return files and f"lm {files} {kind} {self.max_length} {self.long_documents}"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One number per document. Raises InputError when query and template alone are longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, their documents batched together."""
+        """Return one score per document for each request, all documents batched together.
+
+        Raise InputError if query and template alone are too long for the model.
+        """
         return self._pipeline.score(requests)
 
-    def _reading(self, prompt: PromptTemplate, backend: Tokenizer) -> tuple[Read, Scale]:
-        """How a score is read of this kind of model, and what it means."""
+    def _score_reader(self, prompt: PromptTemplate, backend: Tokenizer) -> tuple[ReadScores, Scale]:
+        """Return the function that reads scores from this kind of model, and their scale."""
         model = self._model
         if type(model).__name__.endswith("ForSequenceClassification"):
             check_labels(model.config.num_labels, self.name)
-            return (lambda ids, mask: _last_logits(model, ids, mask)), Scale.LOGIT
-        yes = _token(backend, prompt.yes, self.name)
-        no = None if prompt.no is None else _token(backend, prompt.no, self.name)
-        logits = _first_logits if model.config.is_encoder_decoder else _last_token_logits
+            return (lambda ids, mask: _classifier_logits(model, ids, mask)), Scale.LOGIT
+        yes = _answer_token(backend, prompt.yes, self.name)
+        no = None if prompt.no is None else _answer_token(backend, prompt.no, self.name)
+        token_logits = _first_answer_logits if model.config.is_encoder_decoder else _next_token_logits
         scale = Scale.SIMILARITY if no is None else Scale.LOGIT
 
-        def read(ids: Tensor, mask: Tensor) -> Tensor:
-            answers = logits(model, ids, mask).float()
+        def read_scores(ids: Tensor, mask: Tensor) -> Tensor:
+            answers = token_logits(model, ids, mask).float()
             return answers[:, yes] if no is None else answers[:, yes] - answers[:, no]
 
-        return read, scale
+        return read_scores, scale
 
-    def _forward(self, read: Read) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
-            with self._turn, torch.inference_mode():
+    def _build_forward(self, read_scores: ReadScores) -> Forward:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> DeviceLogits:
+            with self._lock, torch.inference_mode():
                 ids, mask = (to_device(inputs[name], self._device) for name in ("input_ids", "attention_mask"))
-                return OnDevice(as_logits(read(ids, mask)))
+                return DeviceLogits(to_logits(read_scores(ids, mask)))
 
         return forward
 
 
-def _last_token_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Of the token that would come next."""
+def _next_token_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return a causal model's logits for the token after the last one, (rows, vocabulary)."""
     logits: Tensor = model(
-        input_ids=ids, attention_mask=mask, position_ids=_positions(mask), logits_to_keep=1, use_cache=False
+        input_ids=ids, attention_mask=mask, position_ids=_position_ids(mask), logits_to_keep=1, use_cache=False
     ).logits
     return logits[:, -1]
 
 
-def _first_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Of the first token of the answer."""
+def _first_answer_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return an encoder-decoder's logits for the first token of its answer, (rows, vocabulary)."""
     start = torch.full((len(ids), 1), model.config.decoder_start_token_id, device=ids.device)
     logits: Tensor = model(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False).logits
     return logits[:, 0]
 
 
-def _last_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    """Of a classifier over the last token."""
-    logits: Tensor = model(input_ids=ids, attention_mask=mask, position_ids=_positions(mask), use_cache=False).logits
+def _classifier_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return the logits of a classifier over the last token, (rows, labels)."""
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, position_ids=_position_ids(mask), use_cache=False).logits
     return logits
 
 
-def _positions(mask: Tensor) -> Tensor:
-    """Every row counts from its first token, whatever padding stands before it."""
+def _position_ids(mask: Tensor) -> Tensor:
+    """Return positions that count from each row's first token, whatever padding stands before it."""
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def _prompt(name: str, said: str | None) -> PromptTemplate:
-    """The template that was named, or that of the model's row."""
+def _find_prompt(name: str, requested: str | None) -> PromptTemplate:
+    """Return the template named `requested`, or the one that the catalogue has for the model."""
     entry = find(name)
-    wanted = said or (entry.prompt if entry is not None else None)
-    if wanted is None:
-        ways = ", ".join(f"{known}:" for known in PROMPTS)
+    prompt = requested or (entry.prompt if entry is not None else None)
+    if prompt is None:
+        schemes = ", ".join(f"{known}:" for known in PROMPTS)
         raise ModelFileError(
             f"{name} is a language model, and nothing says how it was taught to answer: name its template instead of "
-            f"lm: or no scheme at all ({ways})"
+            f"lm: or no scheme at all ({schemes})"
         )
-    if wanted not in PROMPTS:
-        raise InputError(f"there is no template {wanted!r}; there is {', '.join(PROMPTS)}")
-    return PROMPTS[wanted]
+    if prompt not in PROMPTS:
+        raise InputError(f"there is no template {prompt!r}; there is {', '.join(PROMPTS)}")
+    return PROMPTS[prompt]
 
 
-def _load(source: Source, config: dict[str, Any], on_cpu: bool) -> tuple[Any, Any]:
-    """The model and its tokenizer."""
-    loader = _loader(source.name, config)
+def _load_model(source: ModelSource, config: dict[str, Any], on_cpu: bool) -> tuple[Any, Any]:
+    """Return the model and its tokenizer."""
+    model_class = _model_class(source.name, config)
     # Half precision on CPU is slower and ties scores.
     dtype = torch.float32 if on_cpu else "auto"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options())
-        model = loader.from_pretrained(source.name, dtype=dtype, **source.options())
-    except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.load_options())
+        model = model_class.from_pretrained(source.name, dtype=dtype, **source.load_options())
+    except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
         raise ModelFileError(f"{source.name} can't be loaded by transformers: {error}") from error
     if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
         raise ModelFileError(f"{source.name} has no fast tokenizer (tokenizer.json)")
     if model.config.pad_token_id is None:
-        model.config.pad_token_id = _pad(tokenizer)  # by which a classifier finds a row's last token
+        model.config.pad_token_id = _pad_id(tokenizer)  # a classifier finds a row's last token by it
     return model, tokenizer
 
 
-def _loader(name: str, config: dict[str, Any]) -> Any:
+def _model_class(name: str, config: dict[str, Any]) -> Any:
     if not config:
         raise ModelFileError(f"{name} can't be loaded: it has no config.json, or the hub could not be asked for it")
     architecture = (config.get("architectures") or ["none"])[0]
@@ -214,27 +232,28 @@ def _loader(name: str, config: dict[str, Any]) -> Any:
     )
 
 
-def _template(prompt: PromptTemplate, tokenizer: Any, left: bool) -> Template:
-    """The template's own tokens."""
+def _pair_template(prompt: PromptTemplate, tokenizer: Any, pad_left: bool) -> PairTemplate:
+    """Return the tokens of the prompt template around query and document."""
     special = {BOS: tokenizer.bos_token, EOS: tokenizer.eos_token}
 
     def ids(pieces: Sequence[str]) -> Ids:
         texts = [special.get(piece, piece) for piece in pieces]
-        found = [tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids for text in texts if text]
-        return np.array([one for piece in found for one in piece], np.int32)
+        backend = tokenizer.backend_tokenizer
+        encodings = [backend.encode(text, add_special_tokens=False) for text in texts if text]
+        return np.array([token for encoding in encodings for token in encoding.ids], np.int32)
 
-    return Template(
-        ids(prompt.before), ids(prompt.between), ids(prompt.after), (0, 0, 0, 0, 0), _pad(tokenizer), 0, left
+    return PairTemplate(
+        ids(prompt.before), ids(prompt.between), ids(prompt.after), (0, 0, 0, 0, 0), _pad_id(tokenizer), 0, pad_left
     )
 
 
-def _pad(tokenizer: Any) -> int:
-    found = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return int(found or 0)
+def _pad_id(tokenizer: Any) -> int:
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return int(pad_id or 0)
 
 
-def _token(backend: Tokenizer, answer: str, name: str) -> int:
-    found = backend.token_to_id(answer)
-    if found is None:
+def _answer_token(backend: Tokenizer, answer: str, name: str) -> int:
+    token = backend.token_to_id(answer)
+    if token is None:
         raise ModelFileError(f"{name} has no token {answer!r}, which its template answers with")
-    return found
+    return token

@@ -1,4 +1,4 @@
-"""Any Hugging Face cross-encoder, through sentence-transformers and torch."""
+"""The engine for Hugging Face cross-encoders: sentence-transformers and torch."""
 
 from __future__ import annotations
 
@@ -10,36 +10,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import Forward, PairNetwork, as_logits, capacity, check_labels, shorter
+from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choose_max_length, position_limit, to_logits
 from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.options import Dtype, LongDocuments
-from resift.scorer import Request, Scale, Scores, Usage
-from resift.text.tokenizer import Template, TextTokenizer
+from resift.models.options import Dtype
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage
+from resift.text.tokenizer import PairTemplate, TextTokenizer
 
 try:
     import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Tokenizer
 
-    from resift.engines.pytorch.device import OnDevice, batch_budget, set_numbers, to_device, turn
-    from resift.engines.pytorch.source import Source
+    from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, set_dtype, to_device
+    from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
 
 
-class SentenceTransformersScorer:
-    """Scores with a sentence-transformers `CrossEncoder`: a Hugging Face id or a folder.
+class SentenceTransformersScorer(ScorerBase):
+    """Scores with a sentence-transformers `CrossEncoder`.
 
-    Scores are the raw logits, whatever activation the model's files ask for. Unlike `predict`, only documents are
-    cut, never the query, and batches are made by tokens. A model that reads its pairs in a form of its own (a chat
-    template) is left to `predict`, which then truncates as it does.
+    Scores are the raw logits, whatever activation the model's files name. Unlike in `CrossEncoder.predict`, only
+    documents are cut, never the query, and batches are limited by tokens. All batches are queued before the first
+    score is read. A model that reads its pairs in another form (a chat template) is run by `predict`, which then
+    truncates in its own way.
 
-    It computes in float32, and on a card that has bfloat16 in that, but for the last layer, so that scores don't
-    tie; `dtype` says otherwise. All batches are queued before the first score is read.
+    Args:
+        model: A Hugging Face id or a folder.
+        long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
+            windows and takes the best, "first_window" scores the beginning without a warning.
+        max_length: Tokens to read of query and document together, at least 16. Default: the model's limit, or less if
+            its authors advise it.
+        batch_tokens: Tokens in one batch, padding included. Bounds memory. Default: 2,048 on a CPU, 32,768 on a GPU.
+        device: "cpu", "cuda", "mps"... Default: sentence-transformers chooses.
+        dtype: What the model computes in, except its last layer, which is always in float32 so that scores don't tie.
+            Default: "bfloat16" on a GPU that supports it, else "float32".
+        revision: Commit, tag or branch of a Hugging Face id.
+        local_files_only: Never ask the Hugging Face hub.
+        trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
 
-    Raises ModelFileError for a model that is not there or can't be loaded, InputError for an impossible option.
+    Raises:
+        ModelFileError: The model is not there, can't be loaded, or reads no pairs.
+        InputError: An option is impossible for this model.
+
     """
 
     scale = Scale.LOGIT
@@ -59,22 +74,22 @@ class SentenceTransformersScorer:
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._source = source = Source(self.name, revision, local_files_only, trust_remote_code)
-        source.config()  # for its checks
+        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        source.read_config()  # checks whether the model's own code may run
         try:
-            self._model = CrossEncoder(self.name, device=device, **source.options())
-        except Exception as error:  # the hub, torch and every model class raise what they like; callers catch one type
+            self._model = CrossEncoder(self.name, device=device, **source.load_options())
+        except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
             raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
         self._model.eval()
         check_labels(self._model.num_labels, self.name)
-        set_numbers(self._model, self._model.num_labels, self._model.device, dtype)
-        self._turn = turn(self._model.device)
-        limit = min(self._model.max_seq_length or 10**6, capacity(self._model.config.to_dict()))
+        set_dtype(self._model, self._model.num_labels, self._model.device, dtype)
+        self._lock = device_lock(self._model.device)
+        limit = min(self._model.max_seq_length or 10**6, position_limit(self._model.config.to_dict()))
         entry = find(self.name)
-        self.max_length = shorter(limit, max_length, self.name, None if entry is None else entry.tuned_length)
-        self.batch_tokens = batch_budget(self._model.device, batch_tokens)
+        self.max_length = choose_max_length(limit, max_length, self.name, None if entry is None else entry.tuned_length)
+        self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
         try:
-            self._pipeline = self._build(long_documents, self.batch_tokens)
+            self._pipeline = self._build_pipeline(long_documents, self.batch_tokens)
         except ValueError as error:  # a language model without a template for pairs
             if isinstance(error, InputError):
                 raise
@@ -89,43 +104,42 @@ class SentenceTransformersScorer:
 
     @cached_property
     def identity(self) -> str | None:
-        """What decides the scores: the files, their precision, and how much of a text is read.
+        """Everything that decides the scores: the files, their precision, and how much of a text is read.
 
-        None for a hub model whose commit is not known: it may change under its name.
+        None for a hub model whose commit is not known: it may change while its name stays the same.
         """
         files = self._source.checksum(self._model.config)
         device = self._model.device.type
         dtype = next(self._model.parameters()).dtype
         return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One logit per document. Raises InputError when the query alone is longer than the model reads."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, their documents batched together."""
+        """Return one logit per document for each request, all documents batched together.
+
+        Raise InputError if the query alone is longer than the model reads.
+        """
         if self._pipeline is not None:
             return self._pipeline.score(requests)
         return [self._predict(request) for request in requests]
 
-    def _build(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
-        """The shared pipeline, if this model reads pairs the way its tokenizer joins them."""
-        backend = fast_tokenizer(self._model)
+    def _build_pipeline(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
+        """Return the shared pipeline, or None if the model doesn't read pairs as its tokenizer joins them."""
+        backend = copy_fast_tokenizer(self._model)
         if backend is None:
             return None
         tokenizer = TextTokenizer(backend)
-        template = tokenizer.template(pad=self._model.tokenizer.pad_token_id)
-        names = shared_inputs(self._model, tokenizer, template)
+        template = tokenizer.pair_template(pad_id=self._model.tokenizer.pad_token_id)
+        names = shared_input_names(self._model, tokenizer, template)
         if names is None:
             return None
-        network = PairNetwork(self._forward(names), template, self.max_length)
+        network = PairNetwork(self._build_forward(names), template, self.max_length)
         return Pipeline(tokenizer, network, long_documents, batch_tokens)
 
-    def _forward(self, names: Sequence[str]) -> Forward:
-        def forward(inputs: dict[str, NDArray[np.int64]]) -> OnDevice:
-            with self._turn, torch.inference_mode():
+    def _build_forward(self, names: Sequence[str]) -> Forward:
+        def forward(inputs: dict[str, NDArray[np.int64]]) -> DeviceLogits:
+            with self._lock, torch.inference_mode():
                 features: dict[str, Any] = {name: to_device(inputs[name], self._model.device) for name in names}
-                return OnDevice(as_logits(self._model({**features, "modality": "text"})["scores"]))
+                return DeviceLogits(to_logits(self._model({**features, "modality": "text"})["scores"]))
 
         return forward
 
@@ -133,20 +147,20 @@ class SentenceTransformersScorer:
         if not request.documents:
             return Scores(())
         pairs = [(request.query, document) for document in request.documents]
-        with self._turn:
+        with self._lock:
             output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
-        return Scores(tuple(as_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
+        return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
 
 
-def fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:
-    """A copy of the model's tokenizer (settings are changed on it, which the model must not notice), or None."""
+def copy_fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:
+    """Return a copy of the model's fast tokenizer, whose settings may be changed, or None if it has none."""
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
     return Tokenizer.from_str(backend.to_str()) if isinstance(backend, Tokenizer) else None
 
 
-def shared_inputs(model: CrossEncoder, tokenizer: TextTokenizer, template: Template) -> list[str] | None:
-    """The inputs the model takes of those a template makes; None if it would make others of the same pair."""
-    query, document = (one.ids for one in tokenizer.encode(["what eats", "pandas eat bamboo"]))
+def shared_input_names(model: CrossEncoder, tokenizer: TextTokenizer, template: PairTemplate) -> list[str] | None:
+    """Return the template's inputs that the model takes, or None if the model makes other ones of the same pair."""
+    query, document = (tokens.ids for tokens in tokenizer.encode(["what eats", "pandas eat bamboo"]))
     ours = template.assemble([(query, document)])
     theirs = model.preprocess([("what eats", "pandas eat bamboo")])
     names = [name for name in ours if name in theirs]

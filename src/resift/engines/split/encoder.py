@@ -15,7 +15,7 @@ from resift.engines.common.session import Session
 from resift.engines.split.states import DocumentState, StateStore
 from resift.engines.split.terms import OpenGraph, SparseEncoder
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
-from resift.text.tokenizer import Frame, Ids
+from resift.text.tokenizer import Ids, TextTemplate
 
 STATES = (ENCODER, TERMS, VOCABULARY)
 """Files that states come from."""
@@ -37,7 +37,7 @@ class Encoder:
     """Encodes texts; with a store, those alone that it doesn't hold."""
 
     session: Session
-    frame: Frame
+    template: TextTemplate
     model: str
     """SHA-256 of the files that states come from: what is kept is kept under it."""
     store: StateStore | None = None
@@ -45,16 +45,16 @@ class Encoder:
 
     @classmethod
     def of(
-        cls, folder: Path, manifest: Manifest, frame: Frame, open_graph: OpenGraph, store: StateStore | None
+        cls, folder: Path, manifest: Manifest, template: TextTemplate, open_graph: OpenGraph, store: StateStore | None
     ) -> Encoder:
         """What a split model's folder holds, with the sparse encoder where there is one."""
         files = [name for name in STATES if name in manifest.files]
         terms = SparseEncoder.load(folder, open_graph) if TERMS in files else None
-        return cls(open_graph(folder / ENCODER), frame, "".join(map(manifest.sum_of, files)), store, terms)
+        return cls(open_graph(folder / ENCODER), template, "".join(map(manifest.sum_of, files)), store, terms)
 
     def encode(self, texts: Sequence[Ids]) -> Encoded:
         """Computes all of them, exactly."""
-        ids = self.frame.assemble(texts)
+        ids = self.template.assemble(texts)
         states, vector = self.session.run(["states", "vector"], {"input_ids": ids})
         if self.terms is not None:
             states = np.concatenate([states, self.terms.encode(ids)], axis=2)
@@ -71,7 +71,7 @@ class Encoder:
         kept = self.store.get(keys)
         taken = np.array([key in kept for key in keys])
         kept |= self._keep({key: text for key, text in zip(keys, texts, strict=True) if key not in kept}, self.store)
-        ids = self.frame.assemble(texts)
+        ids = self.template.assemble(texts)
         states = np.zeros((*ids.shape, kept[keys[0]].numbers.shape[1]), np.float32)
         for row, key in enumerate(keys):
             kept[key].restore(states[row, : len(kept[key].numbers)])
@@ -80,7 +80,7 @@ class Encoder:
     def vectors(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
         """The vectors alone, (texts, width). With a store, the states of what is computed are kept on the way."""
         if self.store is None:
-            (vector,) = self.session.run(["vector"], {"input_ids": self.frame.assemble(texts)})
+            (vector,) = self.session.run(["vector"], {"input_ids": self.template.assemble(texts)})
             found: NDArray[np.float32] = vector
             return found
         keys = [self._key(text) for text in texts]
@@ -93,7 +93,7 @@ class Encoder:
         if not missing:
             return {}
         fresh = self.encode(list(missing.values()))
-        lengths = [len(text) + self.frame.extra for text in missing.values()]
+        lengths = [len(text) + self.template.special_token_count for text in missing.values()]
         made = {
             key: DocumentState.of(fresh.states[row, :length], fresh.vector[row])
             for row, (key, length) in enumerate(zip(missing, lengths, strict=True))
@@ -104,6 +104,6 @@ class Encoder:
     def _key(self, text: Ids) -> bytes:
         """Graph and ids, special tokens included: all that states depend on."""
         digest = hashlib.blake2b(self.model.encode(), digest_size=16)
-        for part in (self.frame.before, text, self.frame.after):
+        for part in (self.template.before, text, self.template.after):
             digest.update(part.astype(np.int32).tobytes())
         return digest.digest()

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import LRUCache
-from resift.engines.common.pairs import Forward, as_logits
+from resift.engines.common.pairs import Forward, to_logits
+from resift.engines.common.pipeline import Counts
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.terms import OpenGraph
@@ -51,7 +52,7 @@ def pair_forward(session: InferenceSession) -> Forward:
 
     def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = session.run(None, {name: inputs[name] for name in names})[0]
-        return as_logits(output)
+        return to_logits(output)
 
     return forward
 
@@ -77,16 +78,16 @@ class SplitNetwork:
     document_length: int
     recent: LRUCache[bytes, Asked] = field(default_factory=lambda: LRUCache(QUERIES))
 
-    def room(self, query: int) -> int:
+    def max_document_tokens(self, query_tokens: int) -> int:
         """The document has an input of its own; what the query takes only decides whether there is one at all."""
-        extra = self.encoder.frame.extra
-        return self.document_length - extra if query + extra <= self.query_length else 0
+        extra = self.encoder.template.special_token_count
+        return self.document_length - extra if query_tokens + extra <= self.query_length else 0
 
-    def length(self, query: int, document: int) -> int:  # noqa: ARG002 - the query was encoded before
-        """What is encoded for a pair: the document."""
-        return document + self.encoder.frame.extra
+    def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:  # noqa: ARG002 - encoded before
+        """Return the tokens computed for each pair, (pairs,): those of the document alone."""
+        return document_tokens + self.encoder.template.special_token_count
 
-    def open(self, queries: Sequence[Ids]) -> Reading:
+    def prepare(self, queries: Sequence[Ids]) -> Reading:
         """Encodes every query once, also where its documents come in several rounds."""
         asked = self.recent.find([query.tobytes() for query in queries], self._ask)
         return Reading(self.encoder, self.reader, asked)
@@ -103,10 +104,12 @@ class SplitNetwork:
 
 
 class Reading:
-    """The queries of one pass, reading batches of documents. `taken` says which of the last batch were kept before."""
+    """Scores batches of documents for the queries of one pass. `from_store` says which documents of the last batch had
+    stored states.
+    """
 
     def __init__(self, encoder: Encoder, reader: InferenceSession, asked: Sequence[Asked]) -> None:
-        self.taken: NDArray[np.bool_] = np.zeros(0, bool)
+        self.from_store: NDArray[np.bool_] = np.zeros(0, bool)
         self._encoder = encoder
         self._reader = reader
         self._lengths = np.array([len(one.ids) for one in asked])
@@ -124,7 +127,7 @@ class Reading:
         """A logit per row."""
         owners = [number for number, _ in rows]
         longest = int(self._lengths[owners].max())
-        read, self.taken = self._encoder.read([document for _, document in rows])
+        read, self.from_store = self._encoder.read([document for _, document in rows])
         inputs = {
             "query_ids": self._ids[owners, :longest],
             "query_states": self._states[owners, :longest],

@@ -1,1 +1,1 @@
-"""HTTP for every service: one client, blocking and awaiting, and one place that decides on retries and errors."""
+"""HTTP for every service: one client, blocking and async, and one place that decides on retries and errors."""

@@ -1,4 +1,4 @@
-"""Does what `exchange` decides, over httpx: once blocking, once awaiting, each with its pool of connections."""
+"""Runs generators of steps over httpx: blocking or with await, each with its own pool of connections."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from resift._util.secret import ApiKey
 from resift.errors import MissingExtraError, RemoteError
-from resift.services.http.exchange import Failure, Send, Step, Steps, Together, Wait
-from resift.services.http.reply import Reply
+from resift.services.http.response import HttpResponse
 from resift.services.http.retry import Clock
+from resift.services.http.steps import Failure, Parallel, Send, Step, Steps, Wait
 
 try:
     import httpx
@@ -26,15 +26,15 @@ except ImportError as error:
 
 R = TypeVar("R")
 
-CONNECT = 10.0  # seconds
-LINGER = 0.5
+CONNECT_TIMEOUT_SECONDS = 10.0
+CLOSE_DELAY_SECONDS = 0.5
 
 
 class Client:
-    """Runs exchanges with at most `parallel` requests of one call at a time.
+    """Runs generators of steps, with at most `parallel` requests of one call at a time.
 
-    Blocking calls share one pool per process: a forked child makes its own, and leaves its parent's connections
-    alone. Awaiting calls share one pool per event loop, which is closed with the loop.
+    Blocking calls share one pool of connections per process: a forked child opens its own, and leaves its parent's
+    alone. Async calls share one pool per event loop, which is closed with the loop.
     """
 
     def __init__(self, key: ApiKey | None, parallel: int, clock: Clock) -> None:
@@ -49,26 +49,26 @@ class Client:
         self._by_loop: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     def run(self, steps: Steps[R]) -> R:
-        """The exchange's result, waited for."""
+        """Run the steps in this thread and return their result."""
         return self._run(steps, threading.Event())
 
     async def arun(self, steps: Steps[R]) -> R:
-        """The exchange's result, awaited. Cancelling ends all its requests."""
-        return await self._arun(steps, await self._pool())
+        """Run the steps on the event loop and return their result. Cancelling ends all their requests."""
+        return await self._arun(steps, await self._loop_client())
 
     def close(self) -> None:
-        """Closes the blocking pool; a later call opens another."""
+        """Close the pool of blocking calls; a later call opens another."""
         client = self._by_process.pop(os.getpid(), None)
         if client is not None:
             client.close()
 
     async def aclose(self) -> None:
-        """Closes the running event loop's pool; a later call opens another."""
+        """Close the running event loop's pool; a later call opens another."""
         pool = self._by_loop.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.keeper.aclose()
 
-    # Blocking
+    # Blocking calls
 
     def _run(self, steps: Steps[R], halt: threading.Event) -> R:
         outcome: Any = None
@@ -85,45 +85,51 @@ class Client:
                 self.clock.sleep(step.seconds, halt)
                 outcome = None
             else:
-                outcome = self._together(step, halt)
+                outcome = self._parallel(step, halt)
 
-    def _send(self, step: Send) -> Reply | Failure:
-        end = time.monotonic() + step.seconds
+    def _send(self, step: Send) -> HttpResponse | Failure:
+        end = time.monotonic() + step.timeout
         try:
-            with self._blocking().stream(_method(step), step.url, content=step.body, timeout=_limits(step)) as response:
+            with self._process_client().stream(
+                _method(step), step.url, content=step.body, timeout=_httpx_timeout(step)
+            ) as response:
                 body = bytearray()
-                for piece in response.iter_bytes():
-                    body += piece
-                    if time.monotonic() > end:  # httpx's limit is for each read, and a trickle never meets it
-                        return _slow(step)
-                return _reply(response, bytes(body))
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    # httpx's own timeout is for each read: a server that sends byte after byte never reaches it.
+                    if time.monotonic() > end:
+                        return _timed_out(step)
+                return _convert(response, bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, step)
 
-    def _together(self, step: Together, halt: threading.Event) -> list[Any]:
-        if len(step.exchanges) == 1:
-            return [self._run(step.exchanges[0], halt)]
-        with ThreadPoolExecutor(min(self.parallel, len(step.exchanges)), thread_name_prefix="resift-remote") as threads:
-            # The caller's context travels along, so that tracing of httpx finds its parent.
-            futures = [threads.submit(copy_context().run, self._run, exchange, halt) for exchange in step.exchanges]
+    def _parallel(self, step: Parallel, halt: threading.Event) -> list[Any]:
+        if len(step.generators) == 1:
+            return [self._run(step.generators[0], halt)]
+        with ThreadPoolExecutor(
+            min(self.parallel, len(step.generators)), thread_name_prefix="resift-remote"
+        ) as threads:
+            # In a copy of the caller's context, so that tracing of httpx finds its parent.
+            futures = [threads.submit(copy_context().run, self._run, steps, halt) for steps in step.generators]
             try:
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
                 return [future.result() for future in futures]
-            except BaseException:  # an interrupt, too, ends what has not begun
+            except BaseException:  # an interrupt, too, cancels what has not begun
                 halt.set()
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _blocking(self) -> httpx.Client:
+    def _process_client(self) -> httpx.Client:
         client = self._by_process.get(os.getpid())
         if client is None:
-            # No lock, which a fork could inherit held: of two clients made at once one is never used.
+            # Without a lock, which a forked child could inherit locked. If two threads make a client at once, one is
+            # never used.
             client = self._by_process.setdefault(os.getpid(), httpx.Client(**self._settings))
             weakref.finalize(self, client.close)
         return client
 
-    # Awaiting
+    # Async calls
 
     async def _arun(self, steps: Steps[R], client: httpx.AsyncClient) -> R:
         outcome: Any = None
@@ -138,26 +144,28 @@ class Client:
                 await self.clock.asleep(step.seconds)
                 outcome = None
             else:
-                outcome = await self._atogether(step, client)
+                outcome = await self._aparallel(step, client)
 
-    async def _asend(self, step: Send, client: httpx.AsyncClient) -> Reply | Failure:
+    async def _asend(self, step: Send, client: httpx.AsyncClient) -> HttpResponse | Failure:
         try:
-            async with asyncio.timeout(step.seconds):
-                response = await client.request(_method(step), step.url, content=step.body, timeout=_limits(step))
+            async with asyncio.timeout(step.timeout):
+                response = await client.request(
+                    _method(step), step.url, content=step.body, timeout=_httpx_timeout(step)
+                )
         except TimeoutError:
-            return _slow(step)
+            return _timed_out(step)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, step)
-        return _reply(response, response.content)
+        return _convert(response, response.content)
 
-    async def _atogether(self, step: Together, client: httpx.AsyncClient) -> list[Any]:
-        gate = asyncio.Semaphore(self.parallel)
+    async def _aparallel(self, step: Parallel, client: httpx.AsyncClient) -> list[Any]:
+        semaphore = asyncio.Semaphore(self.parallel)
 
-        async def in_turn(exchange: Steps[Any]) -> Any:
-            async with gate:
-                return await self._arun(exchange, client)
+        async def run_limited(steps: Steps[Any]) -> Any:
+            async with semaphore:
+                return await self._arun(steps, client)
 
-        tasks = [asyncio.ensure_future(in_turn(exchange)) for exchange in step.exchanges]
+        tasks = [asyncio.ensure_future(run_limited(steps)) for steps in step.generators]
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -165,52 +173,52 @@ class Client:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _pool(self) -> httpx.AsyncClient:
+    async def _loop_client(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            for known in list(self._by_loop):
-                if known.is_closed():
-                    self._by_loop.pop(known, None)
+            for other_loop in list(self._by_loop):
+                if other_loop.is_closed():
+                    self._by_loop.pop(other_loop, None)
             pool = self._by_loop[loop] = _Pool(self, httpx.AsyncClient(**self._settings))
             await anext(pool.keeper)
         return self._by_loop[loop].client
 
 
 class _Pool:
-    """The running event loop's connections, closed with the loop, or with their owner.
+    """The connections of the running event loop, which are closed with the loop or with their owner.
 
-    Loops close their asynchronous generators before they close themselves, so one of those keeps the client:
-    `asyncio.run` leaves no connection behind, and nobody has to call `aclose`.
+    A loop closes its asynchronous generators before it closes itself, so such a generator (`keeper`) owns the httpx
+    client: `asyncio.run` leaves no connection open, and nobody has to call `aclose`.
     """
 
     def __init__(self, owner: Client, client: httpx.AsyncClient) -> None:
         self.client = client
         self.keeper = self._keep()
         self._loop = asyncio.get_running_loop()
-        self._orphaned = weakref.finalize(owner, self._close_soon)
-        self._orphaned.atexit = False
+        self._owner_gone = weakref.finalize(owner, self._close_soon)
+        self._owner_gone.atexit = False
 
     async def _keep(self) -> AsyncGenerator[None]:
         try:
             yield
         finally:
-            self._orphaned.detach()
+            self._owner_gone.detach()
             await self.client.aclose()
 
     def _close_soon(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and the keeper with it
-            # Not at once: a scorer often dies just before its loop, which cancels what it finds half done.
-            self._loop.call_soon_threadsafe(self._loop.call_later, LINGER, self._begin_to_close)
+        with suppress(RuntimeError):  # the loop is closed already, and the keeper with it
+            # Not at once: a scorer is often deleted just before its loop ends, which would cancel a half-done close.
+            self._loop.call_soon_threadsafe(self._loop.call_later, CLOSE_DELAY_SECONDS, self._begin_to_close)
 
     def _begin_to_close(self) -> None:
-        self._closing = self._loop.create_task(self._close())  # kept, as loops hold their tasks weakly
+        self._closing = self._loop.create_task(self._close())  # in an attribute, since a loop holds its tasks weakly
 
     async def _close(self) -> None:
         await self.keeper.aclose()
 
 
 class _Bearer(httpx.Auth):
-    """Puts the key on the request at the last moment, so that it stands in no settings, and no one's locals."""
+    """Adds the key to a request just before it is sent, so that no settings and no local variables hold it."""
 
     def __init__(self, key: ApiKey) -> None:
         self._key = key
@@ -221,6 +229,8 @@ class _Bearer(httpx.Auth):
 
 
 class _Done:
+    """The result of a generator of steps."""
+
     def __init__(self, result: Any) -> None:
         self.result = result
 
@@ -236,27 +246,27 @@ def _method(step: Send) -> str:
     return "GET" if step.body is None else "POST"
 
 
-def _limits(step: Send) -> httpx.Timeout:
-    # Less for connecting, so that nobody listening is never mistaken for somebody thinking: only that is tried again.
-    return httpx.Timeout(step.seconds, connect=min(CONNECT, step.seconds / 2))
+def _httpx_timeout(step: Send) -> httpx.Timeout:
+    # Less for connecting, so that a server that is down is not taken for a slow one: only the first is tried again.
+    return httpx.Timeout(step.timeout, connect=min(CONNECT_TIMEOUT_SECONDS, step.timeout / 2))
 
 
-def _reply(response: httpx.Response, body: bytes) -> Reply:
-    return Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
+def _convert(response: httpx.Response, body: bytes) -> HttpResponse:
+    return HttpResponse(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
-def _slow(step: Send) -> Failure:
-    return Failure(f"no whole answer from {_host(step)} within {step.seconds:.3g} s", again=False)
+def _timed_out(step: Send) -> Failure:
+    return Failure(f"no whole answer from {_host(step)} within {step.timeout:.3g} s", retry=False)
 
 
 def _failure(error: Exception, step: Send) -> Failure:
-    """A service that is still at work is not asked again, which would only add to its work; one that hung up is."""
+    """Return the failure of a request. One that timed out is not sent again: the service may still be working on it."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return _slow(step)
-    lasting = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
-    said = str(error) or type(error).__name__
+        return _timed_out(step)
+    permanent = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+    message = str(error) or type(error).__name__
     return Failure(
-        f"no answer from {_host(step)}: {said}", again=isinstance(error, httpx.TransportError) and not lasting
+        f"no answer from {_host(step)}: {message}", retry=isinstance(error, httpx.TransportError) and not permanent
     )
 
 

@@ -1,4 +1,4 @@
-"""Whoever answers over HTTP: its title, its keys' variables, and the errors no retry mends."""
+"""What is known of whoever answers over HTTP: its title, where its key is, and which errors no retry can fix."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Whoever answers over HTTP."""
+    """A company or a server program that answers over HTTP."""
 
     title: str
-    variables: tuple[str, ...]
+    """How errors name it."""
+    key_variables: tuple[str, ...]
     """Environment variables that may hold the key; the first one that is set counts."""
-    permanent: Mapping[str, str] = field(default_factory=dict)
-    """What an error says that is never worth another try → the way out."""
+    permanent_errors: Mapping[str, str] = field(default_factory=dict)
+    """Part of an error message that no retry can fix → what the user can do about it."""

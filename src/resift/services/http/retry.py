@@ -13,17 +13,19 @@ from math import isfinite
 
 from resift.errors import InputError
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 60.0
 JITTER = 0.2
-AGAIN = frozenset({408, 409, 429})  # and every 5xx; never 401, 402 and 403: no wait mends a key or a balance
+RETRIED_STATUSES = frozenset({408, 409, 429})  # and every 5xx; never 401, 402, 403: no wait mends a key or a balance
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient a client is. Seconds; `timeout` for one attempt, `total_timeout` for a whole call."""
+class RetryPolicy:
+    """How long and how often one scorer tries. Raises InputError for numbers that can't be."""
 
     timeout: float
+    """Seconds for one attempt."""
     total_timeout: float | None
+    """Seconds for a whole call with all its attempts; None: no limit."""
     max_retries: int
     parallel_requests: int
 
@@ -39,63 +41,65 @@ class Policy:
 
 
 class Clock:
-    """Time and chance. Tests bring their own."""
+    """The clock and the source of random numbers; tests use a fake one."""
 
     def now(self) -> float:
-        """Seconds, for differences."""
+        """Return seconds of a clock that never goes back: for differences only."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Seconds since 1970."""
+        """Return seconds since 1970."""
         return time.time()
 
-    def chance(self) -> float:
-        """A number from 0 to 1."""
+    def random(self) -> float:
+        """Return a random number from 0 to 1."""
         return random.random()  # noqa: S311 - it spreads retries, it guards nothing
 
     def sleep(self, seconds: float, halt: threading.Event) -> None:
-        """Waits, or less if there is no reason to wait any longer."""
+        """Wait in this thread; setting `halt` ends the wait early."""
         halt.wait(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Waits without blocking the event loop."""
+        """Wait without blocking the event loop."""
         await asyncio.sleep(seconds)
 
 
 def worth_retrying(status: int) -> bool:
-    """Whether the same request may be answered the next time.
+    """Return whether the same request may succeed the next time.
 
     >>> [status for status in (200, 400, 401, 402, 403, 404, 408, 409, 422, 429, 500, 503) if worth_retrying(status)]
     [408, 409, 429, 500, 503]
     """
-    return status >= 500 or status in AGAIN
+    return status >= 500 or status in RETRIED_STATUSES
 
 
-def pause(headers: Mapping[str, str], attempt: int, clock: Clock) -> float:
-    """Seconds to wait after attempt 0, 1, ...: what the server asks for, else twice as long each time; 60 at most.
+def retry_delay(headers: Mapping[str, str], attempt: int, clock: Clock) -> float:
+    """Return the seconds to wait after attempt 0, 1, ...: what the server says, else 1, 2, 4, ...; 60 at most.
 
-    `headers` have lower-case names; asked are `retry-after-ms`, `Retry-After` (seconds or a date) and
-    `X-RateLimit-Reset` (seconds since 1970), in this order. Waits nobody asked for vary by ±10 %, and those until
-    a common reset by up to +20 %, so that clients don't all come back at once.
+    `headers` have lower-case names. Three of them count, in this order: `retry-after-ms`, `Retry-After` (seconds or
+    a date) and `X-RateLimit-Reset` (seconds since 1970). So that clients don't all come back at once, delays without
+    such a header vary by ±10 %, and those until a reset, which many clients share, by up to +20 %.
     """
-    asked = _milliseconds(headers) or _retry_after(headers, clock)
-    if asked:
-        return min(asked, LONGEST_WAIT)
-    reset = (_number(headers.get("x-ratelimit-reset")) or 0.0) - clock.time()
-    if reset > 0:
-        return min(reset, LONGEST_WAIT) * (1 + clock.chance() * JITTER)
-    return float(min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * (1 + (clock.chance() - 0.5) * JITTER))
+    server_delay = _retry_after_ms(headers) or _retry_after(headers, clock)
+    if server_delay:
+        return min(server_delay, LONGEST_DELAY_SECONDS)
+    until_reset = (_parse_number(headers.get("x-ratelimit-reset")) or 0.0) - clock.time()
+    if until_reset > 0:
+        return min(until_reset, LONGEST_DELAY_SECONDS) * (1 + clock.random() * JITTER)
+    delay = min(FIRST_DELAY_SECONDS * 2**attempt, LONGEST_DELAY_SECONDS)
+    return float(delay * (1 + (clock.random() - 0.5) * JITTER))
 
 
-def _milliseconds(headers: Mapping[str, str]) -> float:
-    found = _number(headers.get("retry-after-ms"))
-    return found / 1000 if found and found > 0 else 0.0
+def _retry_after_ms(headers: Mapping[str, str]) -> float:
+    """Return the seconds of `retry-after-ms`; 0 where it is missing, past or unreadable."""
+    milliseconds = _parse_number(headers.get("retry-after-ms"))
+    return milliseconds / 1000 if milliseconds and milliseconds > 0 else 0.0
 
 
 def _retry_after(headers: Mapping[str, str], clock: Clock) -> float:
-    """Seconds to wait; 0 where the header is missing, past or unreadable."""
+    """Return the seconds of `Retry-After`; 0 where it is missing, past or unreadable."""
     text = headers.get("retry-after", "")
-    seconds = _number(text)
+    seconds = _parse_number(text)
     if seconds is None:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - clock.time()
@@ -104,9 +108,9 @@ def _retry_after(headers: Mapping[str, str], clock: Clock) -> float:
     return max(0.0, seconds)
 
 
-def _number(text: str | None) -> float | None:
+def _parse_number(text: str | None) -> float | None:
     try:
-        found = float(text or "")
+        number = float(text or "")
     except ValueError:
         return None
-    return found if isfinite(found) else None
+    return number if isfinite(number) else None

@@ -1,4 +1,4 @@
-"""From what an LLM wrote to an order, a grade or a verdict, and what was wrong with it."""
+"""From the text an LLM wrote to an order, a grade, or a yes or no, and what was wrong with the text."""
 
 from __future__ import annotations
 
@@ -6,88 +6,91 @@ import re
 from typing import NamedTuple
 
 WORST_GRADE, BEST_GRADE = 0, 10
-UNREADABLE = -1.0
-"""The score of a document whose grade or verdict could not be read: below every score that can be given."""
+UNREADABLE_SCORE = -1.0
+"""The score of a document whose grade can't be read: below every score that can be given."""
 
-BRACKETED = re.compile(r"\[\s*([0-9]+)\s*\]")
+BRACKETED_NUMBER = re.compile(r"\[\s*([0-9]+)\s*\]")
 NUMBER = re.compile(r"[0-9]+")
-OUT_OF = re.compile(r"\s*(?:/|out of)\s*10\b")
+OUT_OF_TEN = re.compile(r"\s*(?:/|out of)\s*10\b")
 GRADE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-VERDICT = re.compile(r"\W*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
+YES_OR_NO = re.compile(r"\W*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
+LONGEST_NUMBER = 9  # digits: no list is longer, and Python refuses to read numbers of thousands of digits
 
 
-class Order(NamedTuple):
-    """A permutation of 0..n-1, and what had to be repaired to make it one."""
+class ParsedOrder(NamedTuple):
+    """A permutation of 0..n-1, and what had to be repaired to get one."""
 
-    places: list[int]
-    complaint: str | None
+    indices: list[int]
+    """Indices of the passages, best first."""
+    problem: str | None
+    """None where the answer was a permutation."""
 
 
-class Verdict(NamedTuple):
-    """A score, and why it is none."""
+class ParsedGrade(NamedTuple):
+    """A score, or why the answer holds none."""
 
     score: float
-    complaint: str | None
+    """UNREADABLE_SCORE where there is a problem."""
+    problem: str | None
 
 
-def read_order(answer: str, count: int) -> Order:
-    """The order of `count` passages that an answer such as "[2] > [3] > [1]" gives, counted from 0.
+def read_order(answer: str, count: int) -> ParsedOrder:
+    """Return the order of `count` passages that an answer such as "[2] > [3] > [1]" gives, as indices from 0.
 
     An answer that isn't a permutation is repaired by RankGPT's rule: numbers that don't exist and repeats are
     dropped, and missing passages follow in the order they had.
 
     >>> read_order("[2] > [3] > [1]", 3)
-    Order(places=[1, 2, 0], complaint=None)
+    ParsedOrder(indices=[1, 2, 0], problem=None)
     >>> read_order("[3] > [3] > [7]", 3)
-    Order(places=[2, 0, 1], complaint='2 of 3 passages missing, 1 repeated, 1 unknown')
+    ParsedOrder(indices=[2, 0, 1], problem='2 of 3 passages missing, 1 repeated, 1 unknown')
     """
-    written = _spoken(answer)
-    numbers = [_integer(digits) for digits in BRACKETED.findall(written) or NUMBER.findall(written)]
+    text = _without_thoughts(answer)
+    numbers = [_parse_int(digits) for digits in BRACKETED_NUMBER.findall(text) or NUMBER.findall(text)]
     known = [number - 1 for number in numbers if 1 <= number <= count]
-    given = list(dict.fromkeys(known))
-    missing = sorted(set(range(count)) - set(given))
+    unique = list(dict.fromkeys(known))
+    missing = sorted(set(range(count)) - set(unique))
     faults = {
         f"of {count} passages missing": len(missing),
-        "repeated": len(known) - len(given),
+        "repeated": len(known) - len(unique),
         "unknown": len(numbers) - len(known),
     }
-    complaint = ", ".join(f"{times} {fault}" for fault, times in faults.items() if times)
-    return Order(given + missing, complaint or None)
+    problem = ", ".join(f"{times} {fault}" for fault, times in faults.items() if times)
+    return ParsedOrder(unique + missing, problem or None)
 
 
-def read_grade(answer: str) -> Verdict:
-    """The grade, 0 to 10, if the answer holds exactly one number and that is a grade.
+def read_grade(answer: str) -> ParsedGrade:
+    """Return the grade, 0 to 10, if the answer holds exactly one number and that is a grade.
 
     >>> read_grade("Grade: 7/10").score, read_grade("between 3 and 7").score
     (7.0, -1.0)
     """
-    written = GRADE.findall(OUT_OF.sub("", _spoken(answer)))
-    if len(written) == 1 and len(written[0]) < 10 and WORST_GRADE <= float(written[0]) <= BEST_GRADE:
-        return Verdict(float(written[0]), None)
-    return Verdict(UNREADABLE, f"no grade from {WORST_GRADE} to {BEST_GRADE} in {_shown(answer)}")
+    numbers = GRADE.findall(OUT_OF_TEN.sub("", _without_thoughts(answer)))
+    if len(numbers) == 1 and len(numbers[0]) <= LONGEST_NUMBER and WORST_GRADE <= float(numbers[0]) <= BEST_GRADE:
+        return ParsedGrade(float(numbers[0]), None)
+    return ParsedGrade(UNREADABLE_SCORE, f"no grade from {WORST_GRADE} to {BEST_GRADE} in {_quote(answer)}")
 
 
-def read_yes_no(answer: str) -> Verdict:
-    """1 for an answer that begins with yes, 0 for no.
+def read_yes_no(answer: str) -> ParsedGrade:
+    """Return 1 for an answer that begins with yes, 0 for no.
 
     >>> read_yes_no("**Yes**, it does").score, read_yes_no("no.").score, read_yes_no("perhaps").score
     (1.0, 0.0, -1.0)
     """
-    found = VERDICT.match(_spoken(answer))
-    if found is None:
-        return Verdict(UNREADABLE, f"neither yes nor no in {_shown(answer)}")
-    return Verdict(float(found[1].lower() == "yes"), None)
+    match = YES_OR_NO.match(_without_thoughts(answer))
+    if match is None:
+        return ParsedGrade(UNREADABLE_SCORE, f"neither yes nor no in {_quote(answer)}")
+    return ParsedGrade(float(match[1].lower() == "yes"), None)
 
 
-def _spoken(answer: str) -> str:
-    """The answer without what a reasoning model thought before it."""
+def _without_thoughts(answer: str) -> str:
+    """Return the answer without the `<think>` part that a reasoning model writes first."""
     return answer.rpartition("</think>")[2].partition("<think>")[0]
 
 
-def _integer(digits: str) -> int:
-    # Python refuses to read numbers of thousands of digits; no list is that long.
-    return int(digits) if len(digits) < 10 else -1
+def _parse_int(digits: str) -> int:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else -1
 
 
-def _shown(answer: str) -> str:
+def _quote(answer: str) -> str:
     return repr(answer if len(answer) <= 80 else answer[:79] + "…")

@@ -1,4 +1,4 @@
-"""One form for every kind of LLM. The frameworks are known by what their objects can do: none is imported."""
+"""One way to call every kind of LLM. A framework is recognised by its objects' methods: none is imported."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from typing import Any, NamedTuple
 from resift.errors import InputError, ScorerError
 from resift.services.llm.prompts import Prompt
 
-TOTALS = (
+TOKEN_FIELDS = (
     ("total_tokens",),
     ("prompt_tokens", "completion_tokens"),  # OpenAI and most servers that speak its protocol
     ("input_tokens", "output_tokens"),  # Anthropic
     ("prompt_token_count", "candidates_token_count"),  # Google
 )
-"""How a call's tokens are reported: the first line whose first key is there counts."""
+"""Names under which providers report tokens, which add up: the first row whose first name is there counts."""
 
 
 class Answer(NamedTuple):
-    """What an LLM wrote, and the tokens it read and wrote for that; 0 where it doesn't say."""
+    """What an LLM wrote, and what that cost."""
 
     text: str
     tokens: int = 0
+    """Tokens read and written; 0 where the LLM doesn't say."""
 
 
-class Dialect(NamedTuple):
-    """How one kind of LLM is asked: its methods, what they take, and how their answer is read."""
+class LlmKind(NamedTuple):
+    """How to call one kind of LLM."""
 
-    ask: str
-    aask: str
-    given: Callable[[Prompt], Any]
-    read: Callable[[Any], tuple[Any, int]]
+    method: str
+    """The name of the method that blocks."""
+    async_method: str
+    convert_prompt: Callable[[Prompt], Any]
+    """Makes what the methods take."""
+    read_answer: Callable[[Any], tuple[Any, int]]
+    """Gets the text and the tokens out of what the methods return."""
 
 
-def _as_it_is(prompt: Prompt) -> Prompt:
+def _unchanged(prompt: Prompt) -> Prompt:
     return prompt
 
 
@@ -48,88 +52,89 @@ def _read_plain(answer: Any) -> tuple[Any, int]:
 
 
 def _read_langchain(answer: Any) -> tuple[Any, int]:
-    """An AIMessage, or the text that a plain LLM or a chain with an output parser gives."""
+    """Read an AIMessage, or the text that a plain LLM or a chain with an output parser returns."""
     content = getattr(answer, "content", answer)
     if isinstance(content, list):  # content blocks: reasoning, text, tool calls...
         parts = [block if isinstance(block, str) else block.get("text", "") for block in content]
         content = "".join(parts)
-    return content, tokens_of(getattr(answer, "usage_metadata", None))
+    return content, count_tokens(getattr(answer, "usage_metadata", None))
 
 
 def _read_llama_index(answer: Any) -> tuple[Any, int]:
-    """A CompletionResponse; the provider's own answer, with its usage, is in `raw` or `additional_kwargs`."""
+    """Read a CompletionResponse; the provider's usage is in `raw` or `additional_kwargs`."""
     raw = getattr(answer, "raw", None)
     usage = raw.get("usage") if isinstance(raw, Mapping) else getattr(raw, "usage", None)
-    return getattr(answer, "text", answer), tokens_of(usage) or tokens_of(getattr(answer, "additional_kwargs", None))
+    return getattr(answer, "text", answer), count_tokens(usage) or count_tokens(
+        getattr(answer, "additional_kwargs", None)
+    )
 
 
-def tokens_of(usage: Any) -> int:
-    """Tokens read and written, from the usage that a provider reports; 0 where it reports none."""
-    for keys in TOTALS:
-        counts = [usage.get(key) if isinstance(usage, Mapping) else getattr(usage, key, None) for key in keys]
+def count_tokens(usage: Any) -> int:
+    """Return the tokens read and written, from the usage that a provider reports; 0 where it reports none."""
+    for names in TOKEN_FIELDS:
+        counts = [usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name, None) for name in names]
         if counts[0] is not None:
             return sum(int(count or 0) for count in counts)
     return 0
 
 
-DIALECTS = (
-    Dialect("ask", "aask", _as_it_is, _read_plain),  # resift's own endpoint
-    Dialect("invoke", "ainvoke", _messages, _read_langchain),
-    Dialect("complete", "acomplete", str, _read_llama_index),
-    Dialect("__call__", "__call__", _as_it_is, _read_plain),
+LLM_KINDS = (
+    LlmKind("ask", "aask", _unchanged, _read_plain),  # OpenAiEndpoint
+    LlmKind("invoke", "ainvoke", _messages, _read_langchain),
+    LlmKind("complete", "acomplete", str, _read_llama_index),
+    LlmKind("__call__", "__call__", _unchanged, _read_plain),
 )
-"""Every kind of LLM. Of LlamaIndex's methods `complete` is the one that takes no object of its own."""
+"""Every kind of LLM; the first whose method is there counts. LlamaIndex's `complete` takes a plain text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """An LLM that can be asked, whoever made it.
-
-    `synchronous` and `asynchronous` say which of `ask` and `aask` it has; it may have both.
-    """
+    """An LLM of any kind, with one way to call it."""
 
     llm: Any
-    dialect: Dialect
+    kind: LlmKind
     name: str
     synchronous: bool
+    """Whether `ask` works."""
     asynchronous: bool
+    """Whether `aask` works."""
 
     @classmethod
     def of(cls, llm: Any) -> Chat:
-        """How to ask this LLM. Raises InputError for what can't be asked."""
-        for dialect in DIALECTS:
-            if callable(getattr(llm, dialect.ask, None)) and not isinstance(llm, type):
+        """Return the Chat of an LLM. Raises InputError for an object that is none."""
+        for kind in LLM_KINDS:
+            if callable(getattr(llm, kind.method, None)) and not isinstance(llm, type):
                 break
         else:
             raise InputError(
-                f"llm is a {type(llm).__name__}: it takes a LangChain model (invoke), a LlamaIndex LLM (complete), or "
-                "a function from a prompt to a text"
+                f"llm can't be a {type(llm).__name__}: give a LangChain model (with invoke), a LlamaIndex LLM (with "
+                "complete), or a function from a prompt to a text"
             )
-        if dialect.ask != dialect.aask:
-            return cls(llm, dialect, _name(llm), True, callable(getattr(llm, dialect.aask, None)))
-        waits = inspect.iscoroutinefunction(llm) or inspect.iscoroutinefunction(llm.__call__)
-        return cls(llm, dialect, _name(llm), not waits, waits)
+        if kind.method != kind.async_method:
+            return cls(llm, kind, _name(llm), True, callable(getattr(llm, kind.async_method, None)))
+        is_async = inspect.iscoroutinefunction(llm) or inspect.iscoroutinefunction(llm.__call__)
+        return cls(llm, kind, _name(llm), not is_async, is_async)
 
     def ask(self, prompt: Prompt) -> Answer:
-        """The answer. Raises ScorerError if it is no text, and whatever the LLM raises."""
-        return self._read(getattr(self.llm, self.dialect.ask)(self.dialect.given(prompt)))
+        """Return the answer. Raises ScorerError if it is no text, and whatever the LLM raises."""
+        return self._read(getattr(self.llm, self.kind.method)(self.kind.convert_prompt(prompt)))
 
     async def aask(self, prompt: Prompt) -> Answer:
-        """`ask`, awaited."""
-        return self._read(await getattr(self.llm, self.dialect.aask)(self.dialect.given(prompt)))
+        """Do what `ask` does, without blocking the event loop."""
+        return self._read(await getattr(self.llm, self.kind.async_method)(self.kind.convert_prompt(prompt)))
 
     def _read(self, answer: Any) -> Answer:
-        text, tokens = self.dialect.read(answer)
+        text, tokens = self.kind.read_answer(answer)
         if not isinstance(text, str):
             raise ScorerError(f"{self.name} answered with a {type(text).__name__}, not with a text")
         return Answer(text, tokens)
 
 
 def _name(llm: Any) -> str:
-    """The model's name, as LangChain, LlamaIndex and providers' classes have it; else the function's or class's."""
+    """Return the model's name, from where LangChain's, LlamaIndex's and providers' classes have it; else the type's."""
     for owner in (llm, getattr(llm, "metadata", None)):
         for attribute in ("name", "model_name", "model", "__name__"):
-            found = getattr(owner, attribute, None)
-            if isinstance(found, str) and found and found != "unknown":
-                return found
+            name = getattr(owner, attribute, None)
+            if isinstance(name, str) and name and name != "unknown":
+                return name
     return type(llm).__name__

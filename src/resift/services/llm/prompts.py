@@ -1,4 +1,4 @@
-"""What an LLM is asked. Texts stand between marks that occur in none of them, so that no text can end its part."""
+"""The prompts. Each text stands between marks that occur in no text, so that no text can end its own part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ YES_NO_TASK = "Does the passage above answer the query? Answer only with yes or 
 
 
 class Prompt(str):
-    """A whole prompt as one text; `messages` is the same in the form that chat models take.
+    """A prompt as one text; `messages` is the same in the form that chat models take.
 
     >>> Prompt("You rank.", "Rank these.").messages
     [{'role': 'system', 'content': 'You rank.'}, {'role': 'user', 'content': 'Rank these.'}]
@@ -30,43 +30,43 @@ class Prompt(str):
     user: str
 
     def __new__(cls, system: str, user: str) -> Prompt:
-        """The two parts, an empty line between them."""
-        made = super().__new__(cls, f"{system}\n\n{user}")
-        made.system, made.user = system, user
-        return made
+        """Join the two parts with an empty line between them."""
+        prompt = super().__new__(cls, f"{system}\n\n{user}")
+        prompt.system, prompt.user = system, user
+        return prompt
 
     def __reduce__(self) -> tuple[type[Prompt], tuple[str, str]]:
         return (Prompt, (self.system, self.user))
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """A system message and a user message."""
+        """The prompt as a system message and a user message."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
 
 
 def ranking_prompt(query: str, passages: Sequence[str]) -> Prompt:
-    """Asks for the passages' numbers, from 1, in the order of their relevance (RankGPT, arXiv 2304.09542)."""
+    """Return a prompt that asks for the passages' numbers, from 1, best first (RankGPT, arXiv 2304.09542)."""
     key = unused_key([query, *passages])
-    shown = [_framed(f"passage [{number}]", passage, key) for number, passage in enumerate(passages, 1)]
+    parts = [_mark(f"passage [{number}]", passage, key) for number, passage in enumerate(passages, 1)]
     task = (
         f"Rank the {len(passages)} passages above by their relevance to the query, the most relevant first. List the "
         "number of every passage once, in the form [2] > [1]. Answer only with the ranking, and no word of explanation."
     )
-    return Prompt(RANK + RULES.format(key=key), "\n\n".join([*shown, _framed("query", query, key), task]))
+    return Prompt(RANK + RULES.format(key=key), "\n\n".join([*parts, _mark("query", query, key), task]))
 
 
 def judging_prompt(query: str, passage: str, task: str) -> Prompt:
-    """Asks one thing about one passage."""
+    """Return a prompt with one query, one passage, and the question `task` about them."""
     key = unused_key([query, passage])
-    shown = [_framed("passage", passage, key), _framed("query", query, key), task]
-    return Prompt(JUDGE + RULES.format(key=key), "\n\n".join(shown))
+    parts = [_mark("passage", passage, key), _mark("query", query, key), task]
+    return Prompt(JUDGE + RULES.format(key=key), "\n\n".join(parts))
 
 
 def unused_key(texts: Sequence[str]) -> str:
-    """Eight hexadecimal digits that none of the texts contains.
+    """Return eight hexadecimal digits that none of the texts contains.
 
-    The key depends on all of them, so that nobody who writes one can foresee it, and on nothing else: the same
-    question makes the same prompt, which caches recognise.
+    The key depends on all texts, so that nobody who writes one of them can predict it, and on nothing else: equal
+    texts give an equal prompt, which a provider's cache recognises.
 
     >>> unused_key(["a", "b"]) == unused_key(["a", "b"]) != unused_key(["a", "c"])
     True
@@ -79,5 +79,5 @@ def unused_key(texts: Sequence[str]) -> str:
         digest.update(b"\0")
 
 
-def _framed(what: str, text: str, key: str) -> str:
+def _mark(what: str, text: str, key: str) -> str:
     return f"<{what} {key}>\n{text}\n</{what} {key}>"

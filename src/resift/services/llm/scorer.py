@@ -1,4 +1,4 @@
-"""The scorer: which prompts a list needs, asked one after another or side by side, and what their answers are worth."""
+"""The scorer: which prompts a list of documents needs, and which scores follow from the answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from resift._util.worker import Worker
 from resift.errors import InputError, ScorerError
 from resift.scorer import Scale, Scores, Span, Usage
-from resift.services.llm.answers import Verdict, read_grade, read_order, read_yes_no
+from resift.services.llm.answers import ParsedGrade, read_grade, read_order, read_yes_no
 from resift.services.llm.chat import Answer, Chat
 from resift.services.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
 from resift.services.llm.windows import check_windows, windows
@@ -21,14 +21,16 @@ from resift.services.llm.windows import check_windows, windows
 Method = Literal["listwise", "pointwise", "yes_no"]
 OnBadAnswer = Literal["repair", "raise"]
 
-WAITING = 1024  # async calls that may wait for an LLM without an async method
+MAX_PENDING_CALLS = 1024  # async calls that may wait for an LLM without an async method
 
 
 class Judgement(NamedTuple):
-    """A way of judging each document by itself: what is asked, and how the answer is read."""
+    """A way to judge each document by itself."""
 
     task: str
-    read: Callable[[str], Verdict]
+    """The question in the prompt."""
+    read: Callable[[str], ParsedGrade]
+    """Gets the score out of the answer."""
 
 
 JUDGEMENTS = {"pointwise": Judgement(GRADE_TASK, read_grade), "yes_no": Judgement(YES_NO_TASK, read_yes_no)}
@@ -38,24 +40,31 @@ METHODS = ("listwise", *JUDGEMENTS)
 class LlmScorer:
     """Scores with a large language model.
 
-    `llm`: a LangChain chat model or chain, a LlamaIndex LLM, or a function, sync or async, that takes a `Prompt`
-    (a str, whose `messages` has it in the form of chat models) and returns a text or an `Answer`.
+    Tokens in `usage` are those that the LLM reports, read and written.
 
-    `method`: `listwise` has the LLM order windows of `window` documents, each `stride` nearer to the front than
-    the one before (RankGPT; the score is n for the first of n documents, 1 for the last); `pointwise` has it grade
-    each document from 0 to 10, `yes_no` ask whether it answers the query (1 or 0). Documents with the same grade
-    keep their first-stage order.
+    Args:
+        llm: A LangChain chat model or chain, a LlamaIndex LLM, or a function, sync or async, that takes a `Prompt`
+            and returns a text or an `Answer`. A `Prompt` is a str; its `messages` are the same for chat models.
+        method: `listwise`: the LLM orders windows of documents, from the list's end to its start (RankGPT); the score
+            is n for the first of n documents and 1 for the last. `pointwise`: it grades each document from 0 to 10.
+            `yes_no`: it says whether a document answers the query (1 or 0). Documents with equal grades keep their
+            first-stage order.
+        window: Documents in one prompt (`listwise`).
+        stride: How many places each window is nearer to the front than the one before (`listwise`).
+        on_bad_answer: What to do with an answer that is no permutation, no grade, no yes or no. `repair`: missing
+            documents follow in the order they had, repeats are dropped, a document without a grade gets -1, and
+            `degraded` says so. `raise`: ScorerError.
+        max_characters: Only so many characters of a document are shown to the LLM, from its beginning.
+        parallel: Calls that run at the same time, at most (`pointwise`, `yes_no`). Use 1 for an LLM that doesn't
+            allow two calls at once.
 
-    `on_bad_answer`: what becomes of an answer that is no permutation, no grade, no verdict. `repair`: missing
-    documents follow in the order they had, repeats are dropped, a document without a grade gets -1; `degraded`
-    says so. `raise`: ScorerError.
-
-    Only the first `max_characters` of a document are shown. `parallel` calls of `pointwise` and `yes_no` run side
-    by side; say 1 for an LLM that can't be entered twice. Tokens are what the LLM reports, read and written.
+    Raises:
+        InputError: An object that is no LLM, or an option that makes no sense.
 
     >>> scorer = LlmScorer(lambda prompt: "[2] > [1]")
     >>> scorer.score("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."]).values
     (1.0, 2.0)
+
     """
 
     def __init__(
@@ -82,20 +91,34 @@ class LlmScorer:
         self.max_characters = max_characters
         self.parallel = parallel
         self._chat = Chat.of(llm)
-        self._worker = Worker(WAITING)
+        self._worker = Worker(MAX_PENDING_CALLS)
 
     @property
     def name(self) -> str:
-        """The LLM's own name, and the method: the same model gives other numbers by another one."""
+        """The LLM's own name and the method, since the numbers depend on both."""
         return f"{self._chat.name} ({self.method})"
 
     @property
     def scale(self) -> Scale:
-        """Places in a list for `listwise`; else grades, comparable from query to query but no probabilities."""
+        """ORDINAL for `listwise`; else SIMILARITY: grades, comparable from query to query but no probabilities."""
         return Scale.ORDINAL if self.method == "listwise" else Scale.SIMILARITY
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One number per document, in their order. Raises ScorerError on an answer that can't be used."""
+        """Score the documents of one query.
+
+        Args:
+            query: The query.
+            documents: Their texts.
+
+        Returns:
+            One score per document, in their order; `spans` marks the documents that were cut, and `degraded` says
+            which answers were repaired.
+
+        Raises:
+            InputError: The LLM has only an async method.
+            ScorerError: An unusable answer, with `on_bad_answer="raise"`.
+
+        """
         if not self._chat.synchronous:
             raise InputError(f"{self._chat.name} can only be awaited: use arank, or give an LLM with a sync method")
         started = time.perf_counter()
@@ -103,10 +126,10 @@ class LlmScorer:
         step = _advance(work, None)
         while not isinstance(step, Scores):
             step = _advance(work, self._ask(step))
-        return _timed(step, started)
+        return _add_seconds(step, started)
 
     async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
-        """`score`, awaited where the LLM has an async method, else in a thread of the scorer's own."""
+        """Do what `score` does, with the LLM's async method, or in a thread of the scorer if it has none."""
         if not self._chat.asynchronous:
             return await self._worker.run(partial(self.score, query, documents))
         started = time.perf_counter()
@@ -114,104 +137,106 @@ class LlmScorer:
         step = _advance(work, None)
         while not isinstance(step, Scores):
             step = _advance(work, await self._aask(step))
-        return _timed(step, started)
+        return _add_seconds(step, started)
 
     def _work(self, query: str, documents: Sequence[str]) -> Work:
-        shown = [_shown(document, self.max_characters) for document in documents]
+        texts = [_cut(document, self.max_characters) for document in documents]
         spans = {
-            place: Span(0, self.max_characters, truncated=True)
-            for place, document in enumerate(documents)
+            index: Span(0, self.max_characters, truncated=True)
+            for index, document in enumerate(documents)
             if len(document) > self.max_characters
         }
-        ledger = _Ledger(self.name, self.on_bad_answer)
+        record = _CallRecord(self.name, self.on_bad_answer)
         if self.method == "listwise":
-            values = yield from _listwise(query, shown, ledger, list(windows(len(shown), self.window, self.stride)))
+            values = yield from _order_windows(query, texts, record, self.window, self.stride)
         else:
-            values = yield from _each(query, shown, ledger, JUDGEMENTS[self.method])
-        return Scores(tuple(values), ledger.usage, spans, ledger.degraded)
+            values = yield from _judge_each(query, texts, record, JUDGEMENTS[self.method])
+        return Scores(tuple(values), record.usage, spans, record.degraded)
 
     def _ask(self, prompts: Sequence[Prompt]) -> list[Answer]:
         if len(prompts) < 2 or self.parallel == 1:
             return [self._chat.ask(prompt) for prompt in prompts]
         with ThreadPoolExecutor(min(self.parallel, len(prompts)), thread_name_prefix="resift-llm") as pool:
             # Each call in its own copy of the caller's context, so that tracing finds its parent.
-            calls = [pool.submit(copy_context().run, self._chat.ask, prompt) for prompt in prompts]
+            futures = [pool.submit(copy_context().run, self._chat.ask, prompt) for prompt in prompts]
             try:
-                return [call.result() for call in calls]
+                return [future.result() for future in futures]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     async def _aask(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        turn = asyncio.Semaphore(self.parallel)
+        semaphore = asyncio.Semaphore(self.parallel)
 
-        async def one(prompt: Prompt) -> Answer:
-            async with turn:
+        async def ask_limited(prompt: Prompt) -> Answer:
+            async with semaphore:
                 return await self._chat.aask(prompt)
 
         try:
             async with asyncio.TaskGroup() as group:  # the first failure, or being cancelled, cancels the rest
-                calls = [group.create_task(one(prompt)) for prompt in prompts]
+                tasks = [group.create_task(ask_limited(prompt)) for prompt in prompts]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # callers catch what the LLM raised, as in `_ask`
-        return [call.result() for call in calls]
+        return [task.result() for task in tasks]
 
 
 Work = Generator[list[Prompt], list[Answer], Scores]
-"""Yields prompts that may be asked side by side, is sent their answers, returns the scores. Asks nobody itself."""
+"""Yields prompts that may be asked at the same time, gets their answers, and returns the scores. It does no I/O."""
 
 
-class _Ledger:
-    """What one list has cost so far, and which answers were no good."""
+class _CallRecord:
+    """What the calls for one list have cost so far, and what was wrong with their answers."""
 
     def __init__(self, scorer: str, on_bad_answer: OnBadAnswer) -> None:
         self.scorer = scorer
         self.on_bad_answer = on_bad_answer
         self.usage = Usage()
-        self.complaints: list[str] = []
+        self.problems: list[str] = []
 
-    def enter(self, answer: Answer, pairs: int, complaint: str | None) -> None:
-        """Counts a call that `pairs` documents were read for. Raises ScorerError if it is bad and may not be."""
+    def add(self, answer: Answer, pairs: int, problem: str | None) -> None:
+        """Count a call in which the LLM read `pairs` documents. Raises ScorerError where a problem is not allowed."""
         self.usage += Usage(pairs=pairs, tokens=answer.tokens, calls=1)
-        if complaint is None:
+        if problem is None:
             return
         if self.on_bad_answer == "raise":
-            raise ScorerError(f"{self.scorer}: {complaint}; the LLM answered {answer.text[:200]!r}")
-        self.complaints.append(complaint)
+            raise ScorerError(f"{self.scorer}: {problem}; the LLM answered {answer.text[:200]!r}")
+        self.problems.append(problem)
 
     @property
     def degraded(self) -> str | None:
-        if not self.complaints:
+        if not self.problems:
             return None
-        return f"{len(self.complaints)} of {self.usage.calls} answers were repaired: {self.complaints[0]}"
+        return f"{len(self.problems)} of {self.usage.calls} answers were repaired: {self.problems[0]}"
 
 
-def _listwise(
-    query: str, documents: Sequence[str], ledger: _Ledger, parts: Sequence[tuple[int, int]]
+def _order_windows(
+    query: str, documents: Sequence[str], record: _CallRecord, window: int, stride: int
 ) -> Generator[list[Prompt], list[Answer], list[float]]:
+    """Order the documents window by window and return their scores: n for the first, 1 for the last."""
     order = list(range(len(documents)))
-    for start, stop in parts:
-        part = order[start:stop]
-        (answer,) = yield [ranking_prompt(query, [documents[place] for place in part])]
-        places, complaint = read_order(answer.text, len(part))
-        ledger.enter(answer, len(part), complaint)
-        order[start:stop] = [part[place] for place in places]
-    rank = {place: rank for rank, place in enumerate(order)}
-    return [float(len(documents) - rank[place]) for place in range(len(documents))]
+    for start, stop in windows(len(documents), window, stride):
+        indices = order[start:stop]
+        (answer,) = yield [ranking_prompt(query, [documents[index] for index in indices])]
+        positions, problem = read_order(answer.text, len(indices))
+        record.add(answer, len(indices), problem)
+        order[start:stop] = [indices[position] for position in positions]
+    rank = {index: rank for rank, index in enumerate(order)}
+    return [float(len(documents) - rank[index]) for index in range(len(documents))]
 
 
-def _each(
-    query: str, documents: Sequence[str], ledger: _Ledger, judgement: Judgement
+def _judge_each(
+    query: str, documents: Sequence[str], record: _CallRecord, judgement: Judgement
 ) -> Generator[list[Prompt], list[Answer], list[float]]:
+    """Judge each document by itself and return the scores."""
     answers = yield [judging_prompt(query, document, judgement.task) for document in documents]
-    verdicts = [judgement.read(answer.text) for answer in answers]
-    for answer, verdict in zip(answers, verdicts, strict=True):
-        ledger.enter(answer, 1, verdict.complaint)
-    return [verdict.score for verdict in verdicts]
+    grades = [judgement.read(answer.text) for answer in answers]
+    for answer, grade in zip(answers, grades, strict=True):
+        record.add(answer, 1, grade.problem)
+    return [grade.score for grade in grades]
 
 
 def _advance(work: Work, answers: Any) -> list[Prompt] | Scores:
-    """The next prompts, or the scores. Apart from asking, so that a StopIteration of the LLM ends nothing."""
+    """Return the next prompts, or the scores. It calls no LLM, so a StopIteration that one raises ends nothing."""
     try:
         return work.send(answers)
     except StopIteration as end:
@@ -219,11 +244,11 @@ def _advance(work: Work, answers: Any) -> list[Prompt] | Scores:
         return scores
 
 
-def _timed(scores: Scores, started: float) -> Scores:
+def _add_seconds(scores: Scores, started: float) -> Scores:
     usage = scores.usage + Usage(seconds={"llm": time.perf_counter() - started})
     return Scores(scores.values, usage, scores.spans, scores.degraded)
 
 
-def _shown(document: str, limit: int) -> str:
-    """The document's beginning. Half characters, which no request can carry, become question marks."""
+def _cut(document: str, limit: int) -> str:
+    """Return the document's beginning. Half a surrogate pair, which no request can hold, becomes a question mark."""
     return document[:limit].encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Sliding windows over a list too long for one prompt, from its back to its front."""
+"""Sliding windows over a list that is too long for one prompt, from its end to its start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resift.errors import InputError
 
 
 def check_windows(window: int, stride: int) -> None:
-    """Raises InputError where windows of that size and stride could carry nothing to the front."""
+    """Raise InputError unless each window overlaps the next, so that good documents can move to the front."""
     if window < 2:
         raise InputError(f"window must be at least 2, got {window}")
     if not 1 <= stride < window:
@@ -19,10 +19,10 @@ def check_windows(window: int, stride: int) -> None:
 
 
 def windows(count: int, window: int, stride: int) -> Iterator[tuple[int, int]]:
-    """Places start..stop of each window, last one first (RankGPT, arXiv 2304.09542, section 3.2).
+    """Yield (start, stop) of each window, the list's end first (RankGPT, arXiv 2304.09542, section 3.2).
 
-    When each window has been put in perfect order, so have the first `window - stride` documents. The last
-    window always starts at 0: no document goes unread. A list of one document needs no window.
+    If every window is put into perfect order, the first `window - stride` documents of the list are right. The last
+    window starts at 0, so every document is read. A list of one document needs no window.
 
     >>> list(windows(25, 10, 5))
     [(15, 25), (10, 20), (5, 15), (0, 10)]

@@ -1,35 +1,5 @@
-"""Rerankers behind HTTP: services by model, servers by URL. Needs `resift[remote]`.
+"""Rerank services and servers over HTTP: Cohere, Jina, text-embeddings-inference and their kin.
 
-Each name here is an engine of `resift.scoring.load`: `Reranker("cohere:rerank-v3.5")` calls `cohere("rerank-v3.5")`.
+`request` makes the body of a request and `response` reads what comes back, both by the service's row in
+`known_services`; `address` says where requests go, and `scorer` puts them together. Needs `resift[remote]`.
 """
-
-from __future__ import annotations
-
-from functools import partial
-
-from resift.services.rerank.scorer import RemoteScorer
-
-cohere = partial(RemoteScorer, "cohere")
-jina = partial(RemoteScorer, "jina")
-voyage = partial(RemoteScorer, "voyage")
-mixedbread = partial(RemoteScorer, "mixedbread")
-tei = partial(RemoteScorer, "tei")
-vllm = partial(RemoteScorer, "vllm")
-infinity = partial(RemoteScorer, "infinity")
-llamacpp = partial(RemoteScorer, "llamacpp")
-nim = partial(RemoteScorer, "nim")
-compatible = partial(RemoteScorer, "compatible")
-
-__all__ = [
-    "RemoteScorer",
-    "cohere",
-    "compatible",
-    "infinity",
-    "jina",
-    "llamacpp",
-    "mixedbread",
-    "nim",
-    "tei",
-    "vllm",
-    "voyage",
-]

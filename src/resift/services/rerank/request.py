@@ -1,44 +1,58 @@
-"""A request to a service as data: which documents go in it, and its JSON body in the service's own spelling."""
+"""The body of a rerank request, in the format of its service, and which documents go into which request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from resift.services.http.reply import encoded
-from resift.services.rerank.services import Wire
+from resift.services.rerank.known_services import RequestFormat
 
 
-class Part(NamedTuple):
-    """The documents of one request: those of `request` from `start` on."""
+class DocumentSlice(NamedTuple):
+    """The documents of one HTTP request: consecutive ones of one query."""
 
-    request: int
+    query_index: int
+    """Which query of the call they belong to."""
     start: int
+    """Index of the first of them among the query's documents."""
     texts: Sequence[str]
 
 
-def parts(request: int, query: str, documents: Sequence[str], limit: int | None, size: int | None) -> Iterator[Part]:
-    """The documents in as few requests as `limit` documents and `size` bytes allow; at least one in each."""
-    start, room = 0, size or 0
-    asked = len(query.encode(errors="replace")) if size else 0
-    for place, text in enumerate(documents):
-        cost = asked + len(text.encode(errors="replace")) if size else 0
-        full = place - start == limit or (size is not None and cost > room)
-        if place > start and full:
-            yield Part(request, start, documents[start:place])
-            start, room = place, size or 0
-        room -= cost
+def split_documents(
+    query_index: int, query: str, documents: Sequence[str], max_documents: int | None, max_bytes: int | None
+) -> Iterator[DocumentSlice]:
+    """Split a query's documents into as few requests as the two limits allow; each holds at least one document.
+
+    A document costs its own UTF-8 bytes and the query's. None means no limit.
+    """
+    start, bytes_left = 0, max_bytes or 0
+    query_bytes = len(query.encode(errors="replace")) if max_bytes else 0
+    for index, text in enumerate(documents):
+        cost = query_bytes + len(text.encode(errors="replace")) if max_bytes else 0
+        full = index - start == max_documents or (max_bytes is not None and cost > bytes_left)
+        if index > start and full:
+            yield DocumentSlice(query_index, start, documents[start:index])
+            start, bytes_left = index, max_bytes or 0
+        bytes_left -= cost
     if documents:
-        yield Part(request, start, documents[start:])
+        yield DocumentSlice(query_index, start, documents[start:])
 
 
-def body(wire: Wire, model: str | None, query: str, documents: Sequence[str]) -> bytes:
-    """The request."""
-    asked: dict[str, Any] = {
-        **({"model": model} if wire.model and model is not None else {}),
-        "query": {"text": query} if wire.as_objects else query,
-        wire.documents: [{"text": text} for text in documents] if wire.as_objects else list(documents),
-        **({} if wire.limit is None else {wire.limit: len(documents)}),
-        **wire.extra,
+def request_body(
+    request_format: RequestFormat, model: str | None, query: str, documents: Sequence[str]
+) -> dict[str, Any]:
+    """Return the JSON body of one request: query and documents, and the model where the service wants it named.
+
+    >>> from resift.services.rerank.known_services import SERVICES
+    >>> request_body(SERVICES["cohere"].request_format, "rerank-v3.5", "red fox", ["a fox", "a whale"])
+    {'model': 'rerank-v3.5', 'query': 'red fox', 'documents': ['a fox', 'a whale'], 'top_n': 2}
+    """
+    return {
+        **({"model": model} if request_format.names_model and model is not None else {}),
+        "query": {"text": query} if request_format.text_objects else query,
+        request_format.documents: [{"text": text} for text in documents]
+        if request_format.text_objects
+        else list(documents),
+        **({} if request_format.limit is None else {request_format.limit: len(documents)}),
+        **request_format.extra,
     }
-    return encoded(asked)

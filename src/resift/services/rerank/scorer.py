@@ -1,4 +1,4 @@
-"""The scorer of every service and server."""
+"""The scorer of every rerank service and server."""
 
 from __future__ import annotations
 
@@ -12,29 +12,44 @@ from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError, RemoteError
 from resift.scorer import Request, Scale, Scores, Usage
 from resift.services.http.client import Client
-from resift.services.http.exchange import Exchange, Steps, Together
-from resift.services.http.reply import UnusableAnswerError
-from resift.services.http.retry import Clock, Policy
-from resift.services.rerank.address import locate
-from resift.services.rerank.answer import ParsedScores, documents_a_request, read
-from resift.services.rerank.request import Part, body, parts
-from resift.services.rerank.services import SERVICES, Service
+from resift.services.http.requester import Requester
+from resift.services.http.response import UnusableResponseError
+from resift.services.http.retry import Clock, RetryPolicy
+from resift.services.http.steps import Parallel, Steps
+from resift.services.rerank.address import find_address
+from resift.services.rerank.known_services import SERVICES, Service
+from resift.services.rerank.request import DocumentSlice, request_body, split_documents
+from resift.services.rerank.response import ParsedScores, parse_document_limit, parse_response
 
 
 class RemoteScorer:
-    """Scores with a service or a server that speaks HTTP; `scheme` says which (`resift.services.rerank.services`).
+    """Scores with a rerank service or a server that speaks HTTP.
 
-    `name` is a model (`rerank-v3.5`) or a URL (`http://host:8080`, with a model `http://host:8080#MODEL`).
-    Documents go in as few requests as the service allows, `parallel_requests` at a time; scores are placed by
-    the answer's `index`, and among equal ones the service's order is kept. Requests that fail are sent again up to
-    `max_retries` times, as `resift.services.http.retry` has it. `ascore` awaits, without a thread.
+    Documents go in as few requests as the service allows. Scores are matched to documents by the `index` of each
+    result; of equal scores, the one that the service put first stays first. Failed requests are sent again as
+    `resift.services.http.retry` says.
 
-    Any thread and any event loop may use it, before and after a fork. `close`, or `with`, gives its connections
-    back; it can be used again. Pickles hold no key: they read the environment where they are opened, and a scorer
-    whose key was given by hand is not pickled.
+    Any thread and any event loop may use it, before and after a fork. `close`, or `with`, closes its connections; it
+    can be used again. Constructing it sends nothing. A pickle holds no key: it reads the environment where it is
+    opened, and a scorer whose key was given as `api_key` can't be pickled.
 
-    Constructing it sends nothing. Raises InputError: no key, no model or no address, or impossible options. Calls
-    raise RemoteError with the service's own message.
+    Args:
+        scheme: Which service: a key of `resift.services.rerank.known_services.SERVICES`, such as `cohere` or `tei`.
+        name: A model (`rerank-v3.5`) or a URL (`http://host:8080`, with a model `http://host:8080#MODEL`).
+        base_url: Where the server is, for a name that is a model. Default: the service's own address.
+        api_key: The key. Default: the first of the service's environment variables that is set.
+        timeout: Seconds that one request may take, to the last byte of its response.
+        total_timeout: Seconds that one call may take with all its requests, retries and waits. None: no limit.
+        max_retries: How often a failed request is sent again.
+        parallel_requests: Requests of one call that run at the same time, at most.
+        batch_documents: Documents in one request. Default: what the server says of itself, else what is known of the
+            service.
+        scale: What the scores mean, where you know better than `SERVICES` does.
+
+    Raises:
+        InputError: No key, no model, no address, or an option that makes no sense.
+        MissingExtraError: httpx is not installed.
+
     """
 
     def __init__(
@@ -52,21 +67,21 @@ class RemoteScorer:
         scale: Scale | str | None = None,
     ) -> None:
         self._service = service = SERVICES[scheme]
-        key = find_key(api_key, service.variables)
-        self._address = locate(scheme, service, name, base_url, key)
+        key = find_key(api_key, service.key_variables)
+        self._address = find_address(scheme, service, name, base_url, key)
         if key is None and service.url is not None and self._address.endpoint.startswith(service.url):
-            raise InputError(f"{scheme}:{name} needs a key: set {service.variables[0]}, or give api_key=")
+            raise InputError(f"{scheme}:{name} needs a key: set {service.key_variables[0]}, or give api_key=")
         if batch_documents is not None and batch_documents < 1:
             raise InputError(f"batch_documents must be at least 1, got {batch_documents}")
-        self._scheme, self._said = scheme, name
+        self._scheme, self._given_name = scheme, name
         self.name = self._address.name
         self.scale = _scale(service, self._address.model or "", scale)
-        policy = Policy(timeout, total_timeout, max_retries, parallel_requests)
-        self._exchange = Exchange(self.name, service, key, policy)
+        policy = RetryPolicy(timeout, total_timeout, max_retries, parallel_requests)
+        self._requester = Requester(self.name, service, key, policy)
         self._client = Client(key, parallel_requests, Clock())
-        self._limit = batch_documents
-        self._key_by_hand = api_key is not None
-        self._recipe: dict[str, Any] = {
+        self._max_documents = batch_documents
+        self._key_was_given = api_key is not None
+        self._options: dict[str, Any] = {
             "base_url": base_url,
             "timeout": timeout,
             "total_timeout": total_timeout,
@@ -80,23 +95,35 @@ class RemoteScorer:
         return f"RemoteScorer({self.name!r})"
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """One number per document. No documents, no request."""
+        """Score the documents of one query, in as few requests as the service allows.
+
+        Args:
+            query: The query.
+            documents: Their texts. Without documents, no request is sent.
+
+        Returns:
+            One score per document, in their order, with what the service says it cost.
+
+        Raises:
+            RemoteError: The service failed, refused, or sent an unusable response; the message is the service's own.
+
+        """
         return self.score_many([Request(query, documents)])[0]
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """`score` for many queries, their requests side by side. `total_timeout` is for all of them together."""
+        """Score many queries, their requests at the same time. `total_timeout` is for all of them together."""
         return self._client.run(self._work(requests))
 
     async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
-        """`score`, awaited. Cancelling it ends its requests."""
+        """Do what `score` does, without a thread. Cancelling it ends its requests."""
         return (await self._client.arun(self._work([Request(query, documents)])))[0]
 
     def close(self) -> None:
-        """Closes the connections of blocking calls."""
+        """Close the connections of blocking calls."""
         self._client.close()
 
     async def aclose(self) -> None:
-        """Closes all connections that the running event loop and blocking calls have."""
+        """Close the connections of the running event loop and of blocking calls."""
         await self._client.aclose()
         self._client.close()
 
@@ -117,77 +144,82 @@ class RemoteScorer:
         await self.aclose()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # it keeps no state that a copy could spoil, and connections are for sharing
+        return self  # nothing in it changes between calls, and connections can be shared
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._key_by_hand:
+        if self._key_was_given:
             raise TypeError(
                 f"{self.name} has a key that was given by hand, and keys are not pickled: set "
-                f"{self._service.variables[0]} instead, which is read again wherever the pickle is opened"
+                f"{self._service.key_variables[0]} instead, which is read again wherever the pickle is opened"
             )
-        return (_reopen, (self._scheme, self._said, self._recipe))
+        return (_reopen, (self._scheme, self._given_name, self._options))
 
     def _work(self, requests: Sequence[Request]) -> Steps[list[Scores]]:
-        clock, patience = self._client.clock, self._exchange.policy.total_timeout
-        deadline = float("inf") if patience is None else clock.now() + patience
+        clock, seconds = self._client.clock, self._requester.policy.total_timeout
+        deadline = float("inf") if seconds is None else clock.now() + seconds
         if not any(documents for _, documents in requests):
             return [Scores(()) for _ in requests]
-        limit = yield from self._documents_a_request(deadline)
-        size = self._service.bytes
-        requested = [
-            part
-            for number, (query, documents) in enumerate(requests)
-            for part in parts(number, query, documents, limit, size)
+        max_documents = yield from self._find_max_documents(deadline)
+        slices = [
+            piece
+            for query_index, (query, documents) in enumerate(requests)
+            for piece in split_documents(query_index, query, documents, max_documents, self._service.max_bytes)
         ]
-        answers = yield Together([self._ask(requests[part.request].query, part.texts, deadline) for part in requested])
-        scored: list[list[tuple[Part, ParsedScores]]] = [[] for _ in requests]
-        for part, answer in zip(requested, answers, strict=True):
-            scored[part.request].append((part, answer))
-        return [_gather(pairs) for pairs in scored]
+        parsed = yield Parallel(
+            [self._score_slice(requests[piece.query_index].query, piece.texts, deadline) for piece in slices]
+        )
+        by_query: list[list[tuple[DocumentSlice, ParsedScores]]] = [[] for _ in requests]
+        for piece, scores in zip(slices, parsed, strict=True):
+            by_query[piece.query_index].append((piece, scores))
+        return [_join_slices(pairs) for pairs in by_query]
 
-    def _ask(self, query: str, texts: Sequence[str], deadline: float) -> Steps[ParsedScores]:
-        spelled = self._service.wire
-        sent = body(spelled, self._address.model, query, texts)
-        reply = yield from self._exchange.ask(self._address.endpoint, sent, deadline, self._client.clock)
+    def _score_slice(self, query: str, texts: Sequence[str], deadline: float) -> Steps[ParsedScores]:
+        request_format = self._service.request_format
+        body = request_body(request_format, self._address.model, query, texts)
+        response = yield from self._requester.request(self._address.endpoint, body, deadline, self._client.clock)
         try:
-            return read(spelled, self.scale, reply, len(texts))
-        except UnusableAnswerError as error:
+            return parse_response(request_format, self.scale, response, len(texts))
+        except UnusableResponseError as error:
             # Not chained: what is quoted there may hold the key.
-            raise self._exchange.error(f"{self._service.title} gave {error}", reply.status) from None
+            raise self._requester.error(f"{self._service.title} gave {error}", response.status) from None
 
-    def _documents_a_request(self, deadline: float) -> Steps[int | None]:
-        """What the user said, else what the server says, asked once, else what is known of the service."""
+    def _find_max_documents(self, deadline: float) -> Steps[int | None]:
+        """Return how many documents a request may hold: `batch_documents`, else the server's own limit, else ours.
+
+        The server is asked once, with the first call.
+        """
         service = self._service
-        if self._limit is None and service.info is not None:
-            url = self._address.beside(service.info)
+        if self._max_documents is None and service.info_path is not None:
+            url = self._address.sibling_url(service.info_path)
             try:
-                reply = yield from self._exchange.ask(url, None, deadline, self._client.clock)
-                told = documents_a_request(reply)
+                response = yield from self._requester.request(url, None, deadline, self._client.clock)
+                server_limit = parse_document_limit(response)
             except RemoteError as error:
-                if error.status not in (404, 405):  # a proxy that lets /rerank through alone
+                if error.status not in (404, 405):  # a proxy that lets only /rerank through
                     raise
-                told = None
-            self._limit = service.documents if told is None else told
-        return self._limit if self._limit is not None else service.documents
+                server_limit = None
+            self._max_documents = service.max_documents if server_limit is None else server_limit
+        return self._max_documents if self._max_documents is not None else service.max_documents
 
 
-def _gather(scored: Sequence[tuple[Part, ParsedScores]]) -> Scores:
-    """One query's scores from its requests, which were made in the documents' order."""
+def _join_slices(pairs: Sequence[tuple[DocumentSlice, ParsedScores]]) -> Scores:
+    """Return one query's scores from its slices, which are in the documents' order."""
     return Scores(
-        tuple(score for _, answer in scored for score in answer.scores),
-        reduce(add, (answer.usage for _, answer in scored), Usage()),
-        order=tuple(part.start + place for part, answer in scored for place in answer.order),
+        tuple(score for _, parsed in pairs for score in parsed.scores),
+        reduce(add, (parsed.usage for _, parsed in pairs), Usage()),
+        order=tuple(piece.start + index for piece, parsed in pairs for index in parsed.order),
     )
 
 
-def _scale(service: Service, model: str, said: Scale | str | None) -> Scale:
-    if said is None:
-        found = (scale for start, scale in service.scales.items() if model.startswith(start))
-        return next(found, service.scale)
+def _scale(service: Service, model: str, given: Scale | str | None) -> Scale:
+    """Return the scale that was given, else the model's, else the service's."""
+    if given is None:
+        scales = (scale for prefix, scale in service.model_scales.items() if model.startswith(prefix))
+        return next(scales, service.scale)
     try:
-        return Scale(said)
+        return Scale(given)
     except ValueError:
-        raise InputError(f"scale is one of {', '.join(Scale)}, not {said!r}") from None
+        raise InputError(f"scale is one of {', '.join(Scale)}, not {given!r}") from None
 
 
 def _reopen(scheme: str, name: str, options: dict[str, Any]) -> RemoteScorer:

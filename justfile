@@ -1,0 +1,42 @@
+# The project's tasks. `just` lists them; each runs in the Python environment you are in.
+# just is on PyPI (`pip install rust-just`) and part of the dev group that `just setup` installs.
+
+everything := '-e ".[test]" -e integrations/langchain -e integrations/llama-index'
+projects := ". integrations/langchain integrations/llama-index"
+
+[private]
+list:
+    @just --list --unsorted
+
+# Install all three distributions to work on them, with all libraries and tools (some gigabytes)
+setup:
+    python -m pip install --upgrade "pip>=25.1"
+    python -m pip install {{ everything }} --group dev
+
+# Run all tests, or those that are named: just test tests/reranking -x
+test *arguments:
+    python -m pytest {{ arguments }}
+
+# Check formatting, style, imports between folders, and types; change nothing
+lint:
+    ruff format --check .
+    ruff check .
+    lint-imports
+    mypy
+
+# Format the code and fix what ruff can fix
+fix:
+    ruff format .
+    ruff check --fix .
+
+# Run the code blocks of README and docs, compare what they print, and look up the paths they name
+docs *arguments:
+    python -m pytest tests/test_docs.py tests/test_docs_paths.py {{ arguments }}
+
+# Run a benchmark: just bench callers.py --callers 4 (benchmarks/README.md says what there is)
+bench *arguments="work.py --model resift:small":
+    python benchmarks/{{ arguments }}
+
+# Build a wheel and a source distribution of all three, into dist/
+build:
+    for project in {{ projects }}; do python -m build --outdir dist "$project" || exit 1; done

@@ -1,0 +1,42 @@
+"""For authors of adapters to frameworks: what both adapters of this project are built from."""
+
+from __future__ import annotations
+
+from resift._util.lazy import Lazy
+from resift._util.secret import ApiKey
+from resift._util.worker import Worker
+from resift.adapters.lazy import LazyOwner, Recipe, lazy_of
+from resift.adapters.options import (
+    OPTIONS,
+    check_engine_options,
+    check_option_names,
+    check_reranker,
+    merge_options,
+)
+from resift.adapters.results import ScoreKind, check_query, choose_score, report_ranking
+from resift.embedders.embedder import Embedder
+from resift.models.options import ModelOptions
+from resift.reranking.reranker import OnError
+from resift.scorer import LongDocuments
+
+__all__ = [
+    "OPTIONS",
+    "ApiKey",
+    "Embedder",
+    "Lazy",
+    "LazyOwner",
+    "LongDocuments",
+    "ModelOptions",
+    "OnError",
+    "Recipe",
+    "ScoreKind",
+    "Worker",
+    "check_engine_options",
+    "check_option_names",
+    "check_query",
+    "check_reranker",
+    "choose_score",
+    "lazy_of",
+    "merge_options",
+    "report_ranking",
+]

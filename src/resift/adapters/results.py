@@ -1,0 +1,48 @@
+"""What goes into a ranking call and comes out of it, as both adapters have it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from resift.errors import InputError
+from resift.reranking.ranking import Hit, Ranking
+
+ScoreKind = Literal["relevance", "raw"]
+"""What an adapter writes as a document's score: the relevance 0..1, or the model's own number."""
+
+
+def check_query(query: object) -> str:
+    """Return the query. Raises InputError unless it is a text with something in it.
+
+    A first stage must not run before this check: an embedding of nothing still finds neighbours.
+
+    >>> check_query("what eats bamboo?")
+    'what eats bamboo?'
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"the query must be a text with something in it, got {query!r:.200}")
+    return query
+
+
+def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:
+    """Return the score to write on a document, or None where the model gave none.
+
+    Args:
+        hit: A hit of a ranking.
+        kind: "relevance" is 0..1, or the model's own number where its scale has no such reading; "raw" is always
+            the model's own number (a logit for most cross-encoders).
+
+    >>> choose_score(Hit("d", "d", 2.5, 0.9, index=0, rank=1), "relevance")
+    0.9
+
+    """
+    if math.isnan(hit.score):  # the scorer failed and the order was kept
+        return None
+    return hit.relevance if kind == "relevance" and hit.relevance is not None else hit.score
+
+
+def report_ranking(ranking: Ranking[Any]) -> dict[str, Any]:
+    """Return the ranking for a tracer: JSON-safe, without the texts, which the traced inputs hold already."""
+    whole = ranking.to_dict()
+    return {**whole, "hits": [{key: hit[key] for key in hit if key != "text"} for hit in whole["hits"]]}

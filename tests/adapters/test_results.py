@@ -1,0 +1,40 @@
+"""Queries, scores and reports, as every adapter has them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+
+from resift import Hit, InputError, Reranker
+from resift.adapters import check_query, choose_score, report_ranking
+from resift.testing import OverlapScorer
+
+
+@pytest.mark.parametrize("query", ["", " \n", None, 3, b"bamboo", ["bamboo"]])
+def test_what_is_no_query_is_refused_with_what_it_is(query: Any) -> None:
+    with pytest.raises(InputError, match=re.escape(f"must be a text with something in it, got {query!r}")):
+        check_query(query)
+    with pytest.raises(InputError, match=r"got .{200}$"):
+        check_query([0] * 1000)
+
+
+def hit(score: float, relevance: float | None) -> Hit[str]:
+    return Hit("d", "d", score, relevance, index=0, rank=1)
+
+
+def test_scores() -> None:
+    assert choose_score(hit(2.5, 0.9), "relevance") == 0.9
+    assert choose_score(hit(2.5, 0.9), "raw") == 2.5
+    assert choose_score(hit(2.5, None), "relevance") == 2.5, "the scale has no relevance"
+    assert choose_score(hit(math.nan, None), "relevance") is choose_score(hit(math.nan, None), "raw") is None
+
+
+def test_a_report_is_json_without_the_texts() -> None:
+    report = report_ranking(Reranker(OverlapScorer()).rank("red fox", ["a blue whale", "the red fox"]))
+    assert json.loads(json.dumps(report)) == report
+    assert (report["query"], report["model"], report["scale"]) == ("red fox", "overlap", "probability")
+    assert [sorted(row) for row in report["hits"]] == [["index", "rank", "relevance", "score", "span", "truncated"]] * 2
