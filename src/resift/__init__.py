@@ -1,8 +1,7 @@
 """resift: the precision stage for RAG. Put retrieved documents in the order a cross-encoder gives them.
 
-Here are the names that users hold. `resift.scorer` has those for authors of scorers, `resift.adapters` those for authors
-of adapters to frameworks, `resift.chroma`, `resift.llm`, `resift.evaluation`, `resift.training` and `resift.testing` what
-their names say.
+These are the names that users hold. `resift.scorer` is for authors of scorers, `resift.adapters` for authors of adapters
+to frameworks; `resift.chroma`, `resift.llm`, `resift.evaluation`, `resift.training` and `resift.testing` are public too.
 """
 
 from __future__ import annotations

@@ -127,7 +127,9 @@ class Reranker:
             query: The question; a text with something in it. It is never cut.
             documents: Any objects, in first-stage order. They come back as they are.
             text: Gives an object's text, as `key` does for `sorted`. None: the documents are texts.
-            top_k, min_relevance, deadline: As in the constructor, for this call.
+            top_k: As in the constructor, for this call.
+            min_relevance: The same.
+            deadline: The same.
 
         Returns:
             The hits, best first, with what the call cost.
@@ -183,7 +185,10 @@ class Reranker:
         Args:
             queries: The questions.
             documents: A list of documents for each query, in the queries' order.
-            text, top_k, min_relevance, deadline: As in `rank`.
+            text: As in `rank`.
+            top_k: As in `rank`.
+            min_relevance: As in `rank`.
+            deadline: As in `rank`, for all queries together.
 
         Raises:
             InputError: Also where there isn't one list of documents per query.

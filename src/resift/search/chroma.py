@@ -136,7 +136,8 @@ class ChromaFirstStage:
 
     Args:
         collection: An open collection; not a client.
-        where, where_document: Chroma's filters, passed through.
+        where: Chroma's filter of metadata, passed through.
+        where_document: Chroma's filter of texts, passed through.
 
     Raises:
         InputError: No collection, or one whose vectors come from another version of a bundled bi-encoder.
@@ -152,7 +153,7 @@ class ChromaFirstStage:
         check_vectors(self.collection)
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
-        """Return at most k passages, nearest first. Raises InputError for a record without text: nothing can be read."""
+        """Return at most k passages, nearest first. Raises InputError for a record without text."""
         return self.retrieve_many([query], k)[0]
 
     def retrieve_many(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
