@@ -30,7 +30,7 @@ def predict_logits(folder: Path, query: str = QUERY) -> list[float]:
 
 
 @pytest.mark.filterwarnings("ignore::resift.TruncationWarning")
-@pytest.mark.parametrize("architecture", random_models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", random_models.EVERY_ARCHITECTURE)
 def test_both_engines_equal_predict_truncation_included(architecture: str, saved: Folder, exported: Folder) -> None:
     expected = predict_logits(saved(architecture))
     assert np.ptp(expected) > 20 * TOLERANCE, "a model whose scores are all alike proves nothing"

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -172,8 +173,10 @@ def _bert(layers: int, labels: int = 1) -> PreTrainedModel:
     )
 
 
-def _electra() -> PreTrainedModel:
-    return ElectraForSequenceClassification(ElectraConfig(vocab_size=300, embedding_size=768, num_labels=1, **BASE))
+def _electra(size: dict[str, int]) -> PreTrainedModel:
+    # As in electra-base, embeddings are as wide as the layers, so no projection stands between them.
+    config = ElectraConfig(vocab_size=300, embedding_size=size["hidden_size"], num_labels=1, **size)
+    return ElectraForSequenceClassification(config)
 
 
 def _xlm_roberta(positions: int = 514) -> PreTrainedModel:
@@ -220,13 +223,20 @@ def _modernbert() -> PreTrainedModel:
 
 ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
     "bert-6": (lambda: _bert(6), _wordpiece),
-    "bert-12": (lambda: _bert(12), _wordpiece),
-    "electra-base": (_electra, _wordpiece),
+    "electra": (lambda: _electra({**SMALL, "num_hidden_layers": 12}), _wordpiece),
     "xlm-roberta": (_xlm_roberta, _sentencepiece),
     "deberta-v2": (_deberta, _wordpiece),
     "modernbert": (_modernbert, _bytes),
 }
 
+FULL_SIZE: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
+    "bert-12": (lambda: _bert(12), _wordpiece),
+    "electra-base": (lambda: _electra(BASE), _wordpiece),
+}
+"""The same architectures in the size that is published, for slow tests."""
+
+EVERY_ARCHITECTURE = [*ARCHITECTURES, *(pytest.param(name, marks=pytest.mark.slow) for name in FULL_SIZE)]
+"""For `pytest.mark.parametrize`."""
 
 OTHERS: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
     "bert-2": (lambda: _bert(2), _wordpiece),
@@ -237,7 +247,7 @@ OTHERS: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTo
 
 def build(architecture: str, folder: Path) -> Path:
     """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
-    model, tokenizer = (ARCHITECTURES | OTHERS)[architecture]
+    model, tokenizer = (ARCHITECTURES | FULL_SIZE | OTHERS)[architecture]
     return save(model(), tokenizer(), folder)
 
 
