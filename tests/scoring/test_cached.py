@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift import Cached, InputError, Reranker, Scale, ScorerError, load_scorer
-from resift.scorer import Request, Scores, Span, Usage
+from resift import Cached, InputError, Request, Reranker, Scale, ScorerError, Scores, Span, Usage, load_scorer
 from resift.scoring.cache_stores import ENTRY_BYTES, MemoryStore
 from resift.scoring.cached import _delimited
 from resift.testing import OverlapScorer, check_scorer

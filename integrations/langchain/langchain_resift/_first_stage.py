@@ -15,8 +15,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_resift._documents import noted
-from resift import FirstStage, InputError, Passage
-from resift.adapters import Worker
+from resift import FirstStage, InputError, Passage, Worker
 
 
 class Source(Protocol):

@@ -25,8 +25,7 @@ from pydantic import (
 from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
 
 from langchain_resift._documents import report, reranked, scored_text
-from resift import InputError, ModelOptions, Reranker
-from resift.adapters import ApiKey, Lazy
+from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
 
 EVENT = "resift_rerank"
 

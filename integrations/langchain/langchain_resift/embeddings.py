@@ -7,8 +7,7 @@ from functools import partial
 
 from langchain_core.embeddings import Embeddings
 
-from resift import InputError, load_embedder
-from resift.adapters import Worker
+from resift import InputError, Worker, load_embedder
 
 
 class ResiftEmbeddings(Embeddings):

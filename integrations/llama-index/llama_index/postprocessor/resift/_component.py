@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
 from pydantic import ConfigDict
 
-from resift.adapters import Lazy
+from resift import Lazy
 
 
 class Component(BaseComponent):

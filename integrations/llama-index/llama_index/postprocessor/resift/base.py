@@ -14,8 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
 from llama_index.postprocessor.resift._events import dispatcher, reported
-from resift import Hit, InputError, Ranking, Reranker
-from resift.adapters import ApiKey
+from resift import ApiKey, Hit, InputError, Ranking, Reranker
 
 EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
 """Options of the engine. A key among them is hidden, and left out of what is saved."""

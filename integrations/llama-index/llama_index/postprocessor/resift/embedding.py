@@ -10,8 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, model_validator
 
 from llama_index.postprocessor.resift._component import Component
-from resift import StaticEmbedder, load_embedder
-from resift.adapters import Embedder, Worker
+from resift import Embedder, StaticEmbedder, Worker, load_embedder
 
 TURN = 32  # texts between two turns of the event loop: a few milliseconds
 
