@@ -46,7 +46,7 @@ class Worker:
                 self._executor, self._owner, self._pending = None, os.getpid(), 0
             if self._pending >= self.limit:
                 raise OverloadedError(
-                    f"{self._pending} calls are waiting already, and no more than {self.limit} may wait: try again later"
+                    f"{self._pending} calls are waiting already, and at most {self.limit} may wait: try again later"
                 )
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resift")
