@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
 
-from resift import Hit, Ranking
+from resift import Ranking
+from resift.adapters import ScoreKind, choose_score
 
 
-def noted(document: Document, notes: Mapping[str, Any]) -> Document:
-    """A copy (same id, same class) whose metadata has the notes; a note that is None takes its key out."""
-    kept = {key: value for key, value in document.metadata.items() if key not in notes}
-    fresh = {key: value for key, value in notes.items() if value is not None}
-    return document.model_copy(update={"metadata": {**kept, **fresh}})
+def copy_with_metadata(document: Document, entries: Mapping[str, Any]) -> Document:
+    """Return a copy (same id, same class) with these entries in its metadata; an entry that is None removes its key."""
+    others = {key: value for key, value in document.metadata.items() if key not in entries}
+    new = {key: value for key, value in entries.items() if value is not None}
+    return document.model_copy(update={"metadata": {**others, **new}})
 
 
-def scored_text(document: Document, metadata_keys: Sequence[str]) -> str:
-    """The values of these metadata fields, a line each, then the content. Fields that are missing are left out."""
+def get_text(document: Document, metadata_keys: Sequence[str]) -> str:
+    """Return the text to score: the values of these metadata fields, a line each, then the content.
+
+    Fields that the document doesn't have are left out.
+    """
     values = [document.metadata.get(key) for key in metadata_keys]
     return "\n".join([*(str(value) for value in values if value is not None), document.page_content])
 
 
-def reranked(ranking: Ranking[Document]) -> list[Document]:
-    """Copies of the ranking's documents that carry their score, or the flag that there is none."""
-    degraded = ranking.degraded is not None or None
-    return [noted(hit.document, {"relevance_score": _score(hit), "rerank_degraded": degraded}) for hit in ranking]
+def copy_with_scores(ranking: Ranking[Document], kind: ScoreKind) -> list[Document]:
+    """Return copies of the ranking's documents, best first, with their score in the metadata.
 
-
-def report(ranking: Ranking[Document]) -> dict[str, Any]:
-    """The ranking for a tracer: JSON-safe, without the texts, which the traced inputs hold already."""
-    whole = ranking.to_dict()
-    return {**whole, "hits": [{key: hit[key] for key in hit if key != "text"} for hit in whole["hits"]]}
-
-
-def _score(hit: Hit[Document]) -> float | None:
-    if hit.relevance is not None:
-        return hit.relevance
-    return None if math.isnan(hit.score) else hit.score
+    A document that has no score, and a ranking that is not the model's alone, has the flag `rerank_degraded`.
+    """
+    degraded = True if ranking.degraded is not None else None
+    return [
+        copy_with_metadata(hit.document, {"relevance_score": choose_score(hit, kind), "rerank_degraded": degraded})
+        for hit in ranking
+    ]

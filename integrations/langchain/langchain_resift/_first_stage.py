@@ -14,22 +14,23 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from langchain_resift._documents import noted
-from resift import FirstStage, InputError, Passage, Worker
+from langchain_resift._documents import copy_with_metadata
+from resift import FirstStage, InputError, Passage
+from resift.adapters import Worker
 
 
 class Source(Protocol):
     """Fetches candidates, nearest first, with their first-stage rank and score in the metadata."""
 
     def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
-        """About k candidates."""
+        """Return about k candidates."""
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
         """`fetch` without blocking the event loop."""
 
 
-def source_of(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
-    """The source for whatever was given. Raises InputError for anything that yields no candidates."""
+def open_source(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
+    """Return the source for a first stage of any kind. Raises InputError for anything that yields no candidates."""
     if isinstance(first_stage, VectorStore):
         return _Store(first_stage, search_kwargs)
     if _is_collection(first_stage):
@@ -51,35 +52,35 @@ def source_of(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
 
 @dataclass(frozen=True)
 class _Store:
-    """The score is the store's own: a distance with some (langchain-chroma), a similarity with others."""
+    """A vector store. The score is its own: a distance with some (langchain-chroma), a similarity with others."""
 
     store: VectorStore
     search_kwargs: dict[str, Any]
 
-    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # stores have none
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # stores take no callbacks
         try:
-            return _placed(self.store.similarity_search_with_score(query, k=k, **self.search_kwargs))
+            return _add_ranks(self.store.similarity_search_with_score(query, k=k, **self.search_kwargs))
         except NotImplementedError:  # scores are optional for a store
-            return _unscored(self.store.similarity_search(query, k=k, **self.search_kwargs))
+            return _without_scores(self.store.similarity_search(query, k=k, **self.search_kwargs))
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
         try:
-            return _placed(await self.store.asimilarity_search_with_score(query, k=k, **self.search_kwargs))
+            return _add_ranks(await self.store.asimilarity_search_with_score(query, k=k, **self.search_kwargs))
         except NotImplementedError:
-            return _unscored(await self.store.asimilarity_search(query, k=k, **self.search_kwargs))
+            return _without_scores(await self.store.asimilarity_search(query, k=k, **self.search_kwargs))
 
 
 @dataclass(frozen=True)
 class _Retriever:
-    """A retriever decides itself how many documents it gives; only a store's default of four is raised to k."""
+    """A retriever. It decides itself how many documents it gives; only a store's default of four is raised to k."""
 
     retriever: Runnable[str, list[Document]]
 
     def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
-        return _unscored(self.retriever.invoke(query, {"callbacks": callbacks}, **self._depth(k)))
+        return _without_scores(self.retriever.invoke(query, {"callbacks": callbacks}, **self._depth(k)))
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:
-        return _unscored(await self.retriever.ainvoke(query, {"callbacks": callbacks}, **self._depth(k)))
+        return _without_scores(await self.retriever.ainvoke(query, {"callbacks": callbacks}, **self._depth(k)))
 
     def _depth(self, k: int) -> dict[str, int]:
         default = isinstance(self.retriever, VectorStoreRetriever) and "k" not in self.retriever.search_kwargs
@@ -88,25 +89,25 @@ class _Retriever:
 
 @dataclass(frozen=True)
 class _Passages:
-    """The score is a similarity: higher is nearer, whatever space a collection has."""
+    """A `resift.FirstStage`. The score is a similarity: higher is nearer, whatever space a collection has."""
 
     stage: FirstStage
 
-    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # nor do stages
-        return _unpacked(self.stage.retrieve(query, k))
+    def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # nor do first stages
+        return _from_passages(self.stage.retrieve(query, k))
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
         aretrieve = getattr(self.stage, "aretrieve", None)
-        return _unpacked(
+        return _from_passages(
             await (aretrieve(query, k) if aretrieve else _WORKER.run(partial(self.stage.retrieve, query, k)))
         )
 
 
-_WORKER = Worker(limit=1024)  # one thread for all: a first stage of its own takes milliseconds
+_WORKER = Worker(limit=1024)  # one thread for all retrievers: a first stage takes milliseconds
 
 
 def _is_collection(first_stage: Any) -> bool:
-    """Without importing chromadb: where nobody has, nobody holds a collection."""
+    """Check it without importing chromadb: where nobody has imported it, nobody holds a collection."""
     chromadb = sys.modules.get("chromadb")
     return chromadb is not None and isinstance(first_stage, chromadb.Collection)
 
@@ -120,24 +121,24 @@ def _collection_stage(collection: Any, search_kwargs: dict[str, Any]) -> FirstSt
     return ChromaFirstStage(collection, **search_kwargs)
 
 
-def _unpacked(passages: Iterable[Passage]) -> list[Document]:
-    return _placed(
+def _from_passages(passages: Iterable[Passage]) -> list[Document]:
+    return _add_ranks(
         (Document(passage.text, id=passage.id, metadata=dict(passage.metadata)), passage.similarity)
         for passage in passages
     )
 
 
-def _unscored(documents: Sequence[Document]) -> list[Document]:
-    return _placed((document, None) for document in documents)
+def _without_scores(documents: Sequence[Document]) -> list[Document]:
+    return _add_ranks((document, None) for document in documents)
 
 
-def _placed(candidates: Iterable[tuple[Document, float | None]]) -> list[Document]:
+def _add_ranks(candidates: Iterable[tuple[Document, float | None]]) -> list[Document]:
     return [
-        noted(document, {"first_stage_rank": rank, "first_stage_score": _number(score)})
+        copy_with_metadata(document, {"first_stage_rank": rank, "first_stage_score": _plain_number(score)})
         for rank, (document, score) in enumerate(candidates, 1)
     ]
 
 
-def _number(score: float | None) -> float | None:
-    """A plain float: stores give numpy's, which JSON can't hold."""
+def _plain_number(score: float | None) -> float | None:
+    """Return a plain float: stores give numpy's, which JSON can't hold. None for NaN and infinity."""
     return None if score is None or not math.isfinite(score) else float(score)

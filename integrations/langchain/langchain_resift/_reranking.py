@@ -1,16 +1,15 @@
-"""The step that the compressor, the runnable and the retriever have in common: its options, and how it runs."""
+"""What the compressor and the retriever have in common: the options, and reranking as a run of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Self
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import (
     AfterValidator,
@@ -22,10 +21,25 @@ from pydantic import (
     PrivateAttr,
     model_validator,
 )
-from typing_extensions import TypedDict  # pydantic reads the other one from Python 3.12 on only
+from typing_extensions import TypedDict  # before Python 3.12 pydantic can't read typing's
 
-from langchain_resift._documents import report, reranked, scored_text
-from resift import ApiKey, InputError, Lazy, ModelOptions, Reranker
+from langchain_resift._documents import copy_with_scores, get_text
+from resift import InputError, Reranker
+from resift.adapters import (
+    OPTIONS,
+    ApiKey,
+    Lazy,
+    LongDocuments,
+    OnError,
+    Recipe,
+    ScoreKind,
+    check_engine_options,
+    check_option_names,
+    check_reranker,
+    lazy_of,
+    merge_options,
+    report_ranking,
+)
 
 EVENT = "resift_rerank"
 
@@ -40,55 +54,108 @@ class RerankInput(TypedDict):
     documents: Sequence[Document]
 
 
+def _option(name: str, default: Any = None, **limits: Any) -> Any:
+    return Field(default=default, description=OPTIONS[name], **limits)
+
+
 class Reranking(BaseModel):
-    """Which reranker, and what it is asked. The model is loaded with its first use, once."""
+    """Which reranker, and what it is asked. The model is loaded with the first call, once."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold a key
 
-    model: str | Path | None = None
-    """None for the bundled cross-encoder; a folder; a Hugging Face id; `scheme:name`."""
-    min_relevance: float | None = Field(default=None, ge=0, le=1)
-    """Keeps only documents at least so relevant, 0..1. None: the `reranker`'s own floor, where it has one."""
-    metadata_keys: Sequence[str] = ()
-    """Metadata fields to score together with the text: their values, a line each, are put in front of it."""
-    on_error: Literal["raise", "keep_order"] = "raise"
-    """`keep_order` answers a model's failure with the documents in the order they came, flagged `rerank_degraded`."""
-    deadline: float | None = Field(default=None, gt=0)
-    """Seconds after which what is scored is ranked; the rest follows in the order it came, all flagged
-    `rerank_degraded`. None: the `reranker`'s own deadline, where it has one."""
-    cache: str | None = None
-    """A file that remembers scores, or ":memory:", as `resift.Reranker` has it."""
-    long_documents: Literal["truncate", "max_window", "first_window"] | None = None
-    """What to do about documents longer than the model reads, as `resift.ModelOptions` has it."""
-    engine_options: EngineOptions = Field(default_factory=dict)
-    """Further `resift.ModelOptions` (`threads`, `base_url`, `api_key`...). The engine checks them when it is built.
-    An `api_key` is not serialised, and can't be pickled: an environment variable does better."""
-    reranker: InstanceOf[Reranker] | None = Field(default=None, exclude=True, repr=False)
-    """One that is built already: to share it, or to bring a scorer of your own. It is not serialised."""
+    _count_option: ClassVar[str]
+    """The field that says how many documents to return."""
+
+    min_relevance: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Keep only documents at least this relevant, 0..1. None: the `reranker`'s own, if it has one.",
+    )
+    deadline: float | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Seconds after which what is scored is ranked; the rest follows in the order it came, all flagged "
+            "`rerank_degraded`. None: the `reranker`'s own, if it has one."
+        ),
+    )
+    score: ScoreKind = Field(
+        default="relevance",
+        description=(
+            "What `relevance_score` is: the relevance 0..1, where the model's scale has such a reading, "
+            "or `raw`, the model's own number (a logit for most cross-encoders)."
+        ),
+    )
+    metadata_keys: Sequence[str] = Field(
+        default=(), description="Metadata fields to score with the text: their values, a line each, are put before it."
+    )
+
+    # The same names as in every adapter of resift. None leaves the choice to the engine.
+    model: str | Path | None = _option("model")
+    on_error: OnError = _option("on_error", "raise")
+    max_pending: int = _option("max_pending", 1024, ge=1)
+    patience: int | None = _option("patience", ge=1)
+    cache: str | None = _option("cache")
+    long_documents: LongDocuments | None = _option("long_documents")
+    max_length: int | None = _option("max_length", ge=1)
+    batch_tokens: int | None = _option("batch_tokens", ge=1)
+    threads: int | None = _option("threads", ge=1)
+    keep_states: int | None = _option("keep_states", ge=0)
+    states_file: str | None = _option("states_file")
+    device: str | None = _option("device")
+    instruction: str | None = _option("instruction")
+    revision: str | None = _option("revision")
+    local_files_only: bool | None = _option("local_files_only")
+    trust_remote_code: bool | None = _option("trust_remote_code")
+
+    engine_options: EngineOptions = Field(
+        default_factory=dict,
+        description=(
+            "Further options of the engine (`resift.ModelOptions`): `base_url`, `api_key`, `timeout`... It checks "
+            "them when it is built. An `api_key` is not serialised, and can't be pickled: an environment variable does "
+            "better."
+        ),
+    )
+    reranker: InstanceOf[Reranker] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="A reranker of your own, to share one model or to use a scorer that is no file. Not serialised.",
+    )
 
     _lazy: Lazy[Reranker] | None = PrivateAttr(default=None)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_option_names(cls.__name__, data, cls.model_fields, cls._count_option)
+        return data
+
     @model_validator(mode="after")
-    def _one_say(self) -> Self:
-        beside = [
-            name for name in ("model", "on_error", "cache", "long_documents", "engine_options") if self._differs(name)
-        ]
-        if self.reranker is not None and beside:
-            raise InputError(f"{', '.join(beside)}: say it to the reranker that was given, not beside it")
-        if self.long_documents is not None and "long_documents" in self.engine_options:
-            raise InputError("long_documents was given twice, once of them in engine_options")
+    def _check_options(self) -> Self:
+        cls = type(self)
+        own = cls.model_fields.keys() - BaseRetriever.model_fields.keys()  # not `name`, `tags` and the like
+        check_engine_options(cls.__name__, self.engine_options, own, cls._count_option)
+        self._arguments()
+        if self.reranker is not None:
+            check_reranker([name for name in (*OPTIONS, "engine_options") if self._differs(name)])
         return self
 
     def _differs(self, name: str) -> bool:
-        """From the default, said or not: LangChain's `configurable_fields` makes copies that say everything."""
+        """Whether an option is not the default. LangChain's `configurable_fields` passes defaults, too."""
         default = type(self).model_fields[name].get_default(call_default_factory=True)
         return bool(getattr(self, name) != default)
 
     def load(self) -> Reranker:
-        """The reranker, built now unless it is there: at start-up, say, to spare the first question the wait.
+        """Return the reranker, built now unless it is there: at start-up, say, to spare the first question the wait.
 
-        Raises what `resift.Reranker` does: UnknownModelError, ModelFileError, and InputError for an option that
-        the model's engine doesn't have.
+        Raises:
+            UnknownModelError: No model has this name.
+            ModelFileError: The model's files are missing or damaged.
+            InputError: The model's engine doesn't have one of the options.
+
         """
         return self._building().get() if self.reranker is None else self.reranker
 
@@ -97,66 +164,47 @@ class Reranking(BaseModel):
         return await self._building().aget() if self.reranker is None else self.reranker
 
     def _building(self) -> Lazy[Reranker]:
-        long_documents = {} if self.long_documents is None else {"long_documents": self.long_documents}
-        recipe = _Recipe(self.model, self.on_error, self.cache, {**self.engine_options, **long_documents})
-        with _CHOOSING:
-            if self._lazy is None or self._lazy.make != recipe:  # options change with model_copy(update=...)
-                self._lazy = Lazy(recipe)
-            return self._lazy
+        return lazy_of(self, Recipe(Reranker, self._arguments()))
+
+    def _arguments(self) -> dict[str, Any]:
+        return merge_options({name: getattr(self, name) for name in OPTIONS}, self.engine_options)
 
     def _step(self, top_k: int | None) -> Runnable[RerankInput, list[Document]]:
-        """Reranking as a run of its own: handlers see its start, its end or error, and an event with the ranking."""
+        """Return reranking as a Runnable: handlers see its start, its end or error, and an event with the ranking."""
 
         def rerank(given: RerankInput, config: RunnableConfig) -> list[Document]:
             query, documents = _read(given)
             if not documents:
                 return []
-            ranking = self.load().rank(query, documents, **self._how(documents, top_k))
-            dispatch_custom_event(EVENT, report(ranking), config=config)
-            return reranked(ranking)
+            ranking = self.load().rank(query, documents, **self._limits(documents, top_k))
+            dispatch_custom_event(EVENT, report_ranking(ranking), config=config)
+            return copy_with_scores(ranking, self.score)
 
         async def arerank(given: RerankInput, config: RunnableConfig) -> list[Document]:
             query, documents = _read(given)
             if not documents:
                 return []
             reranker = await self.aload()
-            ranking = await reranker.arank(query, documents, **self._how(documents, top_k))
-            await adispatch_custom_event(EVENT, report(ranking), config=config)
-            return reranked(ranking)
+            ranking = await reranker.arank(query, documents, **self._limits(documents, top_k))
+            await adispatch_custom_event(EVENT, report_ranking(ranking), config=config)
+            return copy_with_scores(ranking, self.score)
 
         return RunnableLambda(rerank, afunc=arerank, name="ResiftRerank").with_types(input_type=RerankInput)
 
-    def _how(self, documents: list[Document], top_k: int | None) -> _How:
+    def _limits(self, documents: list[Document], top_k: int | None) -> _Limits:
         return {
-            "text": partial(scored_text, metadata_keys=self.metadata_keys),
+            "text": partial(get_text, metadata_keys=self.metadata_keys),
             "top_k": len(documents) if top_k is None else top_k,  # None would mean the reranker's own
             "min_relevance": self.min_relevance,
             "deadline": self.deadline,
         }
 
 
-_CHOOSING = Lock()
-
-
-class _How(TypedDict):
+class _Limits(TypedDict):
     text: Callable[[Document], str]
     top_k: int
     min_relevance: float | None
     deadline: float | None
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """Builds the reranker, and says by `==` whether another one is wanted."""
-
-    model: str | Path | None
-    on_error: Literal["raise", "keep_order"]
-    cache: str | None
-    options: dict[str, Any]
-
-    def __call__(self) -> Reranker:
-        options = cast("ModelOptions", self.options)
-        return Reranker(self.model, on_error=self.on_error, cache=self.cache, **options)
 
 
 def _read(given: RerankInput) -> tuple[str, list[Document]]:

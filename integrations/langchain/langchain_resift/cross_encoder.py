@@ -8,7 +8,8 @@ from typing import Unpack
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from resift import ModelOptions, Reranker, Scorer
+from resift import ModelOptions, Reranker, Scorer, load_scorer
+from resift.adapters import check_option_names
 
 
 class ResiftCrossEncoder(BaseCrossEncoder):
@@ -16,26 +17,40 @@ class ResiftCrossEncoder(BaseCrossEncoder):
 
         CrossEncoderReranker(model=ResiftCrossEncoder(), top_n=3)
 
-    `model` and the options are `resift.Reranker`'s; `Reranker.scorer` shares a model that is loaded already.
-    Raises UnknownModelError, ModelFileError, and InputError for an option the model's engine doesn't have.
+    Args:
+        model: What `resift.Reranker` takes: None for the bundled cross-encoder, a folder, a Hugging Face id,
+            `scheme:name`, or a scorer. `Reranker.scorer` shares a model that is loaded already.
+        options: Options of the engine: see `resift.ModelOptions`.
+
+    Raises:
+        UnknownModelError: No model has this name.
+        ModelFileError: The model's files are missing or damaged.
+        InputError: The model's engine doesn't have one of the options.
+
     """
 
     def __init__(self, model: str | os.PathLike[str] | Scorer | None = None, **options: Unpack[ModelOptions]) -> None:
-        self._reranker = Reranker(model, **options)
+        check_option_names("ResiftCrossEncoder", options, ["model"], engine=True)
+        # Not Reranker(model, **options): that has options which leave pairs without a score.
+        self._reranker = Reranker(load_scorer(model, **options))
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
-        """One score per (query, text) pair, in the pairs' order, on the model's own scale: higher is better.
+        """Return one score per (query, text) pair, in the pairs' order, on the model's own scale: higher is better.
 
-        All pairs are scored in one pass, those with the same query together. Raises ScorerError when the model
-        fails or gives no usable score, InputError for an empty query.
+        All pairs are scored in one pass, those with the same query together.
+
+        Raises:
+            ScorerError: The model fails, or gives no usable score.
+            InputError: A query is empty.
+
         """
-        places: dict[str, list[int]] = {}
-        for place, (query, _) in enumerate(text_pairs):
-            places.setdefault(query, []).append(place)
-        texts = [[text_pairs[place][1] for place in asked] for asked in places.values()]
+        indices: dict[str, list[int]] = {}
+        for index, (query, _) in enumerate(text_pairs):
+            indices.setdefault(query, []).append(index)
+        texts = [[text_pairs[index][1] for index in of_query] for of_query in indices.values()]
         scores = [math.nan] * len(text_pairs)
-        rankings = self._reranker.rank_many(list(places), texts)
-        for asked, ranking in zip(places.values(), rankings, strict=True):
+        rankings = self._reranker.rank_many(list(indices), texts)
+        for of_query, ranking in zip(indices.values(), rankings, strict=True):
             for hit in ranking:
-                scores[asked[hit.index]] = hit.score
+                scores[of_query[hit.index]] = hit.score
         return scores

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import Never
 
 from langchain_core.embeddings import Embeddings
 
-from resift import InputError, Worker, load_embedder
+from resift import load_embedder
+from resift.adapters import Worker, check_option_names
 
 
 class ResiftEmbeddings(Embeddings):
     """Texts to unit vectors, offline. The fast first stage under a reranker; any other embeddings do as well.
 
-    `model` is "resift:static" (the default), "resift:dense", or a folder that holds a model of either kind; `folder` is
-    an older name for it. Raises ModelFileError when the folder is incomplete or damaged, UnknownModelError for
-    another name.
+    Args:
+        model: "resift:static" (the default), "resift:dense", or a folder that holds a model of either kind.
+
+    Raises:
+        ModelFileError: The folder is incomplete or damaged.
+        UnknownModelError: The name is none of these.
+
     """
 
-    def __init__(
-        self, model: str | os.PathLike[str] | None = None, *, folder: str | os.PathLike[str] | None = None
-    ) -> None:
-        if model is not None and folder is not None:
-            raise InputError(f"model={model!r} and folder={folder!r} are two names for one thing: give model alone")
-        self._embedder = load_embedder(folder if model is None else model)
+    def __init__(self, model: str | os.PathLike[str] | None = None, **unknown: Never) -> None:
+        check_option_names("ResiftEmbeddings", unknown, ["model"])
+        self._embedder = load_embedder(model)
         self._worker = Worker(limit=1024)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One unit vector per text, in their order; a text without a known token gives zeros."""
+        """Return one unit vector per text, in their order; a text without a known token gives zeros."""
         vectors: list[list[float]] = self._embedder.embed(texts).tolist()
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
-        """The text's unit vector. Queries and documents are embedded alike."""
+        """Return the text's unit vector. Queries and documents are embedded alike."""
         return self.embed_documents([text])[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:

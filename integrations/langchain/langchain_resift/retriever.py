@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, model_validator
 
-from langchain_resift._first_stage import Source, source_of
+from langchain_resift._first_stage import Source, open_source
 from langchain_resift._reranking import Reranking
+from resift import InputError
+from resift.adapters import check_option_names, check_query
 
 
 class ResiftRetriever(Reranking, BaseRetriever):
@@ -24,20 +26,44 @@ class ResiftRetriever(Reranking, BaseRetriever):
     `similarity_search_with_score` gives: langchain-chroma's is a distance, lower is nearer.
 
     Handlers see the retriever's run, and within it those of a retriever that is the first stage and of the
-    reranking. What the stages raise passes through unchanged.
+    reranking. An empty query, or one that is no text, is an InputError before the first stage runs; what the stages
+    raise passes through unchanged.
+
+    Args:
+        first_stage: A VectorStore, a retriever (or any Runnable from query to documents), a Chroma collection, or any
+            `resift.FirstStage`. A retriever decides itself how many candidates there are. Not serialised.
+        k: How many documents to return (5), also where `reranker` has a `top_k`; None returns all candidates. A call
+            can want another number: `retriever.invoke(query, k=1)`.
+        candidates: How many documents the first stage is asked for (50), and at least k.
+        search_kwargs: For the first stage: what a vector store's search takes (`filter`), or a collection's `where`
+            and `where_document`.
+        min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, long_documents,
+            max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
+            local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has them.
+
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    first_stage: Any = Field(exclude=True, repr=False)
-    """A VectorStore, a retriever (or any Runnable from query to documents), a Chroma collection, or any
-    `resift.FirstStage`. A retriever decides itself how many candidates there are. Not serialised."""
-    k: int | None = Field(default=5, ge=1)
-    """How many documents to return, also where `reranker` has a `top_k`; None returns all candidates."""
-    candidates: int = Field(default=50, ge=1)
-    """How many the first stage is asked for, and at least k."""
-    search_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """For the first stage: what a vector store's search takes (`filter`), or `where` and `where_document`."""
+    first_stage: Any = Field(
+        exclude=True,
+        repr=False,
+        description="A VectorStore, a retriever, a Chroma collection or any `resift.FirstStage`. Not serialised.",
+    )
+    k: int | None = Field(
+        default=5,
+        ge=1,
+        description="How many documents to return, also where `reranker` has a `top_k`; None returns all candidates.",
+    )
+    candidates: int = Field(
+        default=50, ge=1, description="How many documents the first stage is asked for, and at least k."
+    )
+    search_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="For the first stage: a vector store's `filter`, a collection's `where` and `where_document`.",
+    )
+
+    _count_option: ClassVar[str] = "k"
 
     @model_validator(mode="after")
     def _check_first_stage(self) -> Self:
@@ -45,23 +71,30 @@ class ResiftRetriever(Reranking, BaseRetriever):
         return self
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None, **unknown: Any
     ) -> list[Document]:
-        top_k = self.k if k is None else k
-        found = self._source().fetch(query, self._depth(top_k), run_manager.get_child())
+        query, top_k = self._check_call(query, k, unknown)
+        candidates = self._source().fetch(query, self._depth(top_k), run_manager.get_child())
         step = self._step(top_k)
-        return step.invoke({"query": query, "documents": found}, {"callbacks": run_manager.get_child()})
+        return step.invoke({"query": query, "documents": candidates}, {"callbacks": run_manager.get_child()})
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None, **unknown: Any
     ) -> list[Document]:
-        top_k = self.k if k is None else k
-        found = await self._source().afetch(query, self._depth(top_k), run_manager.get_child())
+        query, top_k = self._check_call(query, k, unknown)
+        candidates = await self._source().afetch(query, self._depth(top_k), run_manager.get_child())
         step = self._step(top_k)
-        return await step.ainvoke({"query": query, "documents": found}, {"callbacks": run_manager.get_child()})
+        return await step.ainvoke({"query": query, "documents": candidates}, {"callbacks": run_manager.get_child()})
+
+    def _check_call(self, query: str, k: int | None, unknown: dict[str, Any]) -> tuple[str, int | None]:
+        try:
+            check_option_names("a call of ResiftRetriever", unknown, ["k"], "k")
+        except InputError as error:
+            raise TypeError(str(error)) from None  # as for any call with a wrong keyword
+        return check_query(query), self.k if k is None else k
 
     def _source(self) -> Source:
-        return source_of(self.first_stage, self.search_kwargs)
+        return open_source(self.first_stage, self.search_kwargs)
 
     def _depth(self, top_k: int | None) -> int:
         return max(self.candidates, top_k or 0)

@@ -57,8 +57,8 @@ class Events:
         return [kind for kind, _ in self.seen]
 
     def of(self, kind: str) -> Any:
-        (found,) = [data for seen, data in self.seen if seen == kind]
-        return found
+        (data,) = [data for seen, data in self.seen if seen == kind]
+        return data
 
     def start(self, name: str, inputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
         self.names[run_id] = name
@@ -101,28 +101,28 @@ class AsyncHandler(AsyncCallbackHandler):
     raise_error = True
 
     def __init__(self, events: Events) -> None:
-        self.told = SyncHandler(events)
+        self.sync = SyncHandler(events)
 
     async def on_retriever_start(self, *args: Any, **about: Any) -> None:
-        self.told.on_retriever_start(*args, **about)
+        self.sync.on_retriever_start(*args, **about)
 
     async def on_retriever_end(self, *args: Any, **about: Any) -> None:
-        self.told.on_retriever_end(*args, **about)
+        self.sync.on_retriever_end(*args, **about)
 
     async def on_retriever_error(self, *args: Any, **about: Any) -> None:
-        self.told.on_retriever_error(*args, **about)
+        self.sync.on_retriever_error(*args, **about)
 
     async def on_chain_start(self, *args: Any, **about: Any) -> None:
-        self.told.on_chain_start(*args, **about)
+        self.sync.on_chain_start(*args, **about)
 
     async def on_chain_end(self, *args: Any, **about: Any) -> None:
-        self.told.on_chain_end(*args, **about)
+        self.sync.on_chain_end(*args, **about)
 
     async def on_chain_error(self, *args: Any, **about: Any) -> None:
-        self.told.on_chain_error(*args, **about)
+        self.sync.on_chain_error(*args, **about)
 
     async def on_custom_event(self, *args: Any, **about: Any) -> None:
-        self.told.on_custom_event(*args, **about)
+        self.sync.on_custom_event(*args, **about)
 
 
 @pytest.fixture

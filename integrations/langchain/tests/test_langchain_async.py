@@ -17,22 +17,22 @@ from resift.testing import OverlapScorer
 TOPICS = ["fox", "whale", "bus"]
 
 
-def shelf(place: int) -> list[Document]:
+def shelf(number: int) -> list[Document]:
     """Documents of one call, different in each: which one is right depends on the question alone."""
-    return [Document(f"the {topic} number {place}", id=f"{topic} {place}") for topic in TOPICS]
+    return [Document(f"the {topic} number {number}", id=f"{topic} {number}") for topic in TOPICS]
 
 
 async def test_fifty_at_once_equal_one_by_one(bundled: Reranker, forbidden_executor: Any) -> None:
     asyncio.get_running_loop().set_default_executor(forbidden_executor)
     step = ResiftRerank(reranker=bundled)
-    asked = [(shelf(place), f"where is {TOPICS[place % 3]} {place}?") for place in range(50)]
-    together = await asyncio.gather(*(step.acompress_documents(documents, query) for documents, query in asked))
-    alone = [step.compress_documents(documents, query) for documents, query in asked]
-    assert [[document.id for document in found] for found in together] == [
-        [document.id for document in found] for found in alone
+    calls = [(shelf(number), f"where is {TOPICS[number % 3]} {number}?") for number in range(50)]
+    together = await asyncio.gather(*(step.acompress_documents(documents, query) for documents, query in calls))
+    alone = [step.compress_documents(documents, query) for documents, query in calls]
+    assert [[document.id for document in results] for results in together] == [
+        [document.id for document in results] for results in alone
     ]
-    for found, expected in zip(together, alone, strict=True):  # calls share batches, which round otherwise
-        scores = [[document.metadata["relevance_score"] for document in one] for one in (found, expected)]
+    for results, expected in zip(together, alone, strict=True):  # calls share batches, which round otherwise
+        scores = [[document.metadata["relevance_score"] for document in documents] for documents in (results, expected)]
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
@@ -53,11 +53,11 @@ async def test_the_first_use_loads_once_and_off_the_loop(
     first = asyncio.create_task(step.acompress_documents(documents, "red fox"))
     others = [asyncio.create_task(step.acompress_documents(documents, "red fox")) for _ in range(20)]
     await asyncio.sleep(0.01)
-    first.cancel()  # which must not take the reranker from those who wait for the same one
+    first.cancel()  # which must not take the reranker from the calls that wait for the same reranker
     await asyncio.sleep(0)
     loop_runs_on.set()
-    found = await asyncio.gather(*others)
-    assert {tuple(document.id for document in one) for one in found} == {("fox",)}
+    results = await asyncio.gather(*others)
+    assert {tuple(document.id for document in found) for found in results} == {("fox",)}
     assert len(built) == 1
     assert built[0] != threading.get_ident()
     with pytest.raises(asyncio.CancelledError):
@@ -74,14 +74,14 @@ def test_threads_share_one_loading(documents: list[Document], monkeypatch: pytes
 
     monkeypatch.setattr(reranking, "Reranker", build)
     step = ResiftRerank()
-    found: list[Reranker] = []
-    threads = [threading.Thread(target=lambda: found.append(step.load())) for _ in range(20)]
+    results: list[Reranker] = []
+    threads = [threading.Thread(target=lambda: results.append(step.load())) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(built) == 1
-    assert found == built * 20
+    assert results == built * 20
 
 
 async def test_a_scorer_that_can_be_awaited_is(documents: list[Document]) -> None:
@@ -94,8 +94,8 @@ async def test_a_scorer_that_can_be_awaited_is(documents: list[Document]) -> Non
         async def ascore(self, query: str, texts: Sequence[str]) -> list[float]:
             return [0.1, 0.2, 0.3]
 
-    found = await ResiftRerank(reranker=Reranker(Remote()), top_n=1).acompress_documents(documents, "red fox")
-    assert found[0].id == "fox"
+    results = await ResiftRerank(reranker=Reranker(Remote()), top_n=1).acompress_documents(documents, "red fox")
+    assert results[0].id == "fox"
 
 
 async def test_nothing_of_ours_uses_the_default_executor(documents: list[Document], forbidden_executor: Any) -> None:

@@ -9,7 +9,7 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_resift import ResiftEmbeddings
-from resift import DenseEmbedder, InputError, StaticEmbedder
+from resift import DenseEmbedder, OverloadedError, StaticEmbedder
 
 
 class TestUnit(EmbeddingsUnitTests):
@@ -39,7 +39,7 @@ def test_plain_unit_vectors(embeddings: ResiftEmbeddings) -> None:
 def test_near_is_near(embeddings: ResiftEmbeddings) -> None:
     query = embeddings.embed_query("a hungry fox")
     near, far = (
-        sum(one * two for one, two in zip(query, vector, strict=True))
+        sum(left * right for left, right in zip(query, vector, strict=True))
         for vector in embeddings.embed_documents(["the fox wanted food", "tax law"])
     )
     assert near > far
@@ -49,10 +49,17 @@ def test_the_dense_model_and_folders_of_either_kind(embeddings: ResiftEmbeddings
     dense = ResiftEmbeddings("resift:dense")
     assert len(dense.embed_query("a fox")) == DenseEmbedder().dimensions != len(embeddings.embed_query("a fox"))
     table = StaticEmbedder().folder
-    assert ResiftEmbeddings(folder=table).embed_query("a fox") == embeddings.embed_query("a fox")
     assert ResiftEmbeddings(table).embed_query("a fox") == embeddings.embed_query("a fox")
-    with pytest.raises(InputError, match="two names for one thing"):
-        ResiftEmbeddings("resift:dense", folder=table)
+    assert ResiftEmbeddings(model=table).embed_query("a fox") == embeddings.embed_query("a fox")
+
+
+async def test_too_many_waiting_calls_get_advice_that_can_be_followed() -> None:
+    full = ResiftEmbeddings()
+    full._worker.limit = 0
+    with pytest.raises(OverloadedError, match=r"0 calls are waiting.*try again later") as caught:
+        await full.aembed_query("a fox")
+    assert "max_pending" not in str(caught.value), "which embeddings don't have"
+    assert "reranker" not in str(caught.value)
 
 
 def test_pickles(embeddings: ResiftEmbeddings) -> None:

@@ -17,9 +17,9 @@ def test_a_language_model_by_its_folder(tmp_path: Path) -> None:
     texts = ["panda eats bamboo", "stock fell on monday", "water"]
     options = {"instruction": "find animals"}
     compressor = ResiftRerank(model=str(folder), engine_options=options)
-    found = compressor.compress_documents([Document(text) for text in texts], "what eats bamboo?")
+    results = compressor.compress_documents([Document(text) for text in texts], "what eats bamboo?")
     expected = Reranker(folder, **options).rank("what eats bamboo?", texts)
-    assert [document.page_content for document in found] == [hit.document for hit in expected]
-    assert [document.metadata["relevance_score"] for document in found] == pytest.approx(
+    assert [document.page_content for document in results] == [hit.document for hit in expected]
+    assert [document.metadata["relevance_score"] for document in results] == pytest.approx(
         [hit.relevance for hit in expected], abs=1e-5
     )

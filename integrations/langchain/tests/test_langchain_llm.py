@@ -15,17 +15,17 @@ from resift.llm import LlmScorer
 async def test_a_chat_model(documents: list[Document]) -> None:
     model = FakeListChatModel(responses=["[3] > [2] > [1]"])
     rerank = ResiftRerank(reranker=Reranker(LlmScorer(model)), top_n=2)
-    found = rerank.compress_documents(documents, "red fox")
-    assert [(document.id, document.metadata["relevance_score"]) for document in found] == [("fox", 3), ("bus", 2)]
-    assert await rerank.acompress_documents(documents, "red fox") == found
+    results = rerank.compress_documents(documents, "red fox")
+    assert [(document.id, document.metadata["relevance_score"]) for document in results] == [("fox", 3), ("bus", 2)]
+    assert await rerank.acompress_documents(documents, "red fox") == results
 
 
 async def test_by_name(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     with serving(lambda _: completion("[3] > [2]")) as server:
         rerank = ResiftRerank(model="openai:panda-2", engine_options={"base_url": server.url})
-        found = rerank.compress_documents(documents, "red fox")
-        assert await rerank.acompress_documents(documents, "red fox") == found
-    assert [document.id for document in found] == ["fox", "bus", "whale"]
-    assert found[0].metadata["rerank_degraded"], "passage 1 was missing in the answer"
+        results = rerank.compress_documents(documents, "red fox")
+        assert await rerank.acompress_documents(documents, "red fox") == results
+    assert [document.id for document in results] == ["fox", "bus", "whale"]
+    assert results[0].metadata["rerank_degraded"], "passage 1 was missing in the answer"
     assert "sk-secret" not in repr(rerank) + rerank.model_dump_json()
