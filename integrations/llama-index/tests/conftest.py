@@ -94,6 +94,8 @@ def nodes() -> list[NodeWithScore]:
     """First-stage order: whale, fox, whale again; for the query "red fox" the second is best, then the third."""
     texts = ["a blue whale", "the red fox", "a red whale"]
     return [
-        NodeWithScore(node=TextNode(text=text, id_=f"n{place}", metadata={"page": place}), score=0.9 - place / 10)
-        for place, text in enumerate(texts)
+        NodeWithScore(
+            node=TextNode(text=text, id_=f"n{position}", metadata={"page": position}), score=0.9 - position / 10
+        )
+        for position, text in enumerate(texts)
     ]

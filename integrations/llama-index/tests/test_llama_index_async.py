@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index.postprocessor.resift import ResiftEmbedding, ResiftRerank
+from llama_index.embeddings.resift import ResiftEmbedding
+from llama_index.postprocessor.resift import ResiftRerank
 from resift import OverloadedError, Reranker, StaticEmbedder
 from resift.testing import OverlapScorer
 
@@ -107,9 +108,9 @@ async def test_embeddings_are_the_same_async_and_leave_the_loop_its_turns() -> N
 
     await embedding.aget_query_embedding("open the table")
     ticking = asyncio.create_task(tick())
-    found = await embedding.aget_text_embedding_batch(texts)
+    results = await embedding.aget_text_embedding_batch(texts)
     ticking.cancel()
     assert turns >= len(texts) // 32
-    assert found == StaticEmbedder().embed(texts).tolist()
-    assert await embedding.aget_text_embedding(texts[7]) == found[7]
-    assert await embedding.aget_query_embedding(texts[7]) == found[7]
+    assert results == StaticEmbedder().embed(texts).tolist()
+    assert await embedding.aget_text_embedding(texts[7]) == results[7]
+    assert await embedding.aget_query_embedding(texts[7]) == results[7]

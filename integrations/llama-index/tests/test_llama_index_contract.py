@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import threading
@@ -14,7 +13,8 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index.postprocessor.resift import ResiftRerank
-from resift import Fallback, InputError, ModelOptions, Reranker, Scale, ScorerError, UnknownModelError
+from resift import Fallback, InputError, Reranker, Scale, ScorerError, UnknownModelError
+from resift.adapters import OPTIONS
 from resift.testing import OverlapScorer, ScriptedScorer
 
 QUERY = "red fox"
@@ -37,20 +37,20 @@ def scores(nodes: list[NodeWithScore]) -> list[float | None]:
 
 
 def test_best_first_with_the_new_scores(nodes: list[NodeWithScore]) -> None:
-    found = overlap().postprocess_nodes(nodes, query_str=QUERY)
-    assert ids(found) == ["n1", "n2", "n0"]
-    assert scores(found) == [1.0, 0.5, 0.0]
+    results = overlap().postprocess_nodes(nodes, query_str=QUERY)
+    assert ids(results) == ["n1", "n2", "n0"]
+    assert scores(results) == [1.0, 0.5, 0.0]
 
 
 async def test_a_stand_in_answers(nodes: list[NodeWithScore]) -> None:
     service = ScriptedScorer(OSError("no route to host"), name="service")
     postprocessor = ResiftRerank(reranker=Reranker(Fallback([service, OverlapScorer()])), top_n=2)
-    for found in (
+    for results in (
         postprocessor.postprocess_nodes(nodes, query_str=QUERY),
         await postprocessor.apostprocess_nodes(nodes, query_str=QUERY),
     ):
-        assert ids(found) == ["n1", "n2"]
-        assert scores(found) == [1.0, 0.5]
+        assert ids(results) == ["n1", "n2"]
+        assert scores(results) == [1.0, 0.5]
 
 
 def test_a_query_bundle_does_as_well(nodes: list[NodeWithScore]) -> None:
@@ -60,12 +60,12 @@ def test_a_query_bundle_does_as_well(nodes: list[NodeWithScore]) -> None:
 def test_what_came_in_is_untouched_and_what_goes_out_is_new(nodes: list[NodeWithScore]) -> None:
     given = list(nodes)
     before = [(node.model_dump_json(), node.node.hash) for node in nodes]
-    found = overlap().postprocess_nodes(nodes, query_str=QUERY)
-    assert all(one is two for one, two in zip(nodes, given, strict=True))
+    results = overlap().postprocess_nodes(nodes, query_str=QUERY)
+    assert all(node is original for node, original in zip(nodes, given, strict=True))
     assert [(node.model_dump_json(), node.node.hash) for node in nodes] == before
-    assert not {id(node) for node in found} & {id(node) for node in nodes}
-    assert {id(node.node) for node in found} == {id(node.node) for node in nodes}
-    assert [node.metadata for node in found] == [{"page": 1}, {"page": 2}, {"page": 0}]
+    assert not {id(node) for node in results} & {id(node) for node in nodes}
+    assert {id(node.node) for node in results} == {id(node.node) for node in nodes}
+    assert [node.metadata for node in results] == [{"page": 1}, {"page": 2}, {"page": 0}]
 
 
 def test_scores_are_plain_floats_and_survive_json(nodes: list[NodeWithScore], bundled: Reranker) -> None:
@@ -74,10 +74,10 @@ def test_scores_are_plain_floats_and_survive_json(nodes: list[NodeWithScore], bu
     numpy_scorer = ScriptedScorer(np.array([1, 3, 2], np.float32))  # type: ignore[arg-type]  # as engines often answer
     numpy_scores = ResiftRerank(reranker=Reranker(numpy_scorer))
     for rerank in (numpy_scores, ResiftRerank(reranker=bundled), ResiftRerank(reranker=bundled, score="raw")):
-        found = rerank.postprocess_nodes(nodes, query_str=QUERY)
-        assert {type(node.score) for node in found} == {float}
-        assert [json.loads(json.dumps(node.model_dump()))["score"] for node in found] == scores(found)
-        assert all(node.model_dump_json() for node in found)
+        results = rerank.postprocess_nodes(nodes, query_str=QUERY)
+        assert {type(node.score) for node in results} == {float}
+        assert [json.loads(json.dumps(node.model_dump()))["score"] for node in results] == scores(results)
+        assert all(node.model_dump_json() for node in results)
 
 
 def test_ties_keep_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
@@ -85,14 +85,14 @@ def test_ties_keep_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
 
 
 def test_one_node_given_twice_comes_back_twice(nodes: list[NodeWithScore]) -> None:
-    found = overlap().postprocess_nodes([nodes[1], nodes[0], nodes[1]], query_str=QUERY)
-    assert ids(found) == ["n1", "n1", "n0"]
+    results = overlap().postprocess_nodes([nodes[1], nodes[0], nodes[1]], query_str=QUERY)
+    assert ids(results) == ["n1", "n1", "n0"]
 
 
 def test_relevance_is_the_score_so_that_a_cutoff_means_something(nodes: list[NodeWithScore]) -> None:
-    found = scripted(-3.0, 2.0, -0.5).postprocess_nodes(nodes, query_str=QUERY)
-    assert scores(found) == [Scale.LOGIT.relevance(logit) for logit in (2.0, -0.5, -3.0)]
-    assert ids(SimilarityPostprocessor(similarity_cutoff=0.3).postprocess_nodes(found)) == ["n1", "n2"]
+    results = scripted(-3.0, 2.0, -0.5).postprocess_nodes(nodes, query_str=QUERY)
+    assert scores(results) == [Scale.LOGIT.relevance(logit) for logit in (2.0, -0.5, -3.0)]
+    assert ids(SimilarityPostprocessor(similarity_cutoff=0.3).postprocess_nodes(results)) == ["n1", "n2"]
 
 
 def test_raw_is_the_models_own_number(nodes: list[NodeWithScore]) -> None:
@@ -101,8 +101,8 @@ def test_raw_is_the_models_own_number(nodes: list[NodeWithScore]) -> None:
 
 @pytest.mark.parametrize("scale", [Scale.SIMILARITY, Scale.ORDINAL])
 def test_a_scale_without_relevance_gives_the_models_own_number(nodes: list[NodeWithScore], scale: Scale) -> None:
-    found = scripted(-3.0, 2.0, -0.5, scale=scale).postprocess_nodes(nodes, query_str=QUERY)
-    assert scores(found) == [2.0, -0.5, -3.0]
+    results = scripted(-3.0, 2.0, -0.5, scale=scale).postprocess_nodes(nodes, query_str=QUERY)
+    assert scores(results) == [2.0, -0.5, -3.0]
 
 
 def test_five_are_kept_unless_told_otherwise(nodes: list[NodeWithScore]) -> None:
@@ -201,10 +201,10 @@ def test_keep_order_gives_the_retrievers_order_and_scores(
 ) -> None:
     reranker = Reranker(ScriptedScorer(answer), on_error="keep_order")
     nodes[2].score = None
-    found = ResiftRerank(reranker=reranker).postprocess_nodes(nodes, query_str=QUERY)
-    assert ids(found) == ["n0", "n1", "n2"]
-    assert scores(found) == [0.9, 0.8, None]
-    assert not {id(node) for node in found} & {id(node) for node in nodes}
+    results = ResiftRerank(reranker=reranker).postprocess_nodes(nodes, query_str=QUERY)
+    assert ids(results) == ["n0", "n1", "n2"]
+    assert scores(results) == [0.9, 0.8, None]
+    assert not {id(node) for node in results} & {id(node) for node in nodes}
     assert len(ResiftRerank(reranker=reranker, top_n=2).postprocess_nodes(nodes, query_str=QUERY)) == 2
     assert "first-stage order kept" in caplog.text
 
@@ -240,11 +240,11 @@ class Stuck:
 async def test_a_deadline_leaves_the_rest_in_the_retrievers_order(nodes: list[NodeWithScore]) -> None:
     scorer = Stuck()
     rerank = ResiftRerank(reranker=Reranker(scorer), deadline=0.1)
-    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
-    afound = await rerank.apostprocess_nodes(nodes, query_str=QUERY)
+    results = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    async_results = await rerank.apostprocess_nodes(nodes, query_str=QUERY)
     scorer.go_on.set()
-    assert ids(found) == ids(afound) == ids(nodes)
-    assert [scored.score for scored in found] == [scored.score for scored in nodes], "there are no others"
+    assert ids(results) == ids(async_results) == ids(nodes)
+    assert [scored.score for scored in results] == [scored.score for scored in nodes], "there are no others"
     assert ResiftRerank(reranker=Reranker(OverlapScorer(), deadline=3)).deadline == 3
     with pytest.raises(ValueError, match="greater than 0"):
         ResiftRerank(deadline=0)
@@ -257,15 +257,6 @@ def test_a_cache_goes_to_the_reranker(nodes: list[NodeWithScore]) -> None:
     loaded = rerank._loaded.get()
     assert loaded.rank(QUERY, nodes, text=rerank._text).stats.cache_hits > 0
     assert loaded.patience == 50
-
-
-def test_every_option_of_the_reranker_is_a_field() -> None:
-    """A new option in resift is missed here, not by a user."""
-    once = set(inspect.signature(Reranker).parameters) - {"top_k", "min_relevance", "deadline", "options"}
-    local = {"long_documents", "max_length", "batch_tokens", "threads", "device", "revision", "local_files_only"}
-    assert set(ResiftRerank()._options()) >= once | local
-    # What services, LLMs and stores of states take goes through `engine_options`, which resift itself checks.
-    assert set(ResiftRerank()._options()) <= once | set(ModelOptions.__annotations__)
 
 
 def test_unknown_options_are_refused() -> None:
@@ -284,22 +275,22 @@ def test_options_of_the_model_dont_go_beside_a_reranker() -> None:
 
 def test_what_the_model_was_made_from_is_fixed() -> None:
     rerank = ResiftRerank()
-    for name in [*rerank._options(), "reranker"]:
+    for name in [*OPTIONS, "engine_options", "reranker"]:
         with pytest.raises(ValueError, match="frozen"):
             setattr(rerank, name, None)
 
 
 def test_nothing_loads_before_the_first_call(nodes: list[NodeWithScore], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    built = []
     original = Reranker.__init__
 
     def spied(self: Reranker, *args: Any, **kwargs: Any) -> None:
-        made.append(1)
+        built.append(1)
         original(self, *args, **kwargs)
 
     monkeypatch.setattr(Reranker, "__init__", spied)
     rerank = ResiftRerank()
-    assert made == []
+    assert built == []
     rerank.postprocess_nodes(nodes, query_str=QUERY)
     rerank.postprocess_nodes(nodes, query_str=QUERY)
-    assert made == [1]
+    assert built == [1]

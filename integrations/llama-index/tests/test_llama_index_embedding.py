@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from llama_index.core.schema import TextNode
 
-from llama_index.postprocessor.resift import ResiftEmbedding
-from resift import DenseEmbedder, ModelFileError, StaticEmbedder
+from llama_index.embeddings.resift import ResiftEmbedding
+from resift import DenseEmbedder, ModelFileError, OverloadedError, StaticEmbedder
 
 TEXTS = ["Pandas eat bamboo.", "", "Stocks fell on Monday.", "Pandas eat bamboo."]
 
@@ -17,9 +17,9 @@ TEXTS = ["Pandas eat bamboo.", "", "Stocks fell on Monday.", "Pandas eat bamboo.
 def test_vectors_are_plain_lists_and_the_embedders_own() -> None:
     embedding = ResiftEmbedding()
     expected = StaticEmbedder().embed(TEXTS).tolist()
-    found = embedding.get_text_embedding_batch(TEXTS)
-    assert found == expected
-    assert {type(number) for vector in found for number in vector} == {float}
+    results = embedding.get_text_embedding_batch(TEXTS)
+    assert results == expected
+    assert {type(number) for vector in results for number in vector} == {float}
     assert [embedding.get_text_embedding(text) for text in TEXTS] == expected
     assert [embedding.get_query_embedding(text) for text in TEXTS] == expected
     assert embedding.get_text_embedding_batch([]) == []
@@ -45,14 +45,14 @@ def test_nodes_are_embedded_with_their_metadata() -> None:
 
 
 def test_nothing_opens_before_the_first_call_and_a_wrong_folder_says_so(tmp_path: Path) -> None:
-    embedding = ResiftEmbedding(folder=str(tmp_path))
+    embedding = ResiftEmbedding(model=str(tmp_path))
     assert (embedding.model_name, ResiftEmbedding().model_name) == (str(tmp_path), StaticEmbedder().name)
     with pytest.raises(ModelFileError):
         embedding.get_query_embedding("anything")
 
 
 def test_a_folder_of_ones_own_serves(bundled_table: Path) -> None:
-    own = ResiftEmbedding(folder=str(bundled_table), model_name="mine")
+    own = ResiftEmbedding(model=str(bundled_table), model_name="mine")
     assert own.model_name == "mine"
     assert own.get_query_embedding("fox") == ResiftEmbedding().get_query_embedding("fox")
 
@@ -67,9 +67,13 @@ async def test_the_dense_model_computes_off_the_loop() -> None:
     assert pickle.loads(pickle.dumps(dense)).get_text_embedding("Pandas") == dense.get_text_embedding("Pandas")
 
 
-def test_two_names_for_one_model_are_refused(bundled_table: Path) -> None:
-    with pytest.raises(ValueError, match="two names for one thing"):
-        ResiftEmbedding(model="resift:dense", folder=str(bundled_table))
+async def test_too_many_waiting_calls_get_advice_that_can_be_followed() -> None:
+    dense = ResiftEmbedding(model="resift:dense")
+    dense._worker.limit = 0
+    with pytest.raises(OverloadedError, match=r"0 calls are waiting.*try again later") as caught:
+        await dense.aget_query_embedding("a fox")
+    assert "max_pending" not in str(caught.value), "which embeddings don't have"
+    assert "reranker" not in str(caught.value)
 
 
 @pytest.fixture
@@ -86,4 +90,4 @@ def test_a_copy_given_another_folder_opens_that_one(tmp_path: Path) -> None:
     embedding = ResiftEmbedding()
     embedding.get_query_embedding("fox")
     with pytest.raises(ModelFileError):
-        embedding.model_copy(update={"folder": str(tmp_path)}).get_query_embedding("fox")
+        embedding.model_copy(update={"model": str(tmp_path)}).get_query_embedding("fox")

@@ -18,7 +18,8 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import TextNode
 from llama_index.vector_stores.chroma import ChromaVectorStore
 
-from llama_index.postprocessor.resift import ResiftEmbedding, ResiftRerank
+from llama_index.embeddings.resift import ResiftEmbedding
+from llama_index.postprocessor.resift import ResiftRerank
 from resift import Reranker
 
 QUERY = "How long do I have to return something I bought?"
@@ -67,9 +68,9 @@ def assert_only_the_right_passage(read: str) -> None:
 
 def test_without_reranking_the_first_stage_is_what_it_is(retriever: BaseRetriever) -> None:
     """The stage for the tests below: the right passage is among the candidates, and not the first."""
-    found = [hit.node_id for hit in retriever.retrieve(QUERY)]
-    assert set(found) == set(PASSAGES)
-    assert found[0] != "refund"
+    results = [hit.node_id for hit in retriever.retrieve(QUERY)]
+    assert set(results) == set(PASSAGES)
+    assert results[0] != "refund"
 
 
 def test_a_query_engine_gives_the_llm_the_right_passage(
@@ -97,11 +98,11 @@ def test_the_index_makes_such_an_engine_in_one_line(index: VectorStoreIndex, rer
 
 def test_a_cutoff_after_it_drops_the_rest_and_keeps_the_right_one(retriever: BaseRetriever, bundled: Reranker) -> None:
     """The complaint of run-llama/llama_index#18518: raw logits made a cutoff drop everything."""
-    found = ResiftRerank(reranker=bundled, top_n=None).postprocess_nodes(retriever.retrieve(QUERY), query_str=QUERY)
-    best = found[0].score
+    results = ResiftRerank(reranker=bundled, top_n=None).postprocess_nodes(retriever.retrieve(QUERY), query_str=QUERY)
+    best = results[0].score
     assert best is not None
     assert 0.0 <= best <= 1.0
-    kept = SimilarityPostprocessor(similarity_cutoff=best).postprocess_nodes(found)
+    kept = SimilarityPostprocessor(similarity_cutoff=best).postprocess_nodes(results)
     assert kept[0].node_id == "refund"
 
 

@@ -57,12 +57,12 @@ both = pytest.mark.parametrize("how", ["sync", "async"])
 
 @both
 def test_success_tells_what_went_in_and_what_came_out(how: str, nodes: list[NodeWithScore], events: Any) -> None:
-    found = call(ResiftRerank(reranker=Reranker(OverlapScorer()), top_n=2), how, nodes)
+    results = call(ResiftRerank(reranker=Reranker(OverlapScorer()), top_n=2), how, nodes)
     assert events.rerank == PAIR
     start, end = events.named(*PAIR)
     assert (start.query, start.top_n, start.model_name) == (QUERY, 2, "overlap")
     assert facts(start.nodes) == [("n0", 0.9), ("n1", 0.8), ("n2", 0.7)]
-    assert facts(end.nodes) == facts(found) == [("n1", 1.0), ("n2", 0.5)]
+    assert facts(end.nodes) == facts(results) == [("n1", 1.0), ("n2", 0.5)]
     assert end.tags == {}
 
 
@@ -72,16 +72,18 @@ def test_events_stay_as_they_were_when_nodes_are_edited_later(
 ) -> None:
     legacy = Legacy()
     manager = CallbackManager([legacy])
-    found = call(ResiftRerank(reranker=Reranker(OverlapScorer()), callback_manager=manager), how, nodes)
-    told = [event.nodes for event in events.named(*PAIR)] + [payload[EventPayload.NODES] for _, payload in legacy.seen]
-    before = [[node.model_dump_json() for node in listed] for listed in told]
-    for node in [*nodes, *found]:
+    results = call(ResiftRerank(reranker=Reranker(OverlapScorer()), callback_manager=manager), how, nodes)
+    reported = [event.nodes for event in events.named(*PAIR)] + [
+        payload[EventPayload.NODES] for _, payload in legacy.seen
+    ]
+    before = [[node.model_dump_json() for node in listed] for listed in reported]
+    for node in [*nodes, *results]:
         node.score = -1.0
         node.node.metadata["window"] = "added later"
         node.node.set_content("replaced later")
-    found.clear()
-    assert [[node.model_dump_json() for node in listed] for listed in told] == before
-    assert len(told) == 4
+    results.clear()
+    assert [[node.model_dump_json() for node in listed] for listed in reported] == before
+    assert len(reported) == 4
 
 
 @both
@@ -120,8 +122,8 @@ def test_an_error_ends_what_it_started(how: str, nodes: list[NodeWithScore], eve
     with pytest.raises(ScorerError) as caught:
         call(rerank, how, nodes)
     assert events.rerank == FAILED
-    _, told, end = events.named(*FAILED)
-    assert told.exception is caught.value
+    _, exception, end = events.named(*FAILED)
+    assert exception.exception is caught.value
     assert end.nodes == []
     assert end.tags == {"resift.error": "ScorerError: scripted failed: RuntimeError: down"}
     assert [kind for kind, _ in legacy.seen] == ["start", "end"]

@@ -17,7 +17,7 @@ def test_a_language_model_by_its_folder(tmp_path: Path) -> None:
     texts = ["panda eats bamboo", "stock fell on monday", "water"]
     nodes = [NodeWithScore(node=TextNode(text=text), score=0.0) for text in texts]
     postprocessor = ResiftRerank(model=str(folder), instruction="find animals")
-    found = postprocessor.postprocess_nodes(nodes, query_str="what eats bamboo?")
+    results = postprocessor.postprocess_nodes(nodes, query_str="what eats bamboo?")
     expected = Reranker(folder, instruction="find animals").rank("what eats bamboo?", texts)
-    assert [node.text for node in found] == [hit.document for hit in expected]
-    assert [node.score for node in found] == pytest.approx([hit.relevance for hit in expected], abs=1e-5)
+    assert [node.text for node in results] == [hit.document for hit in expected]
+    assert [node.score for node in results] == pytest.approx([hit.relevance for hit in expected], abs=1e-5)

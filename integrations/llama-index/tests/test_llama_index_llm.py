@@ -23,18 +23,18 @@ class Third(MockLLM):
 
 async def test_an_llm(nodes: list[NodeWithScore]) -> None:
     rerank = ResiftRerank(reranker=Reranker(LlmScorer(Third(max_tokens=9))), top_n=2)
-    found = rerank.postprocess_nodes(nodes, query_str="red fox")
-    assert [(node.node, node.score) for node in found] == [(nodes[2].node, 3), (nodes[0].node, 2)]
-    assert await rerank.apostprocess_nodes(nodes, query_str="red fox") == found
+    results = rerank.postprocess_nodes(nodes, query_str="red fox")
+    assert [(node.node, node.score) for node in results] == [(nodes[2].node, 3), (nodes[0].node, 2)]
+    assert await rerank.apostprocess_nodes(nodes, query_str="red fox") == results
 
 
 async def test_by_name(nodes: list[NodeWithScore]) -> None:
     with serving(lambda _: completion("[3] > [1] > [2]")) as server:
         options = {"base_url": server.url, "api_key": "sk-secret", "timeout": 5}
         rerank = ResiftRerank(model="openai:panda-2", engine_options=options)
-        found = rerank.postprocess_nodes(nodes, query_str="red fox")
-        assert await rerank.apostprocess_nodes(nodes, query_str="red fox") == found
-    assert [node.node for node in found] == [nodes[2].node, nodes[0].node, nodes[1].node]
+        results = rerank.postprocess_nodes(nodes, query_str="red fox")
+        assert await rerank.apostprocess_nodes(nodes, query_str="red fox") == results
+    assert [node.node for node in results] == [nodes[2].node, nodes[0].node, nodes[1].node]
     assert [headers["authorization"] for headers in server.headers] == ["Bearer sk-secret"] * 2
     assert "sk-secret" not in repr(rerank) + rerank.to_json() + str(rerank.to_dict())
     with pytest.raises(TypeError, match="not pickled"):

@@ -13,7 +13,8 @@ import pytest
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from llama_index.postprocessor.resift import ResiftEmbedding, ResiftRerank
+from llama_index.embeddings.resift import ResiftEmbedding
+from llama_index.postprocessor.resift import ResiftRerank
 from resift import Reranker
 from resift.testing import OverlapScorer
 
@@ -42,13 +43,13 @@ OPTIONS: dict[str, Any] = {
     "engine_options": {},
 }
 ROUND_TRIPS: dict[str, Callable[[Any], Any]] = {
-    "dict": lambda one: type(one).from_dict(one.to_dict()),
-    "json": lambda one: type(one).from_json(one.to_json()),
-    "model": lambda one: type(one).model_validate(one.model_dump()),
-    "model_json": lambda one: type(one).model_validate_json(one.model_dump_json()),
-    "pickle": lambda one: pickle.loads(pickle.dumps(one)),
+    "dict": lambda component: type(component).from_dict(component.to_dict()),
+    "json": lambda component: type(component).from_json(component.to_json()),
+    "model": lambda component: type(component).model_validate(component.model_dump()),
+    "model_json": lambda component: type(component).model_validate_json(component.model_dump_json()),
+    "pickle": lambda component: pickle.loads(pickle.dumps(component)),
     "deepcopy": copy.deepcopy,
-    "model_copy": lambda one: one.model_copy(),
+    "model_copy": lambda component: component.model_copy(),
 }
 round_trips = pytest.mark.parametrize("trip", ROUND_TRIPS.values(), ids=list(ROUND_TRIPS))
 

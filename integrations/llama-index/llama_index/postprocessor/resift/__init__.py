@@ -1,6 +1,5 @@
-"""resift in LlamaIndex: a reranking postprocessor, and the bundled bi-encoder as an embedding model."""
+"""resift in LlamaIndex: a reranking postprocessor. Its embedding models are in `llama_index.embeddings.resift`."""
 
 from llama_index.postprocessor.resift.base import ResiftRerank
-from llama_index.postprocessor.resift.embedding import ResiftEmbedding
 
-__all__ = ["ResiftEmbedding", "ResiftRerank"]
+__all__ = ["ResiftRerank"]

@@ -1,16 +1,14 @@
-"""What both components share: they know every option they are given, and load what they need on first use."""
+"""What both components share: they know every option they are given, and load their model with the first call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from llama_index.core.bridge.pydantic import PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
 from pydantic import ConfigDict
 
-from resift import Lazy
+from resift.adapters import Lazy, Recipe, check_option_names, lazy_of
 
 
 class Component(BaseComponent):
@@ -18,35 +16,27 @@ class Component(BaseComponent):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold a key
 
-    _makes: ClassVar[Callable[..., Any]]
-    """What is loaded: called with those of `_options` that are set."""
+    _count_option: ClassVar[str] = ""
+    """The field that says how many nodes to return, if there is one."""
 
-    _loaded: Lazy[Any] = PrivateAttr()
+    _lazy: Lazy[Any] | None = PrivateAttr(default=None)
 
-    def _options(self) -> Mapping[str, Any]:
-        """Name → value, None where the choice is left to what is loaded."""
+    def _recipe(self) -> Recipe[Any]:
+        """Return what builds the model that the options ask for."""
         raise NotImplementedError
+
+    @property
+    def _loaded(self) -> Lazy[Any]:
+        """What is loaded with the first call. Copies share it until one of them is given other options."""
+        return lazy_of(self, self._recipe())
 
     @model_validator(mode="before")
     @classmethod
-    def _without_class_name(cls, data: Any) -> Any:
-        """Serialised components carry their class's name, which is no option."""
-        if not isinstance(data, dict) or data.get("class_name") != cls.class_name():
+    def _check_names(cls, data: Any) -> Any:
+        """Take out the class's name, which serialised components carry and which is no option; refuse other names."""
+        if not isinstance(data, dict):
             return data
-        return {name: value for name, value in data.items() if name != "class_name"}
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Makes ready to load; loads nothing."""
-        super().model_post_init(context)
-        self._loaded = self._lazy()
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's; a copy shares what is loaded unless it was given other options."""
-        copied = super().model_copy(update=update, deep=deep)
-        if copied._options() != self._options():
-            copied._loaded = copied._lazy()
-        return copied
-
-    def _lazy(self) -> Lazy[Any]:
-        given = {name: value for name, value in self._options().items() if value is not None}
-        return Lazy(partial(type(self)._makes, **given))
+        if data.get("class_name") == cls.class_name():
+            data = {name: value for name, value in data.items() if name != "class_name"}
+        check_option_names(cls.__name__, data, cls.model_fields, cls._count_option)
+        return data

@@ -18,20 +18,20 @@ dispatcher = get_dispatcher("llama_index.postprocessor.resift")
 
 @dataclass
 class Outcome:
-    """Filled in by the body of `reported`."""
+    """What came of a reranking; the body of `report_events` fills it in."""
 
     nodes: list[NodeWithScore] = field(default_factory=list)
     degraded: str | None = None
 
 
 @contextmanager
-def reported(
+def report_events(
     manager: CallbackManager, query: str, nodes: Sequence[NodeWithScore], top_n: int, model: str
 ) -> Iterator[Outcome]:
-    """Start and end events around the body, which fills in the outcome.
+    """Send a start event before the body and an end event after it. The body fills in the outcome.
 
-    The end event is tagged `resift.degraded` with the reason where the order is not the model's. An error is
-    told as an ExceptionEvent and an end event without nodes tagged `resift.error`, and raised on.
+    The end event is tagged `resift.degraded` with the reason where the order is not the model's. An error becomes
+    an ExceptionEvent and an end event without nodes that is tagged `resift.error`, and is raised again.
     """
     dispatcher.event(ReRankStartEvent(query=query, nodes=_snapshot(nodes), top_n=top_n, model_name=model))
     payload: dict[str, Any] = {
@@ -45,7 +45,7 @@ def reported(
         with manager.event(CBEventType.RERANKING, payload=payload) as legacy:
             yield outcome
             legacy.on_end(payload={EventPayload.NODES: _snapshot(outcome.nodes)})
-    except BaseException as error:  # a cancelled call has started too, so it ends too
+    except BaseException as error:  # a cancelled call has a start event too, so it gets an end event
         dispatcher.event(ExceptionEvent(exception=error))
         dispatcher.event(ReRankEndEvent(nodes=[], tags={"resift.error": f"{type(error).__name__}: {error}"}))
         raise
@@ -54,7 +54,7 @@ def reported(
 
 
 def _snapshot(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
-    """The nodes as they are now: postprocessors further on edit text, metadata and scores in place."""
+    """Return copies of the nodes as they are now: later postprocessors edit text, metadata and scores in place."""
     return [
         NodeWithScore(
             node=scored.node.model_copy(update={"metadata": dict(scored.node.metadata)}),

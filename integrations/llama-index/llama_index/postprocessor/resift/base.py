@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import pickle
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -13,11 +12,27 @@ from pydantic import AfterValidator, InstanceOf, PlainSerializer
 from pydantic.json_schema import SkipJsonSchema
 
 from llama_index.postprocessor.resift._component import Component
-from llama_index.postprocessor.resift._events import dispatcher, reported
-from resift import ApiKey, Hit, InputError, Ranking, Reranker
+from llama_index.postprocessor.resift._events import dispatcher, report_events
+from resift import Hit, InputError, Ranking, Reranker
+from resift.adapters import (
+    OPTIONS,
+    ApiKey,
+    LongDocuments,
+    OnError,
+    Recipe,
+    ScoreKind,
+    check_engine_options,
+    check_reranker,
+    choose_score,
+    merge_options,
+)
 
 EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
 """Options of the engine. A key among them is hidden, and left out of what is saved."""
+
+
+def _option(name: str, default: Any = None, **limits: Any) -> Any:
+    return Field(default=default, frozen=True, description=OPTIONS[name], **limits)
 
 
 class ResiftRerank(Component, BaseNodePostprocessor):
@@ -31,17 +46,28 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     With `on_error="keep_order"` the latter becomes the retriever's order with the retriever's scores, a logged
     warning, and the tag `resift.degraded` on the end event.
 
+    Args:
+        top_n: How many nodes to keep (5); None keeps all.
+        min_relevance: Keep only nodes at least this relevant, 0..1; applied before `top_n`.
+        deadline: Seconds a call may take; what is not scored by then keeps its order behind what is.
+        score: What a node's new score is: "relevance" (0..1) or "raw" (the model's own number).
+        metadata_mode: Which metadata is read along with a node's text.
+        model: A folder, a Hugging Face id or `scheme:name`; None is the bundled cross-encoder.
+        on_error: "raise", or "keep_order" to answer a failing model with the retriever's order.
+        max_pending, patience, cache: As `resift.Reranker` has them.
+        long_documents, max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
+            local_files_only, trust_remote_code: As `resift.ModelOptions` has them. None leaves it to the engine, which
+            refuses what makes no sense for it.
+        engine_options: Further `resift.ModelOptions`, such as `base_url`, `api_key` and `timeout` of a service.
+        reranker: A `resift.Reranker` of your own, which brings the options of its model.
+
     >>> from llama_index.core.schema import NodeWithScore, TextNode
     >>> nodes = [NodeWithScore(node=TextNode(text=text)) for text in ["Stocks fell.", "Pandas eat bamboo."]]
     >>> [hit.text for hit in ResiftRerank(top_n=1).postprocess_nodes(nodes, query_str="what eats bamboo?")]
     ['Pandas eat bamboo.']
+
     """
 
-    model: str | None = Field(
-        default=None,
-        frozen=True,
-        description="A folder, a Hugging Face id or `scheme:name`; None is the bundled model.",
-    )
     top_n: int | None = Field(default=5, ge=1, description="How many nodes to keep; None keeps all.")
     min_relevance: float | None = Field(
         default=None, ge=0, le=1, description="Keep only nodes at least this relevant, 0..1; applied before `top_n`."
@@ -51,61 +77,42 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         gt=0,
         description="Seconds after which what is scored is ranked; the rest keeps the retriever's order behind it.",
     )
-    score: Literal["relevance", "raw"] = Field(
+    score: ScoreKind = Field(
         default="relevance",
         description=(
             "What a node's new score is: its relevance 0..1, where the model's scale has such a reading, "
-            "or the model's own number (a logit for most cross-encoders)."
+            "or `raw`, the model's own number (a logit for most cross-encoders)."
         ),
     )
     metadata_mode: MetadataMode = Field(
         default=MetadataMode.EMBED, description="Which metadata is read along with a node's text."
     )
-    on_error: Literal["raise", "keep_order"] = Field(
-        default="raise", frozen=True, description="What a failing model means: an error, or the retriever's order."
-    )
-    max_pending: int = Field(default=1024, ge=1, frozen=True, description="How many calls may wait.")
-    patience: int | None = Field(
-        default=None,
-        ge=1,
-        frozen=True,
-        description="Stop when so many nodes in a row brought none into the best `top_n`; None reads them all.",
-    )
-    cache: str | None = Field(
-        default=None, frozen=True, description="A file that remembers scores, or ':memory:' for this process alone."
-    )
 
-    # The engines' options (`resift.ModelOptions`); None leaves the choice to the engine.
-    long_documents: Literal["truncate", "max_window", "first_window"] | None = Field(
-        default=None, frozen=True, description="How much of a long node is read: its beginning, or every window of it."
-    )
-    max_length: int | None = Field(
-        default=None, ge=1, frozen=True, description="Tokens the model may read of query and node together."
-    )
-    batch_tokens: int | None = Field(
-        default=None, ge=1, frozen=True, description="Tokens in one batch: bounds memory, changes no score."
-    )
-    threads: int | None = Field(default=None, ge=1, frozen=True, description="CPU threads of the engine.")
-    keep_states: int | None = Field(
-        default=None, ge=0, frozen=True, description="Bytes of node states to keep, in memory or in `states_file`."
-    )
-    states_file: str | None = Field(default=None, frozen=True, description="A file for them, shared by processes.")
-    device: str | None = Field(default=None, frozen=True, description="Where torch runs.")
-    instruction: str | None = Field(
-        default=None, frozen=True, description="What makes a node relevant, for a language model that takes it."
-    )
-    revision: str | None = Field(default=None, frozen=True, description="Commit, tag or branch of a hub model.")
-    local_files_only: bool | None = Field(default=None, frozen=True, description="Never ask the hub.")
-    trust_remote_code: bool | None = Field(
-        default=None, frozen=True, description="Run code that comes with the model. Off unless you say so."
-    )
+    # The same names as in every adapter of resift. None leaves the choice to the engine.
+    model: str | None = _option("model")
+    on_error: OnError = _option("on_error", "raise")
+    max_pending: int = _option("max_pending", 1024, ge=1)
+    patience: int | None = _option("patience", ge=1)
+    cache: str | None = _option("cache")
+    long_documents: LongDocuments | None = _option("long_documents")
+    max_length: int | None = _option("max_length", ge=1)
+    batch_tokens: int | None = _option("batch_tokens", ge=1)
+    threads: int | None = _option("threads", ge=1)
+    keep_states: int | None = _option("keep_states", ge=0)
+    states_file: str | None = _option("states_file")
+    device: str | None = _option("device")
+    instruction: str | None = _option("instruction")
+    revision: str | None = _option("revision")
+    local_files_only: bool | None = _option("local_files_only")
+    trust_remote_code: bool | None = _option("trust_remote_code")
 
     engine_options: EngineOptions = Field(
         default_factory=dict,
         frozen=True,
         description=(
-            "Further options of the engine (`resift.ModelOptions`): `base_url`, `api_key`, `timeout`... "
-            "An `api_key` is not serialised, and can't be pickled: an environment variable does better."
+            "Further options of the engine (`resift.ModelOptions`): `base_url`, `api_key`, `timeout`... It checks "
+            "them when it is built. An `api_key` is not serialised, and can't be pickled: an environment variable does "
+            "better."
         ),
     )
 
@@ -120,17 +127,17 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         ),
     )
 
-    _makes: ClassVar[type[Reranker]] = Reranker
+    _count_option: ClassVar[str] = "top_n"
 
     @classmethod
     def class_name(cls) -> str:
-        """The name serialised components go by."""
+        """Return the name serialised components go by."""
         return "ResiftRerank"
 
     @model_validator(mode="before")
     @classmethod
-    def _cuts_of_reranker(cls, data: Any) -> Any:
-        """A reranker's own cuts are shown as the postprocessor's."""
+    def _copy_limits_of_reranker(cls, data: Any) -> Any:
+        """Show a reranker's own `top_k`, `min_relevance` and `deadline` as the postprocessor's."""
         reranker = data.get("reranker") if isinstance(data, dict) else None
         if not isinstance(reranker, Reranker):
             return data
@@ -138,15 +145,12 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         return {**own, **data}
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        declared = self._declared()
-        twice = [name for name in self.engine_options if declared.get(name) is not None]
-        if twice:
-            raise ValueError(f"{', '.join(twice)}: given twice, once of them in engine_options")
-        given = [name for name, value in declared.items() if value != ResiftRerank.model_fields[name].default]
-        given += self.engine_options
-        if self.reranker is not None and given:
-            raise ValueError(f"{', '.join(given)}: options of the model go to Reranker(...), not beside reranker=")
+    def _check_options(self) -> Self:
+        self._arguments()
+        if self.reranker is not None:
+            fields = type(self).model_fields
+            given = [name for name in OPTIONS if getattr(self, name) != fields[name].default]
+            check_reranker([*given, *self.engine_options])
         return self
 
     @field_serializer("model")
@@ -155,7 +159,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
 
     def __getstate__(self) -> dict[str, Any]:
         # LlamaIndex drops what can't be pickled, from the object itself too. Without its reranker the postprocessor
-        # would come back with another model, so here that is an error; whatever else is dropped is a copy's.
+        # would come back with another model, so here that is an error; whatever else is dropped is dropped from a copy.
         # And a key in the options is not pickled.
         pickle.dumps((self.reranker, self.engine_options))
         return super(ResiftRerank, self.model_copy()).__getstate__()
@@ -168,10 +172,11 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         if not nodes:
             return []
         reranker = self.reranker or self._loaded.get()
-        with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = reranker.rank(query, nodes, text=self._text, **self._cuts())
-            end.nodes, end.degraded = self._results(ranking), ranking.degraded
-        return end.nodes
+        top_n = self._count(reranker, nodes)
+        with report_events(self.callback_manager, query, nodes, top_n, reranker.scorer.name) as outcome:
+            ranking = reranker.rank(query, nodes, text=self._text, **self._limits())
+            outcome.nodes, outcome.degraded = self._results(ranking), ranking.degraded
+        return outcome.nodes
 
     # The base class would send the sync method to the loop's default executor, and only decorates abstract methods.
     @dispatcher.span
@@ -182,24 +187,27 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         if not nodes:
             return []
         reranker = self.reranker or await self._loaded.aget()
-        with reported(self.callback_manager, query, nodes, self._kept(reranker, nodes), reranker.scorer.name) as end:
-            ranking = await reranker.arank(query, nodes, text=self._text, **self._cuts())
-            end.nodes, end.degraded = self._results(ranking), ranking.degraded
-        return end.nodes
+        top_n = self._count(reranker, nodes)
+        with report_events(self.callback_manager, query, nodes, top_n, reranker.scorer.name) as outcome:
+            ranking = await reranker.arank(query, nodes, text=self._text, **self._limits())
+            outcome.nodes, outcome.degraded = self._results(ranking), ranking.degraded
+        return outcome.nodes
 
-    def _cuts(self) -> dict[str, Any]:
+    def _recipe(self) -> Recipe[Reranker]:
+        return Recipe(Reranker, self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what the reranker is built with. Raises InputError for engine options that belong elsewhere."""
+        cls = type(self)
+        own = cls.model_fields.keys() - BaseNodePostprocessor.model_fields.keys()
+        check_engine_options(cls.__name__, self.engine_options, own, cls._count_option)
+        return merge_options({name: getattr(self, name) for name in OPTIONS}, self.engine_options)
+
+    def _limits(self) -> dict[str, Any]:
         return {"top_k": self.top_n, "min_relevance": self.min_relevance, "deadline": self.deadline}
 
-    def _options(self) -> dict[str, Any]:
-        """What the model is made from."""
-        return {**self._declared(), **self.engine_options}
-
-    def _declared(self) -> dict[str, Any]:
-        made_once = (name for name, field in ResiftRerank.model_fields.items() if field.frozen)
-        return {name: getattr(self, name) for name in made_once if name not in ("reranker", "engine_options")}
-
-    def _kept(self, reranker: Reranker, nodes: list[NodeWithScore]) -> int:
-        """At most how many nodes come back: events want a number."""
+    def _count(self, reranker: Reranker, nodes: list[NodeWithScore]) -> int:
+        """Return how many nodes come back at most: events want a number."""
         return self.top_n or reranker.top_k or len(nodes)
 
     def _text(self, scored: NodeWithScore) -> str:
@@ -209,12 +217,14 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         return [NodeWithScore(node=hit.document.node, score=self._score(hit)) for hit in ranking]
 
     def _score(self, hit: Hit[NodeWithScore]) -> float | None:
-        if math.isnan(hit.score):  # not the model's order, so not the model's score either
-            return hit.document.score
-        return hit.relevance if self.score == "relevance" and hit.relevance is not None else hit.score
+        score = choose_score(hit, self.score)
+        return hit.document.score if score is None else score  # not the model's order, so not the model's score either
 
 
 def _query_of(query_bundle: QueryBundle | None) -> str:
-    if query_bundle is None or not query_bundle.query_str.strip():
-        raise InputError("reranking needs a query with something in it: pass query_str= or query_bundle=")
-    return query_bundle.query_str
+    query = None if query_bundle is None else query_bundle.query_str
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(
+            f"reranking needs a query with something in it, got {query!r:.200}: pass query_str= or query_bundle="
+        )
+    return query

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, model_validator
 
 from llama_index.postprocessor.resift._component import Component
-from resift import Embedder, StaticEmbedder, Worker, load_embedder
+from resift import StaticEmbedder, load_embedder
+from resift.adapters import Embedder, Recipe, Worker
 
-TURN = 32  # texts between two turns of the event loop: a few milliseconds
+NAME = "resift:static"
+
+TEXTS_PER_TURN = 32  # texts between two turns of the event loop: a few milliseconds
 
 
 class ResiftEmbedding(Component, BaseEmbedding):
@@ -21,42 +23,43 @@ class ResiftEmbedding(Component, BaseEmbedding):
     The model opens with the first call. With `resift:static`, async calls compute on the event loop, in short turns:
     handing so little work to a thread costs more than the work. Any other model computes on a thread of its own.
 
+    Args:
+        model: "resift:static" (None), "resift:dense", or a folder with a model of either kind.
+        model_name: The name in events; by default that of `model`. It chooses no model.
+        embed_batch_size: Texts embedded between two events (256).
+
     >>> vector = ResiftEmbedding().get_text_embedding("Pandas eat bamboo.")
     >>> len(vector), type(vector[0])
     (256, <class 'float'>)
+
     """
 
     model: str | None = Field(
         default=None, frozen=True, description="resift:static (None), resift:dense, or a folder with either kind."
     )
-    folder: str | None = Field(default=None, frozen=True, description="An older name for `model`.")
-    model_name: str = Field(default="resift:static", description="The name in events; a folder goes by its own.")
+    model_name: str = Field(default=NAME, description="The name in events; a folder goes by its own.")
     embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts embedded between two events.")
-
-    _makes: ClassVar[Callable[..., Embedder]] = staticmethod(load_embedder)
 
     _worker: Worker = PrivateAttr(default_factory=lambda: Worker(limit=1024))
 
     @classmethod
     def class_name(cls) -> str:
-        """The name serialised components go by."""
+        """Return the name serialised components go by."""
         return "ResiftEmbedding"
 
     @model_validator(mode="before")
     @classmethod
-    def _named_by_model(cls, data: Any) -> Any:
-        """A model is its own name."""
+    def _name_by_model(cls, data: Any) -> Any:
+        """Name a model by itself. A name alone would name one model in events and open another."""
         if not isinstance(data, dict):
             return data
-        given = [data[name] for name in ("model", "folder") if data.get(name) is not None]
-        if len(given) > 1:
-            raise ValueError(
-                f"model={given[0]!r} and folder={given[1]!r} are two names for one thing: give model alone"
-            )
-        return {"model_name": given[0], **data} if given else data
+        model, name = data.get("model"), data.get("model_name", NAME)
+        if model is None and name != NAME:
+            raise ValueError(f"model_name={name!r} is no more than the name in events: say model={name!r} to open it")
+        return data if model is None else {"model_name": model, **data}
 
-    def _options(self) -> dict[str, Any]:
-        return {"model": self.folder if self.model is None else self.model}
+    def _recipe(self) -> Recipe[Embedder]:
+        return Recipe(load_embedder, {"model": self.model})
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._get_text_embeddings([query])[0]
@@ -79,7 +82,7 @@ class ResiftEmbedding(Component, BaseEmbedding):
         if not isinstance(embedder, StaticEmbedder):
             return await self._worker.run(lambda: embedder.embed(texts).tolist())
         vectors: list[list[float]] = []
-        for start in range(0, len(texts), TURN):
-            vectors += embedder.embed(texts[start : start + TURN]).tolist()
+        for start in range(0, len(texts), TEXTS_PER_TURN):
+            vectors += embedder.embed(texts[start : start + TEXTS_PER_TURN]).tolist()
             await asyncio.sleep(0)
         return vectors
