@@ -1,4 +1,4 @@
-"""What must start afresh in a forked child: locks, threads and connections don't live on there."""
+"""Hooks around a fork: locks, threads and open files of the parent must not be used in a forked child."""
 
 from __future__ import annotations
 
@@ -8,24 +8,51 @@ from weakref import WeakSet
 
 
 class Renewable(Protocol):
-    """What holds locks, threads or connections, none of which live on in a forked child."""
+    """An object with locks, threads or connections, none of which work in a forked child."""
 
     def renew(self) -> None:
-        """Called in the child, right after the fork: forget what was the parent's, and start empty."""
+        """Drop what was inherited from the parent and start empty. Called in the child, right after the fork."""
 
 
-_RENEWED: WeakSet[Renewable] = WeakSet()
+class Suspendable(Renewable, Protocol):
+    """An object that must also be at rest in the parent while it forks, such as an open SQLite file."""
+
+    def suspend(self) -> None:
+        """Come to rest. Called in the parent, right before the fork."""
+
+    def resume(self) -> None:
+        """Go on. Called in the parent, right after the fork, in the thread that called `suspend`."""
 
 
-def renewed_in_children(one: Renewable) -> None:
-    """Has `one.renew()` called in every child that this process forks, for as long as it lives."""
-    _RENEWED.add(one)
+_RENEWABLES: WeakSet[Renewable] = WeakSet()
+_SUSPENDABLES: WeakSet[Suspendable] = WeakSet()
+
+
+def renew_in_children(obj: Renewable) -> None:
+    """Call `obj.renew()` in every forked child while `obj` is alive."""
+    _RENEWABLES.add(obj)
+
+
+def suspend_during_forks(obj: Suspendable) -> None:
+    """Call `obj.suspend()` before every fork, then `obj.resume()` in the parent and `obj.renew()` in the child."""
+    _SUSPENDABLES.add(obj)
+    _RENEWABLES.add(obj)
+
+
+def _suspend() -> None:
+    for obj in list(_SUSPENDABLES):
+        obj.suspend()
+
+
+def _resume() -> None:
+    for obj in list(_SUSPENDABLES):
+        obj.resume()
 
 
 def _renew() -> None:
-    for one in list(_RENEWED):
-        one.renew()
+    for obj in list(_RENEWABLES):
+        obj.renew()
 
 
-if hasattr(os, "register_at_fork"):  # Windows knows no fork
-    os.register_at_fork(after_in_child=_renew)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_suspend, after_in_parent=_resume, after_in_child=_renew)

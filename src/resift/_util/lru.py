@@ -1,4 +1,4 @@
-"""Things used last, within a bound: what was not used for longest goes first."""
+"""A cache with a limit: the entries that were not used for longest are dropped first."""
 
 from __future__ import annotations
 
@@ -7,58 +7,60 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from resift._util.fork import renewed_in_children
+from resift._util.fork import renew_in_children
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """At most `limit`, counted by `size`; what alone is larger is not kept at all. Any thread may use it, and so may a
-    forked child. Nobody may write into what it gives.
+    """Entries of at most `limit` in all, as `size` counts them; an entry that is larger by itself is not held.
+
+    Safe to use from any thread, and in a forked child. Callers must not change the values they get.
     """
 
     def __init__(self, limit: int, size: Callable[[K, V], int] = lambda _key, _value: 1) -> None:
         self.limit = limit
         self.held = 0
+        """The sizes of all entries together."""
         self._size = size
-        self._kept: OrderedDict[K, V] = OrderedDict()
+        self._entries: OrderedDict[K, V] = OrderedDict()
         self.renew()
-        renewed_in_children(self)
+        renew_in_children(self)
 
     def renew(self) -> None:
-        """A thread that held the lock is not there in a forked child. What is kept stays."""
+        """Make a new lock: in a forked child, the thread that held the old one does not exist. Entries stay."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     def get(self, keys: Iterable[K]) -> dict[K, V]:
-        """What there is of these keys, which counts as use."""
+        """Return the entries of those `keys` that are there; they become the most recently used."""
         with self._lock:
-            found = {key: self._kept[key] for key in keys if key in self._kept}
-            for key in found:
-                self._kept.move_to_end(key)
-        return found
+            entries = {key: self._entries[key] for key in keys if key in self._entries}
+            for key in entries:
+                self._entries.move_to_end(key)
+        return entries
 
     def put(self, entries: Mapping[K, V]) -> None:
-        """Keeps these, the last of them longest."""
+        """Store these entries; the last of them becomes the most recently used."""
         with self._lock:
             for key, value in entries.items():
-                if key in self._kept:
-                    self.held -= self._size(key, self._kept.pop(key))
+                if key in self._entries:
+                    self.held -= self._size(key, self._entries.pop(key))
                 size = self._size(key, value)
                 if size <= self.limit:
-                    self._kept[key] = value
+                    self._entries[key] = value
                     self.held += size
             while self.held > self.limit:
-                self.held -= self._size(*self._kept.popitem(last=False))
+                self.held -= self._size(*self._entries.popitem(last=False))
 
-    def find(self, keys: Sequence[K], make: Callable[[list[K]], Sequence[V]]) -> list[V]:
-        """A value for each key: what there is, and what `make` makes of those that are missing, each once."""
-        found = self.get(keys)
-        if missing := [key for key in dict.fromkeys(keys) if key not in found]:
-            fresh = dict(zip(missing, make(missing), strict=True))
-            self.put(fresh)
-            found |= fresh
-        return [found[key] for key in keys]
+    def get_or_compute(self, keys: Sequence[K], compute: Callable[[list[K]], Sequence[V]]) -> list[V]:
+        """Return a value for each key. Those that are missing are computed in one call, each once, and stored."""
+        entries = self.get(keys)
+        if missing := [key for key in dict.fromkeys(keys) if key not in entries]:
+            computed = dict(zip(missing, compute(missing), strict=True))
+            self.put(computed)
+            entries |= computed
+        return [entries[key] for key in keys]

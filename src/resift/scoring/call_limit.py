@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future
 from typing import Any
 
-from resift._util.fork import renewed_in_children
+from resift._util.fork import renew_in_children
 from resift.errors import InputError, OverloadedError
 
 
@@ -17,7 +17,7 @@ class CallLimit:
         self.limit = limit
         self._closed = False
         self.renew()
-        renewed_in_children(self)
+        renew_in_children(self)
 
     def renew(self) -> None:
         """Start without a call: in a forked child those of the parent are gone."""

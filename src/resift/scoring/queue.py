@@ -11,7 +11,7 @@ from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from resift._util.daemon import DaemonThread, exiting
-from resift._util.fork import renewed_in_children
+from resift._util.fork import renew_in_children
 from resift.errors import InputError, OverloadedError, ScorerError
 from resift.scorer import AsyncScorer, ManyScorer, Request, Scorer, ScorerTraits, as_scores, score_many, scorer_error
 from resift.scoring.call_limit import CallLimit
@@ -54,7 +54,7 @@ class ScorerQueue:
         self.seconds_per_character = 2.5e-5
         """Average speed of late."""
         self.renew()
-        renewed_in_children(self)
+        renew_in_children(self)
 
     def renew(self) -> None:
         """Start empty, without a thread: in a forked child those of the parent are gone."""
