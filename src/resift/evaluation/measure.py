@@ -34,11 +34,22 @@ def measure(qrels: Qrels, run: Run, metrics: tuple[str, ...] = METRICS) -> dict[
     {'RR@10': {'q': 0.5}}
     """
     scores = {query: {id: -float(place) for place, id in enumerate(listed)} for query, listed in run.items()}
-    wanted = {ir_measures.parse_measure(metric): metric for metric in metrics}
+    wanted = {_parse_metric(metric): metric for metric in metrics}
     found: dict[str, dict[str, float]] = {metric: dict.fromkeys(qrels, 0.0) for metric in metrics}
     for value in ir_measures.iter_calc(list(wanted), _plain(qrels), scores):
         found[wanted[value.measure]][value.query_id] = float(value.value)
     return found
+
+
+def _parse_metric(name: str) -> ir_measures.Measure:
+    """Return ir_measures' measure of a name such as "nDCG@10" or "AP".
+
+    ir_measures.parse_measure does the same, but version 0.4.3 fails on Python 3.14, which has no `ast.Num`.
+    """
+    measure_name, _, cutoff = name.partition("@")
+    family = getattr(ir_measures, measure_name)
+    measure_of_name: ir_measures.Measure = family @ int(cutoff) if cutoff else family
+    return measure_of_name
 
 
 @dataclass(frozen=True, slots=True)
