@@ -135,9 +135,6 @@ class Reranking(BaseModel):
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
-        cls = type(self)
-        own = cls.model_fields.keys() - BaseRetriever.model_fields.keys()  # not `name`, `tags` and the like
-        check_engine_options(cls.__name__, self.engine_options, own, cls._count_option)
         self._arguments()
         if self.reranker is not None:
             check_reranker([name for name in (*OPTIONS, "engine_options") if self._differs(name)])
@@ -167,6 +164,10 @@ class Reranking(BaseModel):
         return lazy_of(self, Recipe(Reranker, self._arguments()))
 
     def _arguments(self) -> dict[str, Any]:
+        """Return what the reranker is built with. Raises InputError for engine options that belong elsewhere."""
+        cls = type(self)
+        own = cls.model_fields.keys() - BaseRetriever.model_fields.keys()  # not `name`, `tags` and the like
+        check_engine_options(cls.__name__, self.engine_options, own, cls._count_option)
         return merge_options({name: getattr(self, name) for name in OPTIONS}, self.engine_options)
 
     def _step(self, top_k: int | None) -> Runnable[RerankInput, list[Document]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import pickle
 import re
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
 from langchain_resift import ResiftCrossEncoder, ResiftEmbeddings, ResiftRerank, ResiftRetriever
+from langchain_resift import _reranking as reranking
 from resift import InputError, MemoryFirstStage, OverloadedError, Reranker, Scale
 from resift.adapters import OPTIONS, ModelOptions
 from resift.testing import OverlapScorer, ScriptedScorer
@@ -73,16 +76,27 @@ def test_every_option_of_the_reranker_has_a_place() -> None:
 
 @both
 def test_options_reach_the_reranker(make: Any) -> None:
-    loaded = make(max_length=24, threads=1, on_error="keep_order", max_pending=3, patience=50).load()
-    assert (loaded.on_error, loaded._gate.limit, loaded.patience) == ("keep_order", 3, 50)
-    assert loaded.scorer.max_length == 24
+    loaded = make(max_length=24, threads=1, on_error="keep_order", patience=50).load()
+    assert (loaded.on_error, loaded.patience, loaded.scorer.max_length) == ("keep_order", 50, 24)
 
 
-def test_a_bound_on_waiting_calls_is_obeyed(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bound_on_waiting_calls_is_obeyed(documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class Slow(OverlapScorer):
+        def score(self, query: str, documents: Any) -> list[float]:
+            go_on.wait(10)
+            return super().score(query, documents)
+
+    monkeypatch.setattr(reranking, "Reranker", lambda model, **options: Reranker(Slow(), **options))
     step = ResiftRerank(max_pending=1)
-    monkeypatch.setattr(step.load()._gate, "limit", 0)
+    step.load()
+    first = asyncio.create_task(step.acompress_documents(documents, "red fox"))
+    await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
-        step.compress_documents(documents, "red fox")
+        await step.acompress_documents(documents, "red fox")
+    go_on.set()
+    assert len(await first) == 3
 
 
 def test_raw_is_the_models_own_number(documents: list[Document]) -> None:
@@ -108,10 +122,11 @@ def test_options_of_a_call_are_refused_among_the_engines(make: Any, name: str) -
     count = "top_n" if make is rerank else "k"
     right = count if name in ("top_k", "top_n", "k") else name
     owner = type(make()).__name__
-    with pytest.raises(
-        ValidationError, match=re.escape(f"{name}, which is no option of an engine: say {owner}({right}=...)")
-    ):
+    message = re.escape(f"{name}, which is no option of an engine: say {owner}({right}=...)")
+    with pytest.raises(ValidationError, match=message):
         make(engine_options={name: 1})
+    with pytest.raises(InputError, match=message):
+        make().model_copy(update={"engine_options": {name: 1}}).load()
 
 
 def test_an_option_that_nobody_knows_is_the_engines_to_refuse(documents: list[Document]) -> None:

@@ -221,7 +221,8 @@ def test_options_reach_the_reranker(nodes: list[NodeWithScore]) -> None:
     long = NodeWithScore(node=TextNode(text="a blue whale. " * 30 + "the red fox sleeps."))
     assert rerank.postprocess_nodes([*nodes, long], query_str=QUERY)
     loaded = rerank._loaded.get()
-    assert (loaded.on_error, loaded._gate.limit, loaded.scorer.max_length) == ("keep_order", 3, 24)
+    assert (loaded.on_error, loaded.scorer.max_length) == ("keep_order", 24)
+    assert rerank._loaded.make.options["max_pending"] == 3
 
 
 class Stuck:
