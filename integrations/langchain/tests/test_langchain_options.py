@@ -166,6 +166,7 @@ def test_options_of_the_model_dont_go_beside_a_reranker(make: Any) -> None:
         ("modle", "did you mean model=?", "did you mean model=?"),
         ("metadata_mode", "did you mean metadata_keys=?", "did you mean metadata_keys=?"),
         ("base_retriever", "it has ", "say first_stage="),
+        ("scorer", "say reranker=", "say reranker="),
         ("wheels", "it has ", "it has "),
     ],
 )

@@ -56,6 +56,7 @@ def test_an_option_that_nobody_knows_is_the_engines_to_refuse(nodes: list[NodeWi
         ("n", "say top_n="),
         ("model_name", "say model="),
         ("candidates", "the retriever's choice"),
+        ("scorer", "say reranker="),
         ("similarity_cutoff", "say min_relevance="),
         ("base_url", "engine_options={'base_url': ...}"),
         ("modle", "did you mean model=?"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from resift._util.arguments import SYNONYMS
 from resift.errors import InputError
 from resift.models.options import ModelOptions
 
@@ -30,24 +31,20 @@ OPTIONS: Mapping[str, str] = {
 """name → description of each option that goes to `resift.Reranker` when it is built. An adapter has a field for each of
 them, None where the choice is left to the engine; what else an engine takes goes through `engine_options`."""
 
-COUNT_NAMES = frozenset({"top_k", "top_n", "topk", "topn", "k", "n", "n_results", "num_results"})
-"""What frameworks and libraries call the number of documents to return."""
-
-ELSEWHERE: Mapping[str, str] = {
-    "model_name": "model",
-    "model_id": "model",
+NAMES: Mapping[str, str] = {
+    **SYNONYMS,
+    "n_results": "top_k",
     "model_path": "model",
     "model_name_or_path": "model",
+    "num_candidates": "candidates",
     "base_retriever": "first_stage",
     "vectorstore": "first_stage",
-    "fetch_k": "candidates",
-    "num_candidates": "candidates",
-    "threshold": "min_relevance",
-    "score_threshold": "min_relevance",
-    "similarity_cutoff": "min_relevance",
-    "min_score": "min_relevance",
+    "scorer": "reranker",  # by way of Reranker(scorer): a field can't hold it
 }
-"""A name that other libraries use → the one that an adapter has for the same thing."""
+"""A name that other libraries use → the one that an adapter has for the same thing. For `top_k` each has its own."""
+
+COUNT_NAMES = frozenset({"top_k", *(name for name, meant in NAMES.items() if meant == "top_k")})
+"""What frameworks and libraries call the number of documents to return."""
 
 
 def check_option_names(
@@ -130,7 +127,7 @@ def merge_options(own: Mapping[str, Any], engine_options: Mapping[str, Any]) -> 
 
 def _right_name(name: str, known: Collection[str], count: str) -> str:
     """Return what to say instead, for a name that is known elsewhere; "" for any other."""
-    right = count if name in COUNT_NAMES and count else ELSEWHERE.get(name, name)
+    right = count if name.lower() in COUNT_NAMES and count else NAMES.get(name.lower(), name)
     if right in known:
         return f": say {right}="
     if right == "candidates":
