@@ -1,1 +1,1 @@
-"""A rerank service in the shapes of Cohere, Jina and text-embeddings-inference: an ASGI application, run by Ray."""
+"""A rerank service with the routes of Cohere, Jina and text-embeddings-inference: as an ASGI app, and on Ray Serve."""

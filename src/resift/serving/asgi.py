@@ -1,4 +1,4 @@
-"""The service over HTTP: an ASGI application that any server runs; `resift.serving.ray_serve` has Ray Serve run it."""
+"""The service over HTTP: an ASGI application for any server. `resift.serving.ray_serve` runs it on Ray Serve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from resift.errors import InputError, MissingExtraError, OverloadedError, ScorerError
 from resift.serving.service import BusyError, RerankService
-from resift.serving.shapes import SHAPES, ApiShape, HasTexts, Kind, RefusedError, Result
+from resift.serving.shapes import SHAPES, ApiShape, ErrorKind, HasTexts, RefusedError, ScoredRequest
 
 try:
     from pydantic import ValidationError
@@ -19,22 +19,31 @@ try:
 except ImportError as error:
     raise MissingExtraError("the rerank service", "scale") from error
 
+PROBLEMS_SHOWN = 5  # of a request, in an error
+
 
 def application(service: RerankService, *, max_documents: int, max_body: int) -> Starlette:
-    """The service's routes: `/v2/rerank`, `/v1/rerank`, `/rerank`, `/info`, `/health`.
+    """Return the service as an ASGI application: POST /v2/rerank, /v1/rerank and /rerank, GET /info and /health.
 
-    `max_documents` bounds the documents of a request, `max_body` its bytes.
+    Args:
+        service: What scores the requests.
+        max_documents: Documents that one request may hold. More are refused, and `/info` tells the number.
+        max_body: Bytes that the body of one request may have.
+
+    Returns:
+        An application for any ASGI server. It keeps no state but the service's.
+
     """
 
     def endpoint(shape: ApiShape) -> Callable[[Request], Awaitable[Response]]:
         async def rerank(request: Request) -> Response:
             try:
-                wanted = _parse(shape, await _body(request, max_body), max_documents)
-                scores = await service.score(wanted.query, wanted.texts)
-                result = Result(service.scorer.name, service.scorer.scale, scores, service.max_length)
-                return JSONResponse(shape.answer(wanted, result))
+                parsed = _parse(shape, await _read_body(request, max_body), max_documents)
+                scores = await service.score(parsed.query, parsed.texts)
+                result = ScoredRequest(service.scorer.name, service.scorer.scale, scores, service.max_length)
+                return JSONResponse(shape.response(parsed, result))
             except (RefusedError, InputError, ScorerError, OverloadedError) as error:
-                return _refusal(shape, _refused(error))
+                return _error_response(shape, _refused_error(error))
 
         return rerank
 
@@ -48,56 +57,60 @@ def application(service: RerankService, *, max_documents: int, max_body: int) ->
     return Starlette(routes=[*routes, Route("/info", info), Route("/health", health)])
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """The request's body, read no further than it may be long."""
-    too_large = RefusedError(Kind.TOO_LARGE, f"the request is larger than {most} bytes; send fewer documents at a time")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
+async def _read_body(request: Request, max_body: int) -> bytes:
+    """Return the request's body. Of a body that is too long, no more than `max_body` bytes are kept."""
+    too_large = RefusedError(
+        ErrorKind.TOO_LARGE, f"the request is larger than {max_body} bytes; send fewer documents at a time"
+    )
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > max_body:
         raise too_large
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_body:
             raise too_large
     return bytes(body)
 
 
 def _parse(shape: ApiShape, body: bytes, max_documents: int) -> HasTexts:
     try:
-        wanted = cast("HasTexts", shape.request.model_validate_json(body))
+        request = cast("HasTexts", shape.request.model_validate_json(body))
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}" if one["loc"] else one["msg"] for one in error.errors()
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem["loc"] else problem["msg"]
+            for problem in error.errors()[:PROBLEMS_SHOWN]
         ]
-        raise RefusedError(Kind.INVALID, "; ".join(problems[:5])) from None
-    if not wanted.texts:
-        raise RefusedError(Kind.EMPTY, "`texts` cannot be empty")
-    if len(wanted.texts) > max_documents:
+        raise RefusedError(ErrorKind.INVALID, "; ".join(problems)) from None
+    if not request.texts:
+        raise RefusedError(ErrorKind.EMPTY, "`texts` cannot be empty")
+    if len(request.texts) > max_documents:
         raise RefusedError(
-            Kind.INVALID, f"{len(wanted.texts)} documents are more than the {max_documents} of a request; see /info"
+            ErrorKind.INVALID,
+            f"{len(request.texts)} documents are more than the {max_documents} of a request; see /info",
         )
-    return wanted
+    return request
 
 
-def _refused(error: Exception) -> RefusedError:
-    """What a caller is told. What failed inside is named, without what it failed on."""
+def _refused_error(error: Exception) -> RefusedError:
+    """Return the error for the caller. Its message names what failed, and quotes no texts."""
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, BusyError):
-        return RefusedError(Kind.OVERLOADED, f"overloaded: {error}", error.retry_after)
+        return RefusedError(ErrorKind.OVERLOADED, f"overloaded: {error}", error.retry_after)
     if isinstance(error, InputError):
-        return RefusedError(Kind.INVALID, str(error))
-    return RefusedError(Kind.FAILED, str(error))
+        return RefusedError(ErrorKind.INVALID, str(error))
+    return RefusedError(ErrorKind.FAILED, str(error))
 
 
-def _refusal(shape: ApiShape, refused: RefusedError) -> Response:
-    headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}
-    body = shape.error(refused.kind, str(refused))
-    return JSONResponse(body, status_code=shape.statuses[refused.kind], headers=headers)
+def _error_response(shape: ApiShape, error: RefusedError) -> Response:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    body = shape.error(error.kind, str(error))
+    return JSONResponse(body, status_code=shape.statuses[error.kind], headers=headers)
 
 
 def _info(service: RerankService, max_documents: int) -> dict[str, Any]:
-    """What text-embeddings-inference tells of itself, as far as it applies."""
+    """Return the fields of text-embeddings-inference's `/info` that apply here."""
     return {
         "model_id": service.scorer.name,
         "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},

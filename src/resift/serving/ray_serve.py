@@ -18,32 +18,40 @@ from starlette.applications import Starlette  # after Ray Serve, which brings it
 
 
 class Settings(BaseModel):
-    """What `serve run resift.serving.ray_serve:build` takes as `name=value`."""
+    """The settings that `serve run resift.serving.ray_serve:build` takes as `name=value`."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = "resift:small"
-    """As `Reranker` takes it."""
+    """A name or folder, as `Reranker` takes it."""
     replicas: int = Field(default=1, ge=1)
-    """Processes, each with a model."""
+    """Processes, each with a model of its own."""
     threads: int = Field(default=1, ge=1)
-    """CPU threads of each."""
+    """CPU threads of each process."""
     gpus: float = Field(default=0, ge=0)
-    """Share of a GPU for each."""
+    """Share of a GPU for each process."""
     options: dict[str, str | int | bool] = {}
-    """Further options of the engine, such as `max_length`."""
+    """Further options of the model, such as `max_length`."""
     max_documents: int = Field(default=1000, ge=1)
-    """Documents of one request."""
+    """Documents that one request may hold."""
     max_body: int = Field(default=8_000_000, ge=1)
-    """Bytes of one request."""
+    """Bytes that the body of one request may have."""
     batch_tokens: int = Field(default=16_384, ge=1)
-    """About as many tokens of several requests are scored together."""
+    """Tokens that are scored together, of several requests; estimated."""
     waiting_tokens: int = Field(default=524_288, ge=1)
-    """About as many tokens may wait at a replica; more is answered with 429 and a Retry-After."""
+    """Tokens that may wait at a replica, estimated; more are answered with 429 and a Retry-After."""
 
 
 def build(settings: Settings) -> Application:
-    """The application for these settings. A model that can't be loaded fails the deployment, with its error."""
+    """Return the Ray Serve application for these settings.
+
+    Args:
+        settings: The model, the processes and the limits.
+
+    Returns:
+        An application for `serve.run`. A model that can't be loaded fails the deployment, with its own error.
+
+    """
 
     def replica() -> Starlette:
         from resift.scoring.load import load_with_threads
@@ -62,7 +70,7 @@ def build(settings: Settings) -> Application:
         serve.ingress(replica)(),
         name="resift",
         num_replicas=settings.replicas,
-        # The service counts tokens and turns requests away itself: Serve shouldn't hold them back before it can.
+        # The service counts tokens and refuses requests itself, so Serve must not hold them back before.
         max_ongoing_requests=10_000,
         ray_actor_options={"num_cpus": settings.threads, "num_gpus": settings.gpus},
     )

@@ -1,7 +1,7 @@
-"""The wire shapes the service speaks, as data: Cohere v2, Jina v1, text-embeddings-inference.
+"""The request and response formats of the service: those of Cohere v2, Jina v1 and text-embeddings-inference.
 
 Sources: docs.cohere.com/reference/rerank, api.jina.ai/openapi.json, text-embeddings-inference 1.9
-(router/src/http/types.rs). Each row says what a request holds, how an answer looks and how an error does.
+(router/src/http/types.rs). Each row of SHAPES says what a request, a response and an error look like.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ except ImportError as error:
     raise MissingExtraError("the rerank service", "scale") from error
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """What can go wrong with a request; each shape has its own status and body for it."""
 
     INVALID = "Validation"
@@ -32,48 +32,49 @@ class Kind(StrEnum):
 
 
 class RefusedError(Exception):
-    """A request that gets an error for an answer."""
+    """A request that is answered with an error."""
 
-    def __init__(self, kind: Kind, message: str, retry_after: int | None = None) -> None:
+    def __init__(self, kind: ErrorKind, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What there is to answer with."""
+class ScoredRequest:
+    """What a response is made of: the scores of a request, and the model that gave them."""
 
     model: str
     scale: Scale
     scores: Scores
     max_length: int | None
+    """Tokens that the model reads; None: no limit."""
 
     @property
     def order(self) -> list[int]:
-        """Places, best first; equal scores keep their order."""
-        return sorted(range(len(self.scores)), key=lambda place: -self.scores[place])
+        """Indices of the documents, best first; equal scores keep their order."""
+        return sorted(range(len(self.scores)), key=lambda index: -self.scores[index])
 
     @property
     def truncated(self) -> int:
-        """Texts of which only a part was read."""
+        """The number of documents that were not read to their end."""
         return sum(span.truncated for span in self.scores.spans.values())
 
-    def relevance(self, place: int) -> float:
-        """The score as 0..1, which all of these shapes promise."""
-        relevance = self.scale.relevance(self.scores[place])
-        assert relevance is not None  # noqa: S101 - the service takes no scorer without
+    def relevance(self, index: int) -> float:
+        """Return the score of a document as 0 to 1, which clients of all shapes expect."""
+        relevance = self.scale.relevance(self.scores[index])
+        assert relevance is not None  # noqa: S101 - the service refuses a scorer without
         return relevance
 
 
 class Text(BaseModel):
-    """A document as an object."""
+    """A document that is sent as an object."""
 
     text: str
 
 
 class CohereRequest(BaseModel):
-    """`POST /v2/rerank`. `model` is not looked at: one service, one model. Unknown fields are passed over."""
+    """`POST /v2/rerank`. `model` and unknown fields are ignored: a service has one model."""
 
     query: str
     documents: list[str] = Field(min_length=1)
@@ -81,7 +82,7 @@ class CohereRequest(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        """What is scored."""
+        """The documents' texts."""
         return self.documents
 
 
@@ -95,12 +96,12 @@ class JinaRequest(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        """What is scored."""
-        return [one if isinstance(one, str) else one.text for one in self.documents]
+        """The documents' texts."""
+        return [document if isinstance(document, str) else document.text for document in self.documents]
 
 
 class TeiRequest(BaseModel):
-    """`POST /rerank`. Without `truncate: false`, the end of a long text goes unread."""
+    """`POST /rerank`. With `truncate: false`, a text that is longer than the model reads is refused."""
 
     query: str
     texts: list[str]
@@ -110,13 +111,13 @@ class TeiRequest(BaseModel):
     return_text: bool = False
 
 
-def cohere(request: CohereRequest, result: Result) -> dict[str, Any]:
-    """A Cohere v2 answer."""
+def cohere_response(request: CohereRequest, result: ScoredRequest) -> dict[str, Any]:
+    """Return the body of Cohere's response."""
     warnings = [f"{result.truncated} documents are longer than the model reads: only their beginning was scored"]
     return {
         "id": str(uuid.uuid4()),
         "results": [
-            {"index": place, "relevance_score": result.relevance(place)} for place in result.order[: request.top_n]
+            {"index": index, "relevance_score": result.relevance(index)} for index in result.order[: request.top_n]
         ],
         "meta": {
             "api_version": {"version": "2"},
@@ -126,8 +127,8 @@ def cohere(request: CohereRequest, result: Result) -> dict[str, Any]:
     }
 
 
-def jina(request: JinaRequest, result: Result) -> dict[str, Any]:
-    """A Jina answer."""
+def jina_response(request: JinaRequest, result: ScoredRequest) -> dict[str, Any]:
+    """Return the body of Jina's response."""
     tokens = result.scores.usage.tokens
     texts = request.texts
     return {
@@ -136,61 +137,74 @@ def jina(request: JinaRequest, result: Result) -> dict[str, Any]:
         "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
         "results": [
             {
-                "index": place,
-                "relevance_score": result.relevance(place),
-                **({"document": {"text": texts[place]}} if request.return_documents else {}),
+                "index": index,
+                "relevance_score": result.relevance(index),
+                **({"document": {"text": texts[index]}} if request.return_documents else {}),
             }
-            for place in result.order[: request.top_n]
+            for index in result.order[: request.top_n]
         ],
     }
 
 
-def tei(request: TeiRequest, result: Result) -> list[dict[str, Any]]:
-    """A text-embeddings-inference answer."""
+def tei_response(request: TeiRequest, result: ScoredRequest) -> list[dict[str, Any]]:
+    """Return the body of text-embeddings-inference's response."""
     if request.truncate is False and result.truncated:
-        most = f" than {result.max_length} tokens" if result.max_length else " than the model reads"
-        raise RefusedError(Kind.INVALID, f"{result.truncated} of the texts are longer{most}, and `truncate` is false")
+        limit = f"{result.max_length} tokens" if result.max_length else "the model reads"
+        raise RefusedError(
+            ErrorKind.INVALID, f"{result.truncated} of the texts are longer than {limit}, and `truncate` is false"
+        )
     return [
         {
-            "index": place,
-            "score": result.scores[place] if request.raw_scores else result.relevance(place),
-            **({"text": request.texts[place]} if request.return_text else {}),
+            "index": index,
+            "score": result.scores[index] if request.raw_scores else result.relevance(index),
+            **({"text": request.texts[index]} if request.return_text else {}),
         }
-        for place in result.order
+        for index in result.order
     ]
 
 
 class HasTexts(Protocol):
-    """A request of any shape."""
+    """What requests of all shapes have."""
 
     query: str
 
     @property
     def texts(self) -> Sequence[str]:
-        """What is scored."""
+        """The documents' texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiShape:
-    """One wire shape: where it is asked for, and how it is read and answered."""
+    """The formats of one route."""
 
     path: str
     request: type[BaseModel]
-    answer: Callable[[Any, Result], Any]
-    error: Callable[[Kind, str], Any]
-    statuses: Mapping[Kind, int]
+    response: Callable[[Any, ScoredRequest], Any]
+    """Makes the body of a response."""
+    error: Callable[[ErrorKind, str], Any]
+    """Makes the body of an error."""
+    statuses: Mapping[ErrorKind, int]
 
 
-STATUSES = {Kind.INVALID: 400, Kind.EMPTY: 400, Kind.TOO_LARGE: 413, Kind.OVERLOADED: 429, Kind.FAILED: 500}
+STATUSES = {
+    ErrorKind.INVALID: 400,
+    ErrorKind.EMPTY: 400,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.OVERLOADED: 429,
+    ErrorKind.FAILED: 500,
+}
 
 SHAPES = (
-    ApiShape("/v2/rerank", CohereRequest, cohere, lambda _, message: {"message": message}, STATUSES),
-    ApiShape("/v1/rerank", JinaRequest, jina, lambda _, message: {"detail": message}, STATUSES),
+    ApiShape("/v2/rerank", CohereRequest, cohere_response, lambda _, message: {"message": message}, STATUSES),
+    ApiShape("/v1/rerank", JinaRequest, jina_response, lambda _, message: {"detail": message}, STATUSES),
     ApiShape(
         "/rerank",
         TeiRequest,
-        tei,
-        lambda kind, message: {"error": message, "error_type": "Validation" if kind is Kind.TOO_LARGE else str(kind)},
-        {**STATUSES, Kind.INVALID: 422, Kind.FAILED: 424},
+        tei_response,
+        lambda kind, message: {
+            "error": message,
+            "error_type": "Validation" if kind is ErrorKind.TOO_LARGE else str(kind),
+        },
+        {**STATUSES, ErrorKind.INVALID: 422, ErrorKind.FAILED: 424},
     ),
 )
