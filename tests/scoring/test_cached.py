@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift import Cached, InputError, Request, Reranker, Scale, ScorerError, Scores, Span, Usage, load_scorer
-from resift.scoring.cache_stores import ENTRY_BYTES, MemoryStore
+from resift import Cached, InputError, Reranker, Scale, ScorerError, load_scorer
+from resift.scorer import Request, Scores, Span, Usage
+from resift.scoring.cache_stores import SCORE_ENTRY_BYTES, MemoryStore
 from resift.scoring.cached import _delimited
 from resift.testing import OverlapScorer, check_scorer
 
@@ -122,7 +123,7 @@ def test_query_and_text_are_kept_apart(one: tuple[str, str], other: tuple[str, s
 
 
 def test_memory_is_bounded_and_keeps_what_was_used_last() -> None:
-    store = MemoryStore(3 * ENTRY_BYTES + 5)
+    store = MemoryStore(3 * SCORE_ENTRY_BYTES + 5)
     store.put({b"a": b"1", b"b": b"2", b"c": b"3"})
     store.get([b"a"])
     store.put({b"d": b"4"})
@@ -173,7 +174,8 @@ def test_whatever_becomes_of_the_file_scores_are_right_and_it_is_said(
 def test_a_locked_file_costs_a_moment_not_the_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resift.scoring.cache_stores.WAIT", 0.01)
+    monkeypatch.setattr("resift.scoring.cache_stores.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("resift._util.sqlite.RETRY_SECONDS", 0.0)
     path = tmp_path / "scores.sqlite"
     cached = Cached(Counting(), path, memory_bytes=0)
     cached.score("q", TEXTS[:1])
@@ -189,7 +191,7 @@ def test_a_locked_file_costs_a_moment_not_the_answer(
 
 
 def test_the_file_is_bounded_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resift.scoring.cache_stores.MOST_BYTES", 100_000)
+    monkeypatch.setattr("resift.scoring.cache_stores.MAX_FILE_BYTES", 100_000)
     cached = Cached(Counting(), tmp_path / "scores.sqlite", memory_bytes=0)
     for number in range(30):
         cached.score(f"query {number}", [f"text {text}" for text in range(100)])

@@ -95,7 +95,7 @@ class Encoder:
         fresh = self.encode(list(missing.values()))
         lengths = [len(text) + self.template.special_token_count for text in missing.values()]
         made = {
-            key: DocumentState.of(fresh.states[row, :length], fresh.vector[row])
+            key: DocumentState.quantize(fresh.states[row, :length], fresh.vector[row])
             for row, (key, length) in enumerate(zip(missing, lengths, strict=True))
         }
         store.put(made)

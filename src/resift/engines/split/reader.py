@@ -89,7 +89,7 @@ class SplitNetwork:
 
     def prepare(self, queries: Sequence[Ids]) -> Reading:
         """Encodes every query once, also where its documents come in several rounds."""
-        asked = self.recent.find([query.tobytes() for query in queries], self._ask)
+        asked = self.recent.get_or_compute([query.tobytes() for query in queries], self._ask)
         return Reading(self.encoder, self.reader, asked)
 
     def _ask(self, keys: Sequence[bytes]) -> list[Asked]:

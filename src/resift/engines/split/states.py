@@ -1,106 +1,103 @@
-"""Document states kept between queries, in memory or in a file: 8 bits a number, with one scale for each token.
+"""Stores for document states, in memory or in a file: one byte per number, and one scale per token.
 
-What an encoder makes of a document depends on nothing but its tokens, so it is computed once and kept (PreTTR:
-MacAvaney et al. 2020, arXiv 2004.14255). Keys say which encoder read which tokens; a changed model meets nothing old.
+What the encoder computes for a document depends on its tokens only, so it is computed once and stored (PreTTR:
+MacAvaney et al. 2020, arXiv 2004.14255). A key stands for the encoder and the tokens it read, so a changed model never
+gets the states of another.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import warnings
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import LRUCache
+from resift._util.sqlite import FileFormat, ForeignDatabaseError, KeyValueFile
 from resift.errors import InputError, StatesWarning
 
-R = TypeVar("R")
-
-LEVELS = 127
-ENTRY = 500  # bytes of an entry in memory besides its numbers: key, arrays' heads, its place in the order
-PATIENCE = 5.0  # seconds to wait for another process that writes: computing anew takes no longer
-ASKED = 500  # keys in one statement
-SEAL = 4  # bytes of checksum at the end of every blob
-APPLICATION = 0x52534654  # "RSFT": says whose file it is
-USED = ("page_count", "freelist_count", "page_size")
-SCHEMA = """
-CREATE TABLE states (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, scales BLOB NOT NULL, numbers BLOB NOT NULL)
-"""
-OLDEST = "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states ORDER BY rowid LIMIT 16)"
+MAX_INT8 = 127
+STATE_OVERHEAD_BYTES = 500  # of an entry in memory, besides its numbers: key, array headers, position in the order
+WAIT_SECONDS = 5.0  # for another process that writes: computing the states anew takes about as long
+STATES_FORMAT = FileFormat(
+    table="states",
+    columns=("vector", "scales", "numbers"),
+    application_id=0x52534654,  # "RSFT"
+    version=2,  # 2: checksums cover the key
+    write_ahead_log=False,
+)
 
 logger = logging.getLogger(__name__)
 
 
 class DocumentState(NamedTuple):
-    """One text as an encoder left it."""
+    """The encoder's output for one text, rounded to 8 bits."""
 
     numbers: NDArray[np.int8]
     """(tokens, width)."""
     scales: NDArray[np.float16]
-    """(tokens,): what a token's numbers are multiplied with."""
+    """(tokens,): the factor of each token's numbers."""
     vector: NDArray[np.float32]
-    """(its own width,), of unit length, as it was computed."""
+    """(its own width,), of unit length, not rounded."""
 
     @classmethod
-    def of(cls, states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
-        """Rounds one text's states (tokens, width)."""
-        scales = (np.abs(states).max(axis=1) / LEVELS).astype(np.float16)
+    def quantize(cls, states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
+        """Round the states of one text, (tokens, width)."""
+        scales = (np.abs(states).max(axis=1) / MAX_INT8).astype(np.float16)
         scales[scales == 0] = 1
-        rounded = np.round(states / scales[:, None].astype(np.float32)).clip(-LEVELS, LEVELS)
+        rounded = np.round(states / scales[:, None].astype(np.float32)).clip(-MAX_INT8, MAX_INT8)
         return cls(rounded.astype(np.int8), scales, vector.copy())
 
-    def restore(self, into: NDArray[np.float32]) -> None:
-        """Writes the states again, (tokens, width)."""
-        np.multiply(self.numbers, self.scales[:, None].astype(np.float32), out=into)
+    def restore(self, out: NDArray[np.float32]) -> None:
+        """Write the states into `out`, (tokens, width)."""
+        np.multiply(self.numbers, self.scales[:, None].astype(np.float32), out=out)
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory."""
-        return self.numbers.nbytes + self.scales.nbytes + self.vector.nbytes + ENTRY
+        """Bytes it takes in memory."""
+        return self.numbers.nbytes + self.scales.nbytes + self.vector.nbytes + STATE_OVERHEAD_BYTES
 
 
 class StateStore(Protocol):
-    """Where states are kept. May forget whatever it likes; what it gives back is what was put in."""
+    """A store for document states. It may drop any of them at any time, and returns them as they were put in."""
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, DocumentState]:
-        """What is there of these."""
+        """Return the stored states of these keys."""
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The vectors alone of what is there."""
+        """Return only the vectors of the stored states of these keys."""
 
     def put(self, entries: Mapping[bytes, DocumentState]) -> None:
-        """Keeps these."""
+        """Store these states."""
 
 
 class MemoryStates(LRUCache[bytes, DocumentState]):
-    """At most `limit` bytes in this process; what was not used for longest goes first. Safe from any thread."""
+    """At most `limit` bytes of states in this process; those not used for longest are dropped first. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise InputError(f"the states kept in memory need a limit of at least 1 byte, got {limit}")
-        super().__init__(limit, lambda _, entry: entry.bytes)
+        super().__init__(limit, lambda _, state: state.bytes)
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The vectors alone of what is there."""
-        return {key: entry.vector for key, entry in self.get(keys).items()}
+        """Return only the vectors of the stored states of these keys."""
+        return {key: state.vector for key, state in self.get(keys).items()}
 
     def __reduce__(self) -> tuple[type[MemoryStates], tuple[int]]:
         return (MemoryStates, (self.limit,))  # a copy in another process starts empty
 
 
 class FileStates:
-    """A SQLite file that processes share. `limit` bytes at most where one is given: what was written first goes first.
+    """States in an SQLite file that processes share: at most `limit` bytes if given, the oldest are removed first.
 
-    Nothing depends on the file: where it can't be used (damaged, read-only, locked for long), a `StatesWarning` says
-    so and states are computed. It may be deleted at any time. Raises InputError for a place where no file can be,
+    No result depends on the file. Where it can't be used (damaged, read-only, locked for long), a `StatesWarning` says
+    so once, and states are computed. It may be deleted at any time. Raises InputError for a path where no file can be,
     and for another program's database.
     """
 
@@ -113,121 +110,51 @@ class FileStates:
             raise InputError(
                 f"{self.path} is a folder; states are kept in a file, such as {self.path / 'states.sqlite3'}"
             )
-        self._use(lambda _: None, None)
+        warn = partial(_warn, self.path)
+        self._file = KeyValueFile(self.path, STATES_FORMAT, warn=warn, wait_seconds=WAIT_SECONDS, limit=limit)
+        try:
+            self._file.open()
+        except ForeignDatabaseError:
+            message = f"{self.path} is another program's database: give the states a file of their own"
+            raise InputError(message) from None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, DocumentState]:
-        """What is there of these, and whole: every entry carries its checksums."""
-
-        def entry(vector: bytes, scales: bytes, numbers: bytes) -> DocumentState:
-            each = np.frombuffer(_opened(scales), np.float16)
-            return DocumentState(
-                np.frombuffer(_opened(numbers), np.int8).reshape(len(each), -1),
-                each,
-                np.frombuffer(_opened(vector), np.float32),
-            )
-
-        return self._read("vector, scales, numbers", keys, entry)
+        """Return the stored states of these keys."""
+        states = {}
+        for key, (vector, scales, numbers) in self._file.get(keys).items():
+            token_scales = np.frombuffer(scales, np.float16)
+            token_numbers = np.frombuffer(numbers, np.int8).reshape(len(token_scales), -1)
+            states[key] = DocumentState(token_numbers, token_scales, np.frombuffer(vector, np.float32))
+        return states
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """The vectors alone of what is there."""
-        return self._read("vector", keys, lambda vector: np.frombuffer(_opened(vector), np.float32))
+        """Return only the vectors of the stored states of these keys; nothing else of them is read."""
+        return {key: np.frombuffer(vector, np.float32) for key, (vector,) in self._file.get(keys, ["vector"]).items()}
 
     def put(self, entries: Mapping[bytes, DocumentState]) -> None:
-        """Keeps these: all of them or, where the process is killed meanwhile, none."""
-        rows = [
-            (key, *(_sealed(part.tobytes()) for part in (entry.vector, entry.scales, entry.numbers)))
-            for key, entry in entries.items()
-        ]
-
-        def write(base: sqlite3.Connection) -> None:
-            base.execute("BEGIN IMMEDIATE")
-            base.executemany("INSERT OR REPLACE INTO states (key, vector, scales, numbers) VALUES (?, ?, ?, ?)", rows)
-            while self.limit is not None and _used(base) > self.limit and base.execute(OLDEST).rowcount:
-                pass
-            base.execute("COMMIT")
-
-        if rows:
-            self._use(write, None)
-
-    def _read(self, columns: str, keys: Sequence[bytes], entry: Callable[..., R]) -> dict[bytes, R]:
-        def read(base: sqlite3.Connection) -> dict[bytes, R]:
-            found: dict[bytes, R] = {}
-            for start in range(0, len(keys), ASKED):
-                some = keys[start : start + ASKED]
-                marks = ", ".join("?" * len(some))
-                # Only our own column names and question marks are put together here.
-                for key, *blobs in base.execute(f"SELECT key, {columns} FROM states WHERE key IN ({marks})", some):  # noqa: S608
-                    try:
-                        found[key] = entry(*blobs)
-                    except _DamagedError:  # this one is computed, and written again
-                        self._warn("an entry is damaged")
-            return found
-
-        return self._use(read, {})
-
-    def _use(self, use: Callable[[sqlite3.Connection], R], otherwise: R) -> R:
-        """What `use` makes of the file, or, with a warning, `otherwise`.
-
-        A connection for each use: threads share none, and a fork inherits none.
-        """
-        try:
-            with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as base:
-                if not _is_ours(base):
-                    self._create(base)
-                return use(base)
-        except sqlite3.OperationalError as error:
-            self._warn(str(error))
-        except sqlite3.DatabaseError as error:
-            self._warn(f"{error}; delete it to begin anew")
-        return otherwise
-
-    def _create(self, base: sqlite3.Connection) -> None:
-        base.execute("BEGIN IMMEDIATE")
-        if not _is_ours(base):  # nor made by another process meanwhile
-            if base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise InputError(f"{self.path} is another program's database: give the states a file of their own")
-            base.execute(SCHEMA)
-            base.execute(f"PRAGMA application_id = {APPLICATION}")
-        base.execute("COMMIT")
-
-    def _warn(self, reason: str) -> None:
-        logger.warning("kept states: %s: %s", self.path, reason)
-        message = f"kept states can't be used, and are computed instead: {self.path}: {reason}"
-        warnings.warn(message, StatesWarning, stacklevel=2)
+        """Store these states: all of them or, if the process is killed meanwhile, none."""
+        self._file.put(
+            {
+                key: (state.vector.tobytes(), state.scales.tobytes(), state.numbers.tobytes())
+                for key, state in entries.items()
+            }
+        )
 
 
-class _DamagedError(Exception):
-    """A blob whose checksum is wrong."""
+def open_store(keep_bytes: int, file: str | os.PathLike[str] | None) -> StateStore | None:
+    """Return the store for the options `keep_states` and `states_file`; None where nothing is kept.
 
-
-def open_store(keep: int, file: str | os.PathLike[str] | None) -> StateStore | None:
-    """The store for the options `keep_states` (bytes; 0 is no limit for a file, and nothing kept in memory)
-    and `states_file`. Raises InputError for what is no number of bytes.
+    `keep_bytes` is the limit of the store; 0 means no limit for a file, and no store in memory. Raises InputError for
+    what is no number of bytes.
     """
-    if not isinstance(keep, int) or keep < 0:
-        raise InputError(f"keep_states is a number of bytes, 0 or more; got {keep!r}")
+    if not isinstance(keep_bytes, int) or keep_bytes < 0:
+        raise InputError(f"keep_states is a number of bytes, 0 or more; got {keep_bytes!r}")
     if file is not None:
-        return FileStates(file, keep or None)
-    return MemoryStates(keep) if keep else None
+        return FileStates(file, keep_bytes or None)
+    return MemoryStates(keep_bytes) if keep_bytes else None
 
 
-def _is_ours(base: sqlite3.Connection) -> bool:
-    return bool(base.execute("PRAGMA application_id").fetchone()[0] == APPLICATION)
-
-
-def _used(base: sqlite3.Connection) -> int:
-    """Bytes of the file that hold something."""
-    pages, free, size = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in USED)
-    return int((pages - free) * size)
-
-
-def _sealed(data: bytes) -> bytes:
-    return data + zlib.crc32(data).to_bytes(SEAL, "little")
-
-
-def _opened(blob: bytes) -> memoryview:
-    """What was sealed. Raises _DamagedError where it is not what it was."""
-    data = memoryview(blob)[:-SEAL]
-    if zlib.crc32(data).to_bytes(SEAL, "little") != blob[-SEAL:]:
-        raise _DamagedError
-    return data
+def _warn(path: Path, reason: str) -> None:
+    logger.warning("kept states: %s: %s", path, reason)
+    message = f"kept states can't be used, and are computed instead: {path}: {reason}"
+    warnings.warn(message, StatesWarning, stacklevel=2)
