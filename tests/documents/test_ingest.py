@@ -156,9 +156,9 @@ def upsert(self, *args, **kwargs):
     write(self, *args, **kwargs)
 Collection.upsert = upsert
 from resift.documents import ingest as module
-from resift.cli import _database
+from resift.search.collections import create_collection
 from pathlib import Path
-collection = _database.create(Path({str(tmp_path / "db")!r}), "documents")
+collection = create_collection(Path({str(tmp_path / "db")!r}), "documents")
 module(collection, [{str(docs)!r}], base={str(tmp_path)!r}, batch=4)
 """
     died = subprocess.run([sys.executable, "-c", killed], timeout=120)
@@ -167,8 +167,8 @@ module(collection, [{str(docs)!r}], base={str(tmp_path)!r}, batch=4)
     subprocess.run(command, check=True, timeout=120, capture_output=True)
     count = f"""
 from pathlib import Path
-from resift.cli import _database
-got = _database.existing(Path({str(tmp_path / "db")!r}), "documents").get(include=["metadatas"])["metadatas"]
+from resift.search.collections import open_collection
+got = open_collection(Path({str(tmp_path / "db")!r}), "documents").get(include=["metadatas"])["metadatas"]
 places = {{(one["path"], one["position"]) for one in got}}
 assert len(places) == len(got), "duplicates"
 assert all(one["passages"] == sum(other["path"] == one["path"] for other in got) for one in got), "incomplete"

@@ -12,7 +12,7 @@ import pytest
 from resift import InputError
 from resift.documents import read
 from resift.documents.content import SourceDocument
-from resift.documents.files import find
+from resift.documents.files import find_files
 from resift.documents.readers import READERS
 
 
@@ -267,13 +267,13 @@ def test_finding_files(tmp_path: Path) -> None:
     (tmp_path / "sub" / "up").symlink_to(tmp_path)
     (tmp_path / "sub" / "out").symlink_to(outside)
     (tmp_path / "linked.md").symlink_to(tmp_path / "b.md")
-    found = find([tmp_path, tmp_path / "sub", tmp_path / "b.md"])
+    found = find_files([tmp_path, tmp_path / "sub", tmp_path / "b.md"])
     assert [file.name for file in found.files] == ["a.TXT", "b.md", "c.rst"]
     assert found.skipped == {".png": 1, "no suffix": 1}
     with pytest.raises(FileNotFoundError):
-        find([tmp_path / "nothing"])
+        find_files([tmp_path / "nothing"])
     with pytest.raises(InputError, match=r"e\.png: can't read \.png"):
-        find([tmp_path / "e.png"])
+        find_files([tmp_path / "e.png"])
 
 
 def test_every_reader_exists() -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift.documents.content import Scalar, Section, SourceDocument
-from resift.documents.passages import OWN, body, passages
+from resift.documents.passages import OWN_KEYS, body, passages
 from resift.documents.split import OVERLAP, SIZE, TextSpan, blocks, context, split
 
-MODULES = ("content", "files", "ingest", "passages", "plain", "readers", "records", "split")
+MODULES = ("content", "files", "ingest", "markdown", "passages", "plain", "readers", "records", "split")
 pieces = st.sampled_from(
     ["word ", "Sentence. ", "end!\n", "\n", "\n\n", "```\n", "~~~\n", "    code\n", "\tx = 1\n", "- item\n", "| a |\n",
      "é", "漢字。", " ", "\x0c", "1. one\n", "longwordwithoutanyspace" * 3, "#", "  "]
@@ -142,7 +142,7 @@ def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
     found = passages([SourceDocument("", (Section("text"),), fields)], "real", "h")[0]
     assert found.text == "text"
     assert found.metadata["path"] == "real"
-    assert {key: found.metadata[key] for key in found.metadata if key not in OWN} == {
+    assert {key: found.metadata[key] for key in found.metadata if key not in OWN_KEYS} == {
         "record_path": "mine",
         "ok": 1,
         "record_#no": 2,

@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from resift.documents.ingest import IngestReport, ingest
 from resift.documents.readers import SUFFIXES, read
+from resift.documents.states import keep_states
 
-__all__ = ["SUFFIXES", "IngestReport", "ingest", "read"]
+__all__ = ["SUFFIXES", "IngestReport", "ingest", "keep_states", "read"]

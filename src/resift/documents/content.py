@@ -1,4 +1,4 @@
-"""What every reader gives, whatever the file: documents made of sections."""
+"""What every reader returns, whatever the file: documents made of sections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SourceDocument:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading as it stands in a text: `start` where it begins, `end` where the text under it does."""
+    """A heading in a text: it begins at `start`, and the text under it at `end`."""
 
     level: int
     title: str
@@ -43,7 +43,7 @@ class Heading:
 
 
 def decode(data: bytes, name: str) -> str:
-    r"""UTF-8 (a byte order mark is dropped) with `\n` line ends. Raises InputError naming file and line.
+    r"""Decode UTF-8, without a byte order mark, and with `\n` line ends. Raises InputError naming file and line.
 
     >>> decode(b"a\r\nb", "notes.txt")
     'a\nb'
@@ -57,7 +57,7 @@ def decode(data: bytes, name: str) -> str:
 
 
 def outline(text: str, headings: Sequence[Heading], start: int = 0) -> tuple[Section, ...]:
-    """The sections these headings divide the text into, from `start`; each knows the headings above it.
+    """Return the sections that the headings divide the text into, from `start`; each knows the headings above it.
 
     >>> for section in outline("hello A a B b", [Heading(1, "A", 6, 7), Heading(2, "B", 10, 11)]):
     ...     print(section.headings, repr(section.text))
@@ -67,30 +67,31 @@ def outline(text: str, headings: Sequence[Heading], start: int = 0) -> tuple[Sec
     """
     ends = [*(heading.start for heading in headings), len(text)][1:]
     before = text[start : headings[0].start if headings else len(text)]
-    found = [Section(before, (), start)] if before.strip() else []
-    for heading, path, end in zip(headings, paths((one.level, one.title) for one in headings), ends, strict=True):
-        found.append(Section(text[heading.end : end], path, heading.end))
-    return tuple(found)
+    sections = [Section(before, (), start)] if before.strip() else []
+    titles = heading_paths((heading.level, heading.title) for heading in headings)
+    for heading, path, end in zip(headings, titles, ends, strict=True):
+        sections.append(Section(text[heading.end : end], path, heading.end))
+    return tuple(sections)
 
 
-def paths(headings: Iterable[tuple[int, str]]) -> Iterator[tuple[str, ...]]:
-    """For each (level, title), the titles that lead to it.
+def heading_paths(headings: Iterable[tuple[int, str]]) -> Iterator[tuple[str, ...]]:
+    """Yield for each (level, title) the titles above it, outermost first, and its own.
 
-    >>> list(paths([(1, "A"), (2, "B"), (2, "C"), (1, "D")]))
+    >>> list(heading_paths([(1, "A"), (2, "B"), (2, "C"), (1, "D")]))
     [('A',), ('A', 'B'), ('A', 'C'), ('D',)]
     """
-    open_: list[tuple[int, str]] = []
+    path: list[tuple[int, str]] = []
     for level, title in headings:
-        open_ = [*((above, name) for above, name in open_ if above < level), (level, title)]
-        yield tuple(name for _, name in open_)
+        path = [*((above, name) for above, name in path if above < level), (level, title)]
+        yield tuple(name for _, name in path)
 
 
-def only_top(headings: Sequence[tuple[int, str]]) -> str | None:
-    """The title of the one heading that stands above all others, or None: several chapters share no title.
+def only_top_title(headings: Sequence[tuple[int, str]]) -> str | None:
+    """Return the title of the only heading of the top level, if it comes first; None for several chapters.
 
-    >>> only_top([(1, "Guide"), (2, "Install"), (2, "Use")])
+    >>> only_top_title([(1, "Guide"), (2, "Install"), (2, "Use")])
     'Guide'
-    >>> only_top([(1, "Install"), (1, "Use")])
+    >>> only_top_title([(1, "Install"), (1, "Use")])
     """
     top = min((level for level, _ in headings), default=0)
     titles = [title for level, title in headings if level == top]

@@ -14,20 +14,20 @@ from resift.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFiles:
     """Files in a fixed order, each once, and how many of which suffix can't be read."""
 
     files: list[Path] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def find(paths: Sequence[Path]) -> Found:
-    """The readable files of these files and folders; what is hidden inside a folder is passed over.
+def find_files(paths: Sequence[Path]) -> FoundFiles:
+    """Return the readable files among these files and in these folders, without what is hidden inside a folder.
 
     Raises FileNotFoundError for a path that does not exist, and InputError for a file named by itself that
     can't be read.
     """
-    found = Found()
+    found = FoundFiles()
     seen: set[Path] = set()
     for path in paths:
         if not path.exists():
@@ -36,7 +36,7 @@ def find(paths: Sequence[Path]) -> Found:
             raise InputError(
                 f"{path}: can't read {path.suffix or 'files without suffix'}; can read {', '.join(READERS)}"
             )
-        for file in (each.resolve() for each in (_inside(path) if path.is_dir() else [path])):
+        for file in map(Path.resolve, _files_inside(path) if path.is_dir() else [path]):
             if file in seen:
                 continue  # paths may overlap, and links lead to one file
             seen.add(file)
@@ -48,12 +48,12 @@ def find(paths: Sequence[Path]) -> Found:
     return found
 
 
-def _inside(folder: Path) -> Iterator[Path]:
+def _files_inside(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
             if not path.is_symlink():  # a link may lead back up
-                yield from _inside(path)
+                yield from _files_inside(path)
         elif path.is_file():
             yield path

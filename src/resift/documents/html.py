@@ -1,4 +1,4 @@
-"""HTML, by beautifulsoup4: what a page says, without its scripts, menus and footers."""
+"""HTML, by beautifulsoup4: the text of a page, without its scripts, menus and footers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from resift.documents.content import Section, SourceDocument, only_top, paths
+from resift.documents.content import Section, SourceDocument, heading_paths, only_top_title
 from resift.documents.readers import stem_title
 from resift.errors import InputError, MissingExtraError
 
@@ -18,21 +18,21 @@ try:
 except ImportError as error:
     raise MissingExtraError("reading HTML files", "documents") from error
 
-_LEFT_OUT = {
+_SKIPPED_TAGS = {
     "script", "style", "template", "noscript", "svg", "math", "nav", "aside", "footer", "form", "button",
     "select", "iframe", "object", "head",
 }  # fmt: skip
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_PARAGRAPHS = {
+_HEADING_TAGS = {f"h{level}": level for level in range(1, 7)}
+_PARAGRAPH_TAGS = {
     "address", "article", "blockquote", "body", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
     "figure", "header", "hr", "html", "li", "main", "ol", "p", "section", "summary", "table", "tbody", "tfoot",
     "thead", "ul",
 }  # fmt: skip
-_LINES = {"br", "tr"}
-_CELLS = {"td", "th"}
-_SPACE = re.compile(r"\s+")
-_LONELY_ITEM = re.compile(r"^-\n+", re.MULTILINE)
-_GAP = re.compile(r"\n{3,}")
+_LINE_TAGS = {"br", "tr"}
+_CELL_TAGS = {"td", "th"}
+_WHITE_SPACE = re.compile(r"\s+")
+_EMPTY_ITEM = re.compile(r"^-\n+", re.MULTILINE)
+_EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 class _Heading(NamedTuple):
@@ -45,9 +45,9 @@ class _Code(NamedTuple):
 
 
 def read_html(data: bytes, name: str) -> list[SourceDocument]:
-    """A section per heading; the title is that of the only top heading, else the page's, else the file's name.
+    """Return a section per heading; the title is the only top heading's, else the page's, else the file's name.
 
-    Reads the declared encoding, UTF-8 without one.
+    The encoding is the declared one, else UTF-8.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML reads well enough as HTML
@@ -55,28 +55,28 @@ def read_html(data: bytes, name: str) -> list[SourceDocument]:
     declared = " ".join(soup.title.get_text().split()) if soup.title else ""
     headings: list[_Heading] = []
     texts: list[list[str]] = [[]]
-    flow = ""
-    for piece in (*_pieces(_body(soup)), _Code("")):
+    flow: list[str] = []
+    for piece in (*_pieces(_main_part(soup)), _Code("")):
         if isinstance(piece, str):
-            flow += piece
+            flow.append(piece)
             continue
-        texts[-1] += [_tidy(flow)]
-        flow = ""
+        texts[-1].append(_tidy("".join(flow)))
+        flow.clear()
         if isinstance(piece, _Heading):
             headings.append(piece)
             texts.append([])
         elif piece.text:
-            texts[-1] += [f"```\n{piece.text}\n```"]
-    places = [(), *paths(headings)]
+            texts[-1].append(f"```\n{piece.text}\n```")
     sections = [
-        Section("\n\n".join(part for part in parts if part), place) for parts, place in zip(texts, places, strict=True)
+        Section("\n\n".join(part for part in parts if part), path)
+        for parts, path in zip(texts, [(), *heading_paths(headings)], strict=True)
     ]
-    title = only_top(headings) or declared or stem_title(name)
+    title = only_top_title(headings) or declared or stem_title(name)
     return [SourceDocument(title, tuple(section for section in sections if section.text or section.headings))]
 
 
-def _body(soup: BeautifulSoup) -> Tag:
-    """The part that says something, where the page tells."""
+def _main_part(soup: BeautifulSoup) -> Tag:
+    """Return the page's <main>, else its only <article>, else all of it."""
     articles = soup.find_all("article")
     return soup.find("main") or (articles[0] if len(articles) == 1 else soup)
 
@@ -95,36 +95,36 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _pieces(root: Tag) -> Iterator[str | _Heading | _Code]:
-    """Text, headings and code in reading order. A stack of our own: pages nest deeper than Python calls."""
+    """Yield text, headings and code in reading order. By a stack, not by recursion: pages nest deeper than calls."""
     stack: list[object] = [root]
     while stack:
         node = stack.pop()
         if isinstance(node, Tag):
-            if node.name in _HEADINGS:
-                yield _Heading(_HEADINGS[node.name], " ".join(node.get_text(" ").split()))
+            if node.name in _HEADING_TAGS:
+                yield _Heading(_HEADING_TAGS[node.name], " ".join(node.get_text(" ").split()))
             elif node.name == "pre":
                 yield _Code(node.get_text().strip("\n"))
-            elif node.name not in _LEFT_OUT:
+            elif node.name not in _SKIPPED_TAGS:
                 before, after = _around(node.name)
                 stack += [after, *reversed(node.contents), before]
         elif type(node) in (NavigableString, CData):  # its other kinds are comments and declarations
-            yield _SPACE.sub(" ", str(node))
+            yield _WHITE_SPACE.sub(" ", str(node))
         elif type(node) is str:
             yield node
 
 
 def _around(tag: str) -> tuple[str, str]:
-    """What stands before and after an element's text."""
+    """Return what goes before and after the text of an element."""
     if tag == "li":
         return "\n- ", "\n"
-    if tag in _PARAGRAPHS:
+    if tag in _PARAGRAPH_TAGS:
         return "\n\n", "\n\n"
-    if tag in _LINES:
+    if tag in _LINE_TAGS:
         return "\n", ""
-    return "", (" | " if tag in _CELLS else "")
+    return "", (" | " if tag in _CELL_TAGS else "")
 
 
 def _tidy(flow: str) -> str:
-    """Single spaces, at most one empty line, no marks of empty cells and items."""
+    """Return a text with single spaces, at most one empty line at a time, and no marks of empty cells and items."""
     lines = [" ".join(line.split()).strip(" |") for line in flow.split("\n")]
-    return _GAP.sub("\n\n", _LONELY_ITEM.sub("- ", "\n".join(lines))).strip()
+    return _EMPTY_LINES.sub("\n\n", _EMPTY_ITEM.sub("- ", "\n".join(lines))).strip()

@@ -15,22 +15,22 @@ try:
 except ImportError as error:
     raise MissingExtraError("reading PDF files", "documents") from error
 
-_HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
+_LINE_END_HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 
 
 def read_pdf(data: bytes, name: str) -> list[SourceDocument]:
-    """A section per page; words divided at a line's end are joined again."""
+    """Return a section per page; words divided at a line's end are joined again."""
     try:
         reader = PdfReader(BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
             raise InputError(f"{name}: needs a password to be read")
-        texts = [_HYPHEN.sub("", page.extract_text()) for page in reader.pages]
+        texts = [_LINE_END_HYPHEN.sub("", page.extract_text()) for page in reader.pages]
         declared = reader.metadata.title if reader.metadata else None
     except InputError:
         raise
     except PyPdfError as error:
         raise InputError(f"{name}: not a readable PDF: {error}") from error
-    except Exception as error:  # damaged files reach pypdf's depths: KeyError, RecursionError, zlib.error...
+    except Exception as error:  # damaged files make pypdf raise anything: KeyError, RecursionError, zlib.error...
         raise InputError(f"{name}: not a readable PDF: {type(error).__name__}: {error}") from error
     sections = tuple(Section(text, page=number) for number, text in enumerate(texts, 1) if text.strip())
     return [SourceDocument((declared or "").strip() or stem_title(name), sections)]

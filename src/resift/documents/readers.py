@@ -1,4 +1,4 @@
-"""From a file's suffix to what reads it. A reader takes the file's bytes and name, and gives its documents."""
+"""Readers by a file's suffix. A reader takes the file's bytes and name, and returns its documents."""
 
 from __future__ import annotations
 
@@ -15,25 +15,35 @@ READERS = {
     ".htm": "html:read_html",
     ".html": "html:read_html",
     ".jsonl": "records:read_jsonl",
-    ".markdown": "plain:read_markdown",
-    ".md": "plain:read_markdown",
+    ".markdown": "markdown:read_markdown",
+    ".md": "markdown:read_markdown",
     ".pdf": "pdf:read_pdf",
     ".rst": "plain:read_rst",
     ".txt": "plain:read_text",
 }
-"""suffix → module and function, imported when the first such file comes: HTML and PDF need `resift[documents]`."""
+"""suffix → module and function, imported with the first such file: HTML and PDF need `resift[documents]`."""
 
 SUFFIXES = tuple(READERS)
 
 
 def read(data: bytes, name: str) -> list[SourceDocument]:
-    r"""The documents in a file's bytes; `name` says the format and stands in errors.
+    r"""Read a file's bytes into documents.
 
-    Raises InputError naming the file, and the line where there is one, for content that can't be read, and
-    MissingExtraError for a format whose library is not installed.
+    Args:
+        data: What the file holds. Text is UTF-8; HTML may declare another encoding.
+        name: The file's name. Its suffix tells the format (`SUFFIXES`), and it stands in errors.
+
+    Returns:
+        The documents: one, or for jsonl one per line. Each has a title, and sections that know their headings.
+
+    Raises:
+        InputError: The suffix is of none of the formats, or the content can't be read. Names the file, and the line
+            where there is one.
+        MissingExtraError: HTML or PDF without `resift[documents]`.
 
     >>> read(b"# A guide\n\nText.", "a.md")[0].title
     'A guide'
+
     """
     suffix = Path(name).suffix.lower()
     if suffix not in READERS:
@@ -44,7 +54,7 @@ def read(data: bytes, name: str) -> list[SourceDocument]:
 
 
 def stem_title(name: str) -> str:
-    """A title for a file that has none.
+    """Return a title for a file that has none: its name, in words.
 
     >>> stem_title("docs/refund_policy-2024.txt")
     'refund policy 2024'

@@ -1,7 +1,7 @@
-"""Long texts into passages: where to cut, as spans of the text. Pure functions.
+"""Where to cut a long text into passages, as spans of the text. Pure functions.
 
 A passage is a run of whole blocks (paragraphs, lists, code) up to a size in characters. Only a block that is longer
-than that is cut, after a sentence or a line, and only there do neighbours overlap.
+than that is cut, after a sentence or a line; only there do two passages share text.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import NamedTuple
 SIZE = 900
 """Characters of a passage: about 150 words, and within the 256 tokens the bundled cross-encoder reads."""
 OVERLAP = 120
-"""Most characters that two parts of one cut paragraph share."""
+"""The most characters that two parts of one cut paragraph share."""
 
 _PARAGRAPH = re.compile(r"(?:^[^\S\n]*\S.*(?:\n|\Z))+", re.MULTILINE)
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*\n(?:(?! {0,3}\1)(?:.+(?:\n|\Z)|\n))*+(?: {0,3}\1.*\n?)?+", re.MULTILINE)
-_INDENT = ("   ", "\t")
+_FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+).*\n(?:(?! {0,3}\1)(?:.+(?:\n|\Z)|\n))*+(?: {0,3}\1.*\n?)?+", re.MULTILINE)
+_CODE_INDENTS = ("   ", "\t")
 # A sentence ends at its full stop unless the text goes on in lower case ("e.g. this"); Chinese and Japanese put no
 # space after theirs. A list item or table row ends like a sentence.
 _SENTENCE = re.compile(
-    r"[.!?…]+[\"'”’)\]]*\s++(?![a-z])|[。！？]+[”’」』）]*\s*|\n(?=[^\S\n]*(?:[-*+•|]|\d{1,3}[.)])\s?)"
+    r"(?<=[.!?…])[\"'”’)\]]*+\s++(?![a-z])|[。！？]+[”’」』）]*\s*|\n(?=[^\S\n]*(?:[-*+•|]|\d{1,3}[.)])\s?)"
 )
 _WORD = re.compile(r"\s+")
 _LINE = re.compile(r"\n+")
@@ -36,7 +36,7 @@ class TextSpan(NamedTuple):
 
 
 class TextBlock(NamedTuple):
-    """A part of a text that belongs together."""
+    """A part of a text that is kept whole where it fits: a paragraph, a list, a piece of code."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ class TextBlock(NamedTuple):
 
 
 def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[TextSpan]:
-    r"""Spans of at most `size` characters, in order, that cover everything but white space.
+    r"""Return spans of at most `size` characters, in order, that cover everything but white space.
 
     >>> text = "One paragraph. " * 4 + "\n\n" + "Another one. " * 4
     >>> [text[span.start : span.end][:15] for span in split(text, size=70)]
@@ -59,23 +59,23 @@ def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[TextSpan]
 
 
 def blocks(text: str) -> list[TextBlock]:
-    r"""Paragraphs, and pieces of code whole: between fences, or indented.
+    r"""Return the paragraphs, and the pieces of code (between fences, or indented) as a block each.
 
     >>> text = "Do this:\n\n```\na = 1\n\nb = 2\n```\n\nDone."
     >>> [text[block.start : block.end] for block in blocks(text)]
     ['Do this:', '```\na = 1\n\nb = 2\n```', 'Done.']
     """
-    found: list[TextBlock] = []
+    parts: list[TextBlock] = []
     position = 0
     for fence in _FENCE.finditer(text):
-        found += _paragraphs(text, position, fence.start())
-        found.append(TextBlock(*_trim(text, fence.start(), fence.end()), code=True))
+        parts += _paragraphs(text, position, fence.start())
+        parts.append(TextBlock(*_trim(text, fence.start(), fence.end()), code=True))
         position = fence.end()
-    return found + _paragraphs(text, position, len(text))
+    return parts + _paragraphs(text, position, len(text))
 
 
 def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
-    """The block itself, or about equal parts of it where it is longer than `size`.
+    """Return the block itself, or about equal parts of it where it is longer than `size`.
 
     Prose is cut after a sentence or list item, else between words, and its parts overlap; code after a line.
     """
@@ -85,8 +85,8 @@ def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
     while block.end - position > size:
         count = math.ceil((block.end - position - shared) / (size - shared))
         aim = math.ceil((block.end - position + (count - 1) * shared) / count)
-        least, most = position + max(aim // 2, shared + 1), position + min(size, aim + aim // 4)
-        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), least, most, position + aim)
+        earliest, latest = position + max(aim // 2, shared + 1), position + min(size, aim + aim // 4)
+        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), earliest, latest, position + aim)
         parts.append(TextSpan(position, end))
         position = _resume(text, end - shared, end)
     parts.append(TextSpan(position, block.end))
@@ -95,7 +95,7 @@ def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
 
 
 def pack(parts: Sequence[TextSpan], size: int) -> list[TextSpan]:
-    """Neighbours joined while they fit, into passages of about equal length rather than full ones and a rest.
+    """Join neighbours while they fit, into passages of about equal length rather than full ones and a short last one.
 
     >>> pack([TextSpan(0, 40), TextSpan(42, 80), TextSpan(82, 120), TextSpan(122, 160)], size=130)
     [TextSpan(start=0, end=80), TextSpan(start=82, end=160)]
@@ -116,7 +116,7 @@ def pack(parts: Sequence[TextSpan], size: int) -> list[TextSpan]:
 
 
 def context(title: str, headings: Sequence[str], limit: int = 200) -> str:
-    """Where a passage stands, as its first line: title and headings, shortened from the outside when too long.
+    """Return a passage's first line: title and headings above it, without the outermost where it would be too long.
 
     >>> context("Guide", ("Install", "Windows"))
     'Guide > Install > Windows'
@@ -132,40 +132,40 @@ def context(title: str, headings: Sequence[str], limit: int = 200) -> str:
 
 
 def _paragraphs(text: str, start: int, end: int) -> list[TextBlock]:
-    found: list[TextBlock] = []
+    parts: list[TextBlock] = []
     for match in _PARAGRAPH.finditer(text, start, end):
-        code = all(line.startswith(_INDENT) for line in match[0].splitlines())
-        if code and found and found[-1].code:  # a blank line does not end a piece of code
-            found[-1] = TextBlock(found[-1].start, _trim(text, *match.span()).end, code=True)
+        code = all(line.startswith(_CODE_INDENTS) for line in match[0].splitlines())
+        if code and parts and parts[-1].code:  # a blank line does not end a piece of code
+            parts[-1] = TextBlock(parts[-1].start, _trim(text, *match.span()).end, code=True)
         else:
-            found.append(TextBlock(*_trim(text, *match.span(), indented=code), code))
-    return found
+            parts.append(TextBlock(*_trim(text, *match.span(), indented=code), code))
+    return parts
 
 
-def _boundary(text: str, kinds: Sequence[re.Pattern[str]], least: int, most: int, aim: int) -> int:
-    """The best place to cut in least..most: the nearest to `aim` of the first kind that occurs there."""
-    for kind in kinds:
-        if places := _ends(kind, text, least, most):
-            return min(places, key=lambda place: abs(place - aim))
-    return most
+def _boundary(text: str, gaps: Sequence[re.Pattern[str]], earliest: int, latest: int, aim: int) -> int:
+    """Return where to cut: after the gap nearest to `aim`, of the first kind that ends between both bounds."""
+    for gap in gaps:
+        if ends := _ends(gap, text, earliest, latest):
+            return min(ends, key=lambda end: abs(end - aim))
+    return latest
 
 
 def _resume(text: str, earliest: int, end: int) -> int:
-    """Where the next part begins: with this one's last sentences if they fit between, else at a word."""
-    for kind in (_SENTENCE, _WORD):
-        if places := _ends(kind, text, earliest, end - 1):
-            return places[0]
+    """Return where the next part begins: with this one's last sentences if they fit in between, else at a word."""
+    for gap in (_SENTENCE, _WORD):
+        if ends := _ends(gap, text, earliest, end - 1):
+            return ends[0]
     return end
 
 
-def _ends(gap: re.Pattern[str], text: str, least: int, most: int) -> list[int]:
-    """Where gaps of this kind end, in least..most; they may begin before, and are seen whole."""
-    found = [match.end() for match in gap.finditer(text, max(0, least - 8), most + 1)]
-    return [end for end in found if least <= end <= most]
+def _ends(gap: re.Pattern[str], text: str, earliest: int, latest: int) -> list[int]:
+    """Return where gaps of a kind end, between both bounds. A gap may begin some characters before."""
+    ends = [match.end() for match in gap.finditer(text, max(0, earliest - 8), latest + 1)]
+    return [end for end in ends if earliest <= end <= latest]
 
 
 def _trim(text: str, start: int, end: int, *, indented: bool = False) -> TextSpan:
-    """Without the white space around it; the first line keeps its indentation where that means something."""
+    """Return the span without white space around it; `indented` keeps the indentation of its first line."""
     first = start
     while start < end and text[start].isspace():
         start += 1
