@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -13,12 +14,12 @@ from resift.errors import UnknownModelError
 from resift.models.catalogue import Entry, entries, find, measures
 from resift.models.prompts import PROMPTS
 
-SHOWN = "mteb"
+FIGURE_SHOWN = "mteb"
 """The figure that most rows have, from one source."""
 
 
 def as_json() -> dict[str, Any]:
-    """Every row, what the figures are, and the templates."""
+    """Return every row, what the figures are, and the templates."""
     return {
         "catalogue": [entry.to_dict() for entry in entries().values()],
         "measures": {name: asdict(measure) for name, measure in measures().items()},
@@ -27,32 +28,39 @@ def as_json() -> dict[str, Any]:
 
 
 def as_table() -> Table:
-    """A row per model, short enough for a narrow terminal."""
+    """Return a table of the models, a row each, narrow enough for a small terminal."""
     rows = []
     for organisation, listed in groupby(entries().values(), lambda entry: entry.id.partition("/")[0]):
         rows.append((f"{organisation}/", "", "", "", ""))
         for entry in listed:
             name = entry.id.partition("/")[2]
-            figure = f"{entry.figures[SHOWN]:.3f}" if SHOWN in entry.figures else ""
+            figure = f"{entry.figures[FIGURE_SHOWN]:.3f}" if FIGURE_SHOWN in entry.figures else ""
             licence = entry.licence or "see card"
             rows.append((f"  {name}", size(entry.parameters), tokens(entry), figure, licence))
     return table("", ("published", ">params", ">tokens", ">MTEB", "licence"), rows, one_line=False)
 
 
-def one(name: str) -> Entry:
-    """The row of that name. Raises UnknownModelError."""
+def legend() -> Iterator[str]:
+    """Yield the lines under the table: what its figures are, and how to see more."""
+    figure = measures()[FIGURE_SHOWN]
+    yield f"MTEB: {figure.what}. Published by {figure.source}."
+    yield "tokens: read by default / at most. All of a row: resift models NAME"
+
+
+def find_entry(name: str) -> Entry:
+    """Return the row of a model. Raises UnknownModelError where the catalogue has none."""
     entry = find(name)
     if entry is None:
         raise UnknownModelError(
-            f"the catalogue has no {name!r}, which keeps no model from loading: it is read from its own configuration; "
+            f"the catalogue has no {name!r}. Such a model can be loaded all the same, by its own configuration; "
             "`resift models` lists the rows"
         )
     return entry
 
 
 def details(entry: Entry) -> Table:
-    """All of a row."""
-    said: list[tuple[str, str]] = [
+    """Return a table of everything that the catalogue knows of a model."""
+    rows: list[tuple[str, str]] = [
         ("model", entry.id),
         ("architecture", entry.architecture),
         ("engine", entry.engine or "none"),
@@ -65,17 +73,17 @@ def details(entry: Entry) -> Table:
     ]
     if entry.prompt is not None:
         prompt = PROMPTS[entry.prompt]
-        said += [
+        rows += [
             ("template", f"{entry.prompt} ({prompt.source})"),
             ("", "".join((*prompt.before, prompt.query, *prompt.between, " {document}", *prompt.after))),
         ]
     for figure, value in entry.figures.items():
-        said.append((figure, f"{value:g}: {measures()[figure].what} ({measures()[figure].source})"))
-    return table("", ("", ""), [row for row in said if row[1]], one_line=False)
+        rows.append((figure, f"{value:g}: {measures()[figure].what} ({measures()[figure].source})"))
+    return table("", ("", ""), [row for row in rows if row[1]], one_line=False)
 
 
 def size(parameters: int | None) -> str:
-    """A count in the unit that suits it.
+    """Return a number of parameters in millions or billions.
 
     >>> size(22_700_000), size(1_540_000_000), size(None)
     ('22.7M', '1.54B', '')
@@ -86,7 +94,7 @@ def size(parameters: int | None) -> str:
 
 
 def tokens(entry: Entry) -> str:
-    """How many are read, and of how many that could be."""
+    """Return how many tokens are read by default, and of how many at most."""
     if entry.tuned_length and entry.max_length and entry.tuned_length < entry.max_length:
         return f"{entry.tuned_length}/{entry.max_length}"
     return str(entry.max_length or entry.tuned_length or "")

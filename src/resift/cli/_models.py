@@ -33,7 +33,7 @@ def reranker(model: str | None, long_documents: LongDocuments | None, states: Pa
 
 
 @contextmanager
-def states_noted() -> Iterator[None]:
+def note_states_warnings() -> Iterator[None]:
     """Kept states that can't be used are told in words of the command line, once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StatesWarning)

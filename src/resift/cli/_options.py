@@ -10,7 +10,7 @@ import typer
 
 
 class LongDocuments(StrEnum):
-    """What happens to texts longer than the model reads; `resift.models.options.LongDocuments`, as an option."""
+    """What happens to texts longer than the model reads; `resift.scorer.LongDocuments`, as an option."""
 
     TRUNCATE = "truncate"
     MAX_WINDOW = "max_window"

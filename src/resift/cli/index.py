@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resift.cli._models import states_noted
+from resift.cli._models import note_states_warnings
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json
 from resift.cli._output import console, json_document, seconds
 
 if TYPE_CHECKING:
-    from chromadb import Collection as Chroma
-
     from resift.documents.ingest import IngestProgress, IngestReport
-
-PAGE = 2000  # texts read at once
 
 
 class EmbedderName(StrEnum):
@@ -30,24 +26,30 @@ class EmbedderName(StrEnum):
     DENSE = "dense"
 
 
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Also remove the passages of files that are no longer in the folders.")
+]
+Embedder = Annotated[
+    EmbedderName | None,
+    typer.Option(
+        "--embedder",
+        help="The bi-encoder of the first stage: dense finds more, static is many times as fast "
+        "[default: the collection's own, or dense].",
+    ),
+]
+KeepStates = Annotated[
+    bool, typer.Option("--keep-states", help="Encode for the reranker too, so that a search pays for its reading.")
+]
+
+
 def index(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)],
+    paths: Paths,
     collection: Collection = COLLECTION,
     db: Db = DB,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Also remove the passages of files that are no longer in the folders.")
-    ] = False,
-    embedder: Annotated[
-        EmbedderName | None,
-        typer.Option(
-            "--embedder",
-            help="The bi-encoder of the first stage: dense finds more, static is many times as fast "
-            "[default: the collection's own, or dense].",
-        ),
-    ] = None,
-    keep_states: Annotated[
-        bool, typer.Option("--keep-states", help="Encode for the reranker too, so that a search pays for its reading.")
-    ] = False,
+    prune: Prune = False,
+    embedder: Embedder = None,
+    keep_states: KeepStates = False,
     as_json: Json = False,
 ) -> None:
     """Index txt, md, rst, html, pdf and jsonl files.
@@ -56,40 +58,29 @@ def index(
     """
     from resift.cli import _database
     from resift.documents import ingest
-    from resift.documents.files import find
+    from resift.documents import keep_states as add_states
+    from resift.documents.files import find_files
 
-    find(paths)  # before the database is made: a mistyped path leaves nothing behind
-    states = db / STATES if keep_states else None
+    find_files(paths)  # before the database is made: a mistyped path leaves nothing behind
+    states_file = db / STATES if keep_states else None
     if keep_states:
         db.mkdir(parents=True, exist_ok=True)
-    with states_noted():
-        target = _database.create(db, collection, embedder and embedder.value, states)
+    with note_states_warnings():
+        target = _database.create(db, collection, embedder and embedder.value, states_file)
         with _bar() as progress:
             report = ingest(target, paths, base=db.resolve().parent, prune=prune, progress=progress)
-        size = None if states is None else _keep(target, states)
+        size = None if states_file is None else add_states(target, states_file)
     if as_json:
-        kept = {} if size is None else {"states_bytes": size}
-        json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count(), **kept})
+        states = {} if size is None else {"states_bytes": size}
+        json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count(), **states})
     else:
         console().print(_summary(report, collection, target.count()))
         if size is not None:
-            console().print(f"states: {states}, {size / 1e6:.2f} MB")
+            console().print(f"states: {states_file}, {size / 1e6:.2f} MB")
     for failure in report.failures:
         typer.echo(f"resift: {failure}", err=True)
     if report.failures:
         raise typer.Exit(1)
-
-
-def _keep(collection: Chroma, states: Path) -> int:
-    """Encodes what the collection holds and the file doesn't. Returns the file's bytes."""
-    from resift.embedders.dense import DenseEmbedder
-
-    encoder = DenseEmbedder(states_file=states)
-    offset = 0
-    while texts := collection.get(include=["documents"], limit=PAGE, offset=offset)["documents"]:
-        offset += len(texts)
-        encoder.embed([text for text in texts if text])
-    return states.stat().st_size
 
 
 @contextmanager

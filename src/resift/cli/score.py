@@ -31,29 +31,35 @@ class OnBadRow(StrEnum):
     NULL = "null"
 
 
+Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL or Parquet file, or a folder of such.")]
+Target = Annotated[Path, typer.Argument(metavar="OUTPUT", help="A file of the same format, or a folder of parts.")]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="This process, or workers on Ray.")]
+ColumnNames = Annotated[
+    str, typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage.")
+]
+OnBadRowOption = Annotated[
+    OnBadRow, typer.Option("--on-bad-row", help="A row without query or document: stop before, or a null score.")
+]
+BlockRows = Annotated[int, typer.Option("--block-rows", min=1, help="Rows written at once: what a kill can cost.")]
+WorkerCount = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Ray: processes with a model each; all CPUs without it.")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model, or each.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what a finished or a different run wrote.")]
+
+
 def score(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL or Parquet file, or a folder of such.")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A file of the same format, or a folder of parts.")],
+    source: Source,
+    target: Target,
     model: Model = None,
-    engine: Annotated[Engine, typer.Option("--engine", help="This process, or workers on Ray.")] = Engine.LOCAL,
-    columns: Annotated[
-        str,
-        typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage."),
-    ] = "",
-    on_bad_row: Annotated[
-        OnBadRow, typer.Option("--on-bad-row", help="A row without query or document: stop before, or a null score.")
-    ] = OnBadRow.STOP,
-    block_rows: Annotated[
-        int, typer.Option("--block-rows", min=1, help="Rows written at once: what a kill can cost.")
-    ] = 1000,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Ray: processes with a model each; all CPUs without it.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model, or each.")] = None,
+    engine: EngineOption = Engine.LOCAL,
+    columns: ColumnNames = "",
+    on_bad_row: OnBadRowOption = OnBadRow.STOP,
+    block_rows: BlockRows = 1000,
+    workers: WorkerCount = None,
+    threads: Threads = None,
     long_documents: Long = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what a finished or a different run wrote.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Score the rows of a file, and go on where an earlier run was cut short."""
@@ -64,24 +70,18 @@ def score(
     if workers is not None and not ray:
         raise InputError("--workers is for --engine ray")
     job = BulkJob(
-        source,
-        target,
-        columns=_columns(columns),
-        block_rows=block_rows,
-        on_bad_row=on_bad_row.value,
-        overwrite=overwrite,
+        source, target, _columns(columns), block_rows=block_rows, on_bad_row=on_bad_row.value, overwrite=overwrite
     )
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
     if threads is not None and not ray:
         options["threads"] = threads
+    on_ray = Workers(workers, threads or 1) if ray else None
     with bar("rows") as progress:
-        report = score_files(
-            job, model, workers=Workers(workers, threads or 1) if ray else None, progress=progress, **options
-        )
-    _tell(report, as_json)
+        report = score_files(job, model, workers=on_ray, progress=progress, **options)
+    _show(report, as_json)
 
 
-def _tell(report: BulkReport, as_json: bool) -> None:
+def _show(report: BulkReport, as_json: bool) -> None:
     if as_json:
         json_document(report.to_dict())
     else:

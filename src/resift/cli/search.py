@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning, reranker, states_noted, tell_truncation
+from resift.cli._models import no_truncation_warning, reranker, note_states_warnings, tell_truncation
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json, Long, MinRelevance, Model
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
@@ -42,7 +42,7 @@ def search(
     from resift.search.two_stage import TwoStageSearch
 
     stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
-    with no_truncation_warning(), states_noted():
+    with no_truncation_warning(), note_states_warnings():
         second = reranker(model, long_documents, db / STATES)
         two_stages = TwoStageSearch(stage, second, candidates=candidates)
         ranking = two_stages.search(question, top_k, min_relevance=min_relevance)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.evaluation.collection import Collection, Run, check_run
 from resift.search.two_stage import FirstStage, ManyFirstStage, Passage
-
-if TYPE_CHECKING:
-    import chromadb
 
 Embed = Callable[[list[str]], ArrayLike]
 """Texts to vectors, one row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""
@@ -68,21 +64,27 @@ def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
     return check_run(found, collection, "the first stage")
 
 
-def chroma_run(where: str, collection: Collection, depth: int) -> Run:
-    """The `FOLDER` or `FOLDER#collection` of a Chroma database, queried through its own embedding function."""
+def chroma_run(address: str, collection: Collection, depth: int) -> Run:
+    """Query a Chroma database, `FOLDER` or `FOLDER#collection`, through the collection's own embedding function."""
     from resift.search.chroma import ChromaFirstStage  # here: it says which extra is missing
+    from resift.search.collections import CollectionNotFoundError, open_collection
 
     # isort: split
     from chromadb.errors import ChromaError
 
-    folder, _, name = where.partition("#")
+    folder, _, name = address.partition("#")
     try:
-        stage = ChromaFirstStage(_open(Path(folder), name))
+        stage = ChromaFirstStage(open_collection(Path(folder), name or None))
         return retrieved_run(stage, collection, depth)
+    except CollectionNotFoundError as error:
+        names = ", ".join(error.names) or "none"
+        raise InputError(
+            f"chroma:{address}: say which collection, as in chroma:{folder}#NAME (there is: {names})"
+        ) from error
     except InputError as error:
-        raise InputError(f"chroma:{where}: {error}") from error
+        raise InputError(f"chroma:{address}: {error}") from error
     except (ChromaError, ValueError) as error:
-        raise InputError(f"chroma:{where} can't be queried: {error}") from error
+        raise InputError(f"chroma:{address} can't be queried: {error}") from error
 
 
 def sentence_transformer_run(folder: str, collection: Collection, depth: int) -> Run:
@@ -130,17 +132,3 @@ def _vectors(embed: Embed, texts: list[str]) -> NDArray[np.float32]:
     norms = np.linalg.norm(joined, axis=1, keepdims=True)
     unit: NDArray[np.float32] = joined / np.maximum(norms, np.finfo(np.float32).tiny)
     return unit
-
-
-def _open(folder: Path, name: str) -> chromadb.Collection:
-    """The collection of that name, or the only one there is. Makes no database where there is none."""
-    import chromadb
-    from chromadb.config import Settings
-
-    if not (folder / "chroma.sqlite3").is_file():
-        raise InputError(f"there is no Chroma database in {folder}")
-    client = chromadb.PersistentClient(path=folder.resolve(), settings=Settings(anonymized_telemetry=False))
-    names = sorted(one.name for one in client.list_collections())
-    if (not name and len(names) != 1) or (name and name not in names):
-        raise InputError(f"say which collection, as in chroma:{folder}#NAME (there is: {', '.join(names) or 'none'})")
-    return client.get_collection(name or names[0])

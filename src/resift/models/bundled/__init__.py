@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from resift.errors import UnknownModelError
-from resift.models.manifest import TERMS, VOCABULARY
+from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 
 BUNDLED = ("small",)
 """Cross-encoders, the default first."""
@@ -20,6 +22,23 @@ TINY_PARTS = {
     STATIC: ("table.npy", "scales.npy"),
 }
 """Folder → its files that `tiny` reads."""
+MODEL_KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
+"""Kind in a manifest → what such a model is."""
+
+
+class BundledModel(NamedTuple):
+    """A model that travels in the wheel."""
+
+    name: str
+    kind: str
+    """Such as "cross-encoder (split)"."""
+    bytes: int
+    """Of its files. Models that share files count them each."""
+    max_length: int | None
+    """Tokens of a text that it reads; None where any length will do."""
+    precision: str
+    licence: str
+    source: str
 
 
 def bundled_folder(name: str) -> Path:
@@ -36,3 +55,43 @@ def bundled_folder(name: str) -> Path:
         known = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY, STATIC))
         raise UnknownModelError(f"there is no bundled model resift:{name}; there is {known}")
     return Path(__file__).parent / name
+
+
+def list_bundled() -> list[BundledModel]:
+    """Return the bundled models, the default one first. Raises ModelFileError for damaged files.
+
+    >>> [model.name for model in list_bundled()]
+    ['resift:small', 'resift:tiny', 'resift:static', 'resift:dense']
+    """
+    small, *others, static = (_read_folder(bundled_folder(name)) for name in (*BUNDLED, STATIC))
+    tiny = small._replace(
+        name=f"resift:{TINY}",
+        kind="cross-encoder (tiny)",
+        bytes=sum(_size(bundled_folder(folder) / name for name in names) for folder, names in TINY_PARTS.items()),
+        precision=static.precision,  # what it reads of the small one has rounded weights alone, as the table has
+        source=f"parts of {small.name} and {static.name}, at no extra bytes",
+    )
+    dense = small._replace(
+        name=f"resift:{DENSE}",
+        kind="bi-encoder (dense)",
+        bytes=_size(bundled_folder(BUNDLED[0]) / name for name in (ENCODER, "tokenizer.json")),
+        source=f"the encoder of {small.name}, at no extra bytes",
+    )
+    return [small, tiny, *others, static, dense]
+
+
+def _read_folder(folder: Path) -> BundledModel:
+    manifest = Manifest.read(folder)
+    return BundledModel(
+        manifest.name,
+        MODEL_KINDS[manifest.kind],
+        _size(file for file in folder.iterdir() if file.is_file()),
+        None if manifest.kind == "static" else manifest.document_length,
+        manifest.precision,
+        manifest.licence,
+        manifest.source,
+    )
+
+
+def _size(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
