@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from build_once import BuildOnce
+from hypothesis import HealthCheck, settings
 from pytest_socket import enable_socket, socket_allow_hosts
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 MAX_WORKERS = 8  # each takes up to 2 GB
 if WORKERS > 1:  # threads of torch and NumPy: more than there are cores wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // WORKERS)))
+
+# On a busy machine an example may take any time.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

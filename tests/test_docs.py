@@ -2,8 +2,8 @@
 
 Per page, ```python blocks share one namespace and an empty folder; a ```text block after a block is its output.
 In ```console blocks, lines that start with `$ resift` run in the same folder, which holds a copy of docs/, and what
-follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job. README.md searches all
-of docs/; the other pages get the short files alone, which are indexed in a quarter of the time.
+follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job. README.md searches
+all of docs/; the other pages get the short files alone, which are indexed in a quarter of the time.
 """
 
 from __future__ import annotations

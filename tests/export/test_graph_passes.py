@@ -159,7 +159,8 @@ def test_every_precision_keeps_the_order_and_gives_scores_that_are_free_of_the_b
 
     manifest = export_model(str(saved("bert-6")), tmp_path / precision, precision=precision)
     assert Manifest.read(tmp_path / precision).precision == manifest.precision == precision
-    documents = random_models.documents((2, 5, 9, 20, 30, 60, 90, 140))
+    # Eight documents were too few: their correlation was .973 on one processor, and above .98 on others.
+    documents = random_models.documents(tuple(range(1, 200, 8)))
     exact = load_scorer(saved("bert-6")).score("what eats bamboo", documents)
     scorer = load_scorer(tmp_path / precision)
     found = scorer.score("what eats bamboo", documents)
