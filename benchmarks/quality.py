@@ -47,7 +47,7 @@ class BiEncoder:
 
 
 def keep_unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
-    """Return a DocumentState with unrounded states, in place of `DocumentState.of`, which rounds them."""
+    """Return a DocumentState with unrounded states, in place of `DocumentState.quantize`, which rounds them."""
     numbers: Any = states.copy()  # float32, where DocumentState declares int8
     return DocumentState(numbers, np.ones(len(states), np.float16), vector.copy())
 
@@ -70,7 +70,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
 ) -> None:
     """Measure each collection and print its row at once."""
-    setattr(DocumentState, "of", staticmethod(keep_unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
+    setattr(DocumentState, "quantize", staticmethod(keep_unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
     rerankers = {name: load_reranker(name) for name in model or []}
     if bi_encoder is not None:
         rerankers["bi-encoder"] = Reranker(BiEncoder(bi_encoder))

@@ -5,7 +5,7 @@ ResiftError
 ├── MissingExtraError (ImportError)  an optional library is not installed; the message names the extra
 ├── UnknownModelError (ValueError)   no such model, folder or scheme; the message lists what there is
 ├── ModelFileError (OSError)       a model file is missing, damaged or not what its manifest says
-├── OverloadedError (RuntimeError)   more calls are waiting than the reranker was told to hold
+├── OverloadedError (RuntimeError)   more calls are waiting than may wait
 └── ScorerError (RuntimeError)     an engine failed or gave unusable scores: wrong number, NaN, infinite
     └── RemoteError                a service or server refused, can't be reached, or answered with something unusable
 """

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift import Cached, InputError, Reranker, Scale, ScorerError, load_scorer
+from resift.llm import LlmScorer
 from resift.scorer import Request, Scores, Span, Usage
 from resift.scoring.cache_stores import SCORE_ENTRY_BYTES, MemoryStore
-from resift.scoring.cached import _delimited
+from resift.scoring.cached import _join_with_lengths
 from resift.testing import OverlapScorer, check_scorer
 
 TEXTS = ["a red fox", "a whale", "red wine", ""]
@@ -116,7 +117,7 @@ def test_an_engine_without_a_manifest_is_told_by_its_files(saved: Callable[[str]
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
 def test_query_and_text_are_kept_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert (_delimited(*one) == _delimited(*other)) is (one == other)
+    assert (_join_with_lengths(*one) == _join_with_lengths(*other)) is (one == other)
     cached = Cached(Counting())
     cached.score(one[0] + "x", [one[1]])
     assert cached.score(one[0], ["x" + one[1]]).usage.cache_hits == 0
@@ -240,3 +241,28 @@ def test_a_reranker_remembers_and_keeps_the_contract(tmp_path: Path, bundled: Re
         assert (first.stats.cache_hits, second.stats.cache_hits, second.stats.pairs) == (0, 4, 0)
         check_scorer(reranker.scorer)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_service_is_told_why_its_scores_are_not_kept_and_what_can_be_done(tmp_path: Path) -> None:
+    reason = "scores of .* are not kept: nothing tells when the model behind the name of a service changes.*wrap it"
+    for make in (
+        lambda: Reranker("cohere:rerank-v3.5", cache=tmp_path / "scores.sqlite", api_key="none"),
+        lambda: Cached(LlmScorer(lambda prompt: "[1]", method="pointwise")),
+    ):
+        with pytest.raises(InputError, match=reason) as error:
+            make()
+        assert "give it" not in str(error.value), "neither a name nor a service's scorer can be given anything"
+
+
+def test_what_is_advised_can_be_followed(tmp_path: Path) -> None:
+    class Wrapped:
+        identity = "the model of June"
+
+        def __init__(self, scorer: LlmScorer) -> None:
+            self.scorer, self.name, self.scale = scorer, scorer.name, scorer.scale
+
+        def score(self, query: str, documents: Sequence[str]) -> Sequence[float]:
+            return self.scorer.score(query, documents)
+
+    cached = Cached(Wrapped(LlmScorer(lambda prompt: "7", method="pointwise")), tmp_path / "scores.sqlite")
+    assert [cached.score("q", TEXTS).usage.cache_hits for _ in range(2)] == [0, len(TEXTS)]

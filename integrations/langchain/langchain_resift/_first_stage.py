@@ -103,7 +103,7 @@ class _Passages:
         )
 
 
-_WORKER = Worker(limit=1024)  # one thread for all retrievers: a first stage takes milliseconds
+_WORKER = Worker(limit=1024, name="the first stage")  # one thread for all retrievers: a first stage takes milliseconds
 
 
 def _is_collection(first_stage: Any) -> bool:

@@ -27,7 +27,7 @@ class ResiftEmbeddings(Embeddings):
     def __init__(self, model: str | os.PathLike[str] | None = None, **unknown: Never) -> None:
         check_option_names("ResiftEmbeddings", unknown, ["model"])
         self._embedder = load_embedder(model)
-        self._worker = Worker(limit=1024)
+        self._worker = Worker(limit=1024, name="the embedder")
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one unit vector per text, in their order; a text without a known token gives zeros."""

@@ -1,7 +1,7 @@
-"""A bounded worker thread for heavy calls beside an event loop.
+"""A worker thread for heavy calls beside an event loop, with a bound on how many may wait.
 
-It does not use the event loop's default executor: that one is shared by the whole process and grows with the
-machine, so heavy calls there starve every other user of it, and enter a model many at a time.
+It does not use the event loop's default executor: the whole process shares that one, and it grows with the machine, so
+heavy calls there hold up all its other users, and several would enter a model at the same time.
 """
 
 from __future__ import annotations
@@ -19,46 +19,54 @@ R = TypeVar("R")
 
 
 class Worker:
-    """Runs calls one at a time, in order of arrival; at most `limit` may be waiting or running.
+    """Runs calls one at a time, in order of arrival. The thread starts with the first call, in a forked child too.
 
-    The thread starts with the first call. A forked child starts its own.
+    Args:
+        limit: Calls that may be waiting or running. One more is refused.
+        name: What the calls wait for, as the error names it: "the first stage", "the embedder".
+
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, name: str) -> None:
         self.limit = limit
+        self.name = name
         self._lock = threading.Lock()
         self._pending = 0
-        self._owner = -1
+        self._process_id = -1
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, call: Callable[[], R]) -> R:
-        """The call's result. Cancelling takes a waiting call out of the queue; a running one finishes unheard.
+        """Return the call's result.
 
-        Raises OverloadedError, at once, when `limit` calls are already there.
+        If the task is cancelled, a call that waits is dropped; one that runs is completed, and its result is lost.
+
+        Raises:
+            OverloadedError: `limit` calls are waiting or running already. It is raised at once.
+
         """
-        import asyncio  # only now: it takes 60 ms to import, and who awaits has it
+        import asyncio  # takes 60 ms to import; whoever awaits has imported it already
 
         return await asyncio.wrap_future(self._submit(call))
 
     def _submit(self, call: Callable[[], R]) -> Future[R]:
         with self._lock:
-            if self._owner != os.getpid():
-                self._executor, self._owner, self._pending = None, os.getpid(), 0
+            if self._process_id != os.getpid():
+                self._executor, self._process_id, self._pending = None, os.getpid(), 0
             if self._pending >= self.limit:
                 raise OverloadedError(
-                    f"{self._pending} calls are waiting already, and at most {self.limit} may wait: try again later"
+                    f"{self._pending} calls are waiting for {self.name} already, the most it takes: try again later"
                 )
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="resift")
             self._pending += 1
-            # The caller's context travels along, so that tracing in a scorer finds its parent.
+            # In the caller's context, so that tracing inside a scorer finds its parent span.
             future: Future[R] = self._executor.submit(copy_context().run, call)
-        future.add_done_callback(self._release)
+        future.add_done_callback(self._count_done)
         return future
 
-    def _release(self, _: Future[Any]) -> None:
+    def _count_done(self, _: Future[Any]) -> None:
         with self._lock:
             self._pending -= 1
 
-    def __reduce__(self) -> tuple[type[Worker], tuple[int]]:
-        return (Worker, (self.limit,))
+    def __reduce__(self) -> tuple[type[Worker], tuple[int, str]]:
+        return (Worker, (self.limit, self.name))

@@ -1,4 +1,4 @@
-"""Scores kept: the same query over the same text, read by the same model, costs a look-up."""
+"""A scorer with a cache: the score of a query and a text that were scored before, by the same model, is looked up."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from resift.errors import InputError
 from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, as_scores, score_many
 from resift.scoring.cache_stores import DiskStore, MemoryStore
 
-FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
+KEY_FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
 MEMORY_BYTES = 64 * 1024 * 1024
-ENTRY = struct.Struct("<dqqb")
-WHOLE = (0, 0, -1)  # in place of a span: the text was read whole
+STORED_SCORE = struct.Struct("<dqqb")
+"""A score as it is stored: its number, and the start, end and `truncated` of its span."""
+NO_SPAN = (0, 0, -1)  # in place of a span where the text was read whole
 
 
 class Cached:
-    """A scorer that remembers: scores, and the spans they came from.
+    """A scorer around another one that stores scores, and the spans they came from.
 
-    Scores are kept in memory, at most `memory_bytes`, those asked for last; with a `path` also in an SQLite file,
-    which processes may share. The file holds digests, never texts.
+    Scores are kept in memory, those used last; with a `path` also in an SQLite file that processes share. The file
+    holds digests, never texts. It grows to 1 GiB, then the oldest scores are removed.
 
-    A key is made of the scorer's `identity` (for the engines: checksum of the model's files, engine, precision,
-    maximum length, `long_documents`, and a language model's template), the query and the text: another model never
-    meets these scores. A damaged, locked or full file is logged as a warning, and scores are computed.
+    A key is made of the scorer's `identity` (for the engines: checksum of the model's files, engine, precision, maximum
+    length, `long_documents`, a language model's template), the query and the text, so a changed model never gets the
+    scores of another. If the file is damaged, locked or full, a warning is logged and scores are computed.
 
-    Raises InputError for a scorer that has no `identity`, and for one whose scores depend on the whole list.
+    Args:
+        scorer: The scorer to ask for what is not stored. It needs an `identity`.
+        path: The SQLite file. Default: none, scores are kept in this process only.
+        memory_bytes: Limit of the memory for scores, in bytes; about 256 a score.
+
+    Raises:
+        InputError: The scorer has no `identity`, or its scores depend on the whole list.
 
     >>> from resift import load_scorer
     >>> cached = Cached(load_scorer())
     >>> first, second = (cached.score("what eats bamboo?", ["Pandas eat bamboo."]) for _ in range(2))
     >>> first.values == second.values, second.usage.pairs, second.usage.cache_hits
     (True, 0, 1)
+
     """
 
     def __new__(cls, scorer: Scorer, *_: Any, **__: Any) -> Cached:
-        """A scorer that can be awaited still can be."""
+        """Make a `Cached` that can be awaited around a scorer that can be awaited."""
         return super().__new__(_AsyncCached if isinstance(scorer, AsyncScorer) else cls)
 
     def __init__(
         self, scorer: Scorer, path: str | os.PathLike[str] | None = None, *, memory_bytes: int = MEMORY_BYTES
     ) -> None:
         self.scorer = scorer
-        identity = getattr(scorer, "identity", None)
-        if scorer.scale is Scale.ORDINAL:
-            raise InputError(f"{scorer.name} orders a list as a whole: its scores mean nothing in another list")
-        if not isinstance(identity, str) or not identity:
-            raise InputError(
-                f"{self.scorer.name} has no identity, so that its scores could be taken for another model's; give it "
-                "an attribute `identity`, a text that changes with everything that changes scores"
-            )
         self.name = self.scorer.name
         self.scale = self.scorer.scale
-        self.identity = identity
+        self.identity = _identity_of(scorer)
         self.path = None if path is None else os.fspath(path)
         self.memory_bytes = memory_bytes
         self.long_documents = getattr(self.scorer, "long_documents", None)
@@ -67,116 +67,138 @@ class Cached:
         self._disk = None if self.path is None else DiskStore(self.path)
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """As the scorer's; what is known already counts as `cache_hits`."""
+        """Return one score per document, as the scorer gives it; `usage.cache_hits` counts those that were stored."""
         return self.score_many([Request(query, documents)])[0]
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """As the scorer's: what is missing of all requests is scored in one pass."""
-        lists = [_List(self.identity, request) for request in requests]
-        self._look_up(lists)
-        asked = [one for one in lists if one.missing]
-        answers = score_many(self.scorer, [one.rest for one in asked]) if asked else []
-        for one, answer in zip(asked, answers, strict=True):
-            self._keep(one, answer)
-        return [one.scores() for one in lists]
+        """Return the scores of each request. What is not stored, of all requests, is scored in one pass."""
+        cached_requests = [_CachedRequest(self.identity, request) for request in requests]
+        self._look_up(cached_requests)
+        incomplete = [request for request in cached_requests if request.missing]
+        answers = score_many(self.scorer, [request.missing_request() for request in incomplete]) if incomplete else []
+        for request, answer in zip(incomplete, answers, strict=True):
+            self._store(request, answer)
+        return [request.scores() for request in cached_requests]
 
     def close(self) -> None:
-        """Closes the file; scoring goes on without it."""
+        """Close the file; scoring goes on without it."""
         if self._disk is not None:
             self._disk.close()
 
-    def _look_up(self, lists: Sequence[_List]) -> None:
-        for one in lists:
-            one.found = self._memory.get(one.missing)
+    def _look_up(self, requests: Sequence[_CachedRequest]) -> None:
+        for request in requests:
+            request.stored = self._memory.get(request.missing)
         if self._disk is not None:
-            on_disk = self._disk.get([key for one in lists for key in one.missing])
+            on_disk = self._disk.get([key for request in requests for key in request.missing])
             self._memory.put(on_disk)
-            for one in lists:
-                one.found |= {key: on_disk[key] for key in one.missing if key in on_disk}
+            for request in requests:
+                request.stored |= {key: on_disk[key] for key in request.missing if key in on_disk}
 
-    def _keep(self, one: _List, answer: Sequence[float]) -> None:
-        fresh = one.take(as_scores(self.scorer, answer, len(one.missing)))
-        self._memory.put(fresh)
+    def _store(self, request: _CachedRequest, answer: Sequence[float]) -> None:
+        new_scores = request.add(as_scores(self.scorer, answer, len(request.missing)))
+        self._memory.put(new_scores)
         if self._disk is not None:
-            self._disk.put(fresh)
+            self._disk.put(new_scores)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.scorer, self.path, self.memory_bytes))
 
 
 class _AsyncCached(Cached):
-    """Around a scorer that waits for a service: looking up in a file is left to a thread."""
+    """Around a scorer that waits for a service: the file is read and written in a thread."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._worker = Worker(limit=1024)
+        self._worker = Worker(limit=1024, name="the score cache")
 
     async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
         """As `score`."""
         assert isinstance(self.scorer, AsyncScorer)  # noqa: S101 - why this class was chosen
-        one = _List(self.identity, Request(query, documents))
-        await self._worker.run(partial(self._look_up, [one]))
-        if one.missing:
-            answer = await self.scorer.ascore(*one.rest)
-            await self._worker.run(partial(self._keep, one, answer))
-        return one.scores()
+        request = _CachedRequest(self.identity, Request(query, documents))
+        await self._worker.run(partial(self._look_up, [request]))
+        if request.missing:
+            answer = await self.scorer.ascore(*request.missing_request())
+            await self._worker.run(partial(self._store, request, answer))
+        return request.scores()
 
 
-class _List:
-    """One request with its keys, and what is known of them."""
+class _CachedRequest:
+    """A request with the key of each of its documents, and the scores that are known so far."""
 
     def __init__(self, identity: str, request: Request) -> None:
         self.request = request
-        head = blake2b(_delimited(f"{FORMAT}", identity, request.query), digest_size=20)
-        self.keys = [_key(head, text) for text in request.documents]
-        self.found: dict[bytes, bytes] = {}
-        self.answer = Scores((), Usage())
-        self.computed = 0
+        prefix = blake2b(_join_with_lengths(f"{KEY_FORMAT}", identity, request.query), digest_size=20)
+        self.keys = [_key(prefix, text) for text in request.documents]
+        self.stored: dict[bytes, bytes] = {}
+        """Key → `STORED_SCORE`."""
+        self._answer = Scores((), Usage())
+        self._computed = 0
 
     @property
     def missing(self) -> dict[bytes, str]:
-        """Key → text of what is not known, each once."""
+        """Key → text of the documents without a score, equal texts once."""
         pairs = zip(self.keys, self.request.documents, strict=True)
-        return {key: text for key, text in pairs if key not in self.found}
+        return {key: text for key, text in pairs if key not in self.stored}
 
-    @property
-    def rest(self) -> Request:
+    def missing_request(self) -> Request:
+        """Return a request for the documents without a score."""
         return Request(self.request.query, list(self.missing.values()))
 
-    def take(self, answer: Scores) -> dict[bytes, bytes]:
-        """Takes in the scores of what was missing, and gives what can be kept of them."""
-        self.answer, missing = answer, list(self.missing)
-        self.computed = len(missing)
-        fresh = {}
-        for place, key in enumerate(missing):
-            fresh[key] = ENTRY.pack(answer[place], *answer.spans.get(place, WHOLE))
-        self.found |= fresh
-        return {} if answer.degraded else {key: kept for key, kept in fresh.items() if _is_finite(kept)}
+    def add(self, answer: Scores) -> dict[bytes, bytes]:
+        """Add the scores of what was missing. Return those that may be stored."""
+        missing = list(self.missing)
+        self._answer, self._computed = answer, len(missing)
+        new_scores = {
+            key: STORED_SCORE.pack(answer[index], *answer.spans.get(index, NO_SPAN))
+            for index, key in enumerate(missing)
+        }
+        self.stored |= new_scores
+        return {} if answer.degraded else {key: stored for key, stored in new_scores.items() if _is_finite(stored)}
 
     def scores(self) -> Scores:
-        entries = [ENTRY.unpack(self.found[key]) for key in self.keys]
+        """Return the scores of all documents, once none is missing."""
+        entries = [STORED_SCORE.unpack(self.stored[key]) for key in self.keys]
         spans = {
-            place: Span(start, end, bool(truncated))
-            for place, (_, start, end, truncated) in enumerate(entries)
-            if (start, end, truncated) != WHOLE
+            index: Span(start, end, bool(truncated))
+            for index, (_, start, end, truncated) in enumerate(entries)
+            if (start, end, truncated) != NO_SPAN
         }
-        hits = len(set(self.keys)) - self.computed
-        usage = self.answer.usage + Usage(cache_hits=hits)
-        return Scores(tuple(score for score, *_ in entries), usage, spans, self.answer.degraded)
+        hits = len(set(self.keys)) - self._computed
+        usage = self._answer.usage + Usage(cache_hits=hits)
+        return Scores(tuple(score for score, *_ in entries), usage, spans, self._answer.degraded)
 
 
-def _is_finite(entry: bytes) -> bool:
-    return math.isfinite(ENTRY.unpack(entry)[0])
+def _identity_of(scorer: Scorer) -> str:
+    """Return the scorer's identity. Raise InputError if its scores must not be stored."""
+    if scorer.scale is Scale.ORDINAL:
+        raise InputError(f"{scorer.name} orders a list as a whole: its scores mean nothing in another list")
+    identity = getattr(scorer, "identity", None)
+    if isinstance(identity, str) and identity:
+        return identity
+    needed = "an `identity`, a text that changes with everything that changes scores"
+    if isinstance(scorer, AsyncScorer):
+        raise InputError(
+            f"scores of {scorer.name} are not kept: nothing tells when the model behind the name of a service changes. "
+            f"If you can tell, wrap it in a scorer of your own that has {needed}"
+        )
+    raise InputError(
+        f"{scorer.name} has no identity, so that its scores could be taken for another model's. They are kept for a "
+        f"scorer of your own, or one around this, that has {needed}"
+    )
 
 
-def _key(head: blake2b, text: str) -> bytes:
-    digest = head.copy()
-    digest.update(_delimited(text))
+def _is_finite(stored: bytes) -> bool:
+    return math.isfinite(STORED_SCORE.unpack(stored)[0])
+
+
+def _key(prefix: blake2b, text: str) -> bytes:
+    digest = prefix.copy()
+    digest.update(_join_with_lengths(text))
     return digest.digest()
 
 
-def _delimited(*texts: str) -> bytes:
-    """Each with its length before it: ("ab", "c") and ("a", "bc") stay apart."""
+def _join_with_lengths(*texts: str) -> bytes:
+    """Return the texts, each after its length in bytes: ("ab", "c") and ("a", "bc") differ."""
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
     return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 

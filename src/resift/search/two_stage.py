@@ -84,7 +84,7 @@ class TwoStageSearch:
         self.first_stage = _check_first_stage(first_stage)
         self.reranker = Reranker() if reranker is None else reranker
         self.candidates = candidates
-        self._worker = Worker(limit=1024)
+        self._worker = Worker(limit=1024, name="the first stage")
 
     @helps_with_names
     def search(self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None) -> Ranking[Passage]:

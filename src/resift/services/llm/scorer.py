@@ -91,7 +91,7 @@ class LlmScorer:
         self.max_characters = max_characters
         self.parallel = parallel
         self._chat = Chat.of(llm)
-        self._worker = Worker(MAX_PENDING_CALLS)
+        self._worker = Worker(MAX_PENDING_CALLS, "the LLM")
 
     @property
     def name(self) -> str:

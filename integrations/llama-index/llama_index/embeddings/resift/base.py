@@ -40,7 +40,7 @@ class ResiftEmbedding(Component, BaseEmbedding):
     model_name: str = Field(default=NAME, description="The name in events; a folder goes by its own.")
     embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts embedded between two events.")
 
-    _worker: Worker = PrivateAttr(default_factory=lambda: Worker(limit=1024))
+    _worker: Worker = PrivateAttr(default_factory=lambda: Worker(limit=1024, name="the embedder"))
 
     @classmethod
     def class_name(cls) -> str:
