@@ -29,12 +29,12 @@ class Slow:
         self.threads: set[str] = set()
         self.contexts: list[str] = []
         self.inside = 0
-        self.most_inside = 0
+        self.max_inside = 0
         self.queries: list[str] = []
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
+        self.max_inside = max(self.max_inside, self.inside)
         self.threads.add(threading.current_thread().name)
         self.contexts.append(tracer.get())
         self.queries.append(query)
@@ -73,7 +73,7 @@ async def test_the_event_loop_stays_free_and_the_model_is_entered_once_at_a_time
     heart = asyncio.create_task(heartbeat())
     await asyncio.gather(*(reranker.arank("q", DOCUMENTS) for _ in range(6)))
     heart.cancel()
-    assert scorer.most_inside == 1
+    assert scorer.max_inside == 1
     assert all(name.startswith("resift") for name in scorer.threads)
     assert beats >= 10, "six calls of 50 ms leave time for some sixty beats"
 

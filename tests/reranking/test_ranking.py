@@ -31,13 +31,13 @@ def test_to_dict_is_json_and_says_everything() -> None:
     }
 
 
-def test_to_dict_takes_the_callers_word_for_a_document() -> None:
+def test_to_dict_shows_documents_as_the_caller_says() -> None:
     documents = [{"id": "x", "text": "fox"}]
     ranking = Reranker(OverlapScorer()).rank("fox", documents, text=lambda document: document["text"])
     assert ranking.to_dict(document=lambda document: document["id"])["hits"][0]["document"] == "x"
 
 
-def test_repr_shows_ranks_places_scores_and_degradation() -> None:
+def test_repr_shows_ranks_indices_scores_and_degradation() -> None:
     text = repr(Reranker(OverlapScorer()).rank("red fox", DOCUMENTS))
     assert "Ranking of 3 documents by overlap" in text
     assert "1  [1]    1.000  the red fox" in text

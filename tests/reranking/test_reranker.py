@@ -22,7 +22,7 @@ def scripted(*scores: float, **options: object) -> Reranker:
     return Reranker(ScriptedScorer(scores), **options)  # type: ignore[arg-type]
 
 
-def test_best_first_with_ranks_and_first_stage_places() -> None:
+def test_best_first_with_ranks_and_first_stage_indices() -> None:
     ranking = Reranker(OverlapScorer()).rank(QUERY, DOCUMENTS)
     assert [(hit.rank, hit.index, hit.document, hit.score) for hit in ranking] == [
         (1, 1, "the red fox", 1.0),
@@ -35,15 +35,15 @@ def test_best_first_with_ranks_and_first_stage_places() -> None:
 
 def test_relevance_is_the_sigmoid_of_a_logit_in_float64() -> None:
     ranking = scripted(800.0, 0.0, -800.0, 40.0).rank(QUERY, ["a", "b", "c", "d"])
-    by_place = {hit.index: hit.relevance for hit in ranking}
-    assert by_place[0] == 1.0
-    assert by_place[1] == 0.5
-    assert by_place[2] == 0.0
-    assert by_place[3] == 1 / (1 + math.exp(-40.0))
+    relevance = {hit.index: hit.relevance for hit in ranking}
+    assert relevance[0] == 1.0
+    assert relevance[1] == 0.5
+    assert relevance[2] == 0.0
+    assert relevance[3] == 1 / (1 + math.exp(-40.0))
 
 
 @pytest.mark.parametrize("scale", [Scale.SIMILARITY, Scale.ORDINAL])
-def test_a_scale_without_relevance_has_none_and_refuses_a_floor(scale: Scale) -> None:
+def test_a_scale_without_relevance_refuses_min_relevance(scale: Scale) -> None:
     reranker = Reranker(ScriptedScorer([3.0], scale=scale))
     assert reranker.rank(QUERY, ["a"])[0].relevance is None
     with pytest.raises(InputError, match=f"{scale} scale"):
@@ -60,7 +60,7 @@ def test_scores_are_plain_floats() -> None:
     assert type(hit.index) is int
 
 
-def test_no_documents_give_an_empty_ranking_and_ask_nothing() -> None:
+def test_no_documents_give_an_empty_ranking_without_scoring() -> None:
     scorer = ScriptedScorer([])
     ranking = Reranker(scorer).rank(QUERY, [])
     assert len(ranking) == 0
@@ -116,7 +116,7 @@ def test_min_relevance_is_applied_before_top_k() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_scores_that_are_no_numbers_name_their_places(bad: float) -> None:
+def test_scores_that_are_not_finite_are_an_error_with_their_indices(bad: float) -> None:
     with pytest.raises(ScorerError, match="2 of 4 scores are not finite") as caught:
         scripted(1.0, bad, 2.0).rank(QUERY, ["a", "b", "c", "b"])
     assert caught.value.places == (1, 3)
@@ -147,7 +147,7 @@ def test_a_scorers_own_exception_is_wrapped_with_its_cause() -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_what_resift_refuses_is_refused_whatever_on_error_says() -> None:
+def test_input_errors_are_raised_whatever_on_error_says() -> None:
     with pytest.raises(InputError):
         Reranker(ScriptedScorer(InputError("too long")), on_error="keep_order").rank(QUERY, DOCUMENTS)
     with pytest.raises(InputError, match="on_error"):
@@ -188,19 +188,19 @@ def test_rank_many_equals_rank_for_each() -> None:
 
 
 def test_rank_many_degrades_only_the_query_that_failed() -> None:
-    class Half:
-        name, scale = "half", Scale.LOGIT
+    class PartlyFailing:
+        name, scale = "partly failing", Scale.LOGIT
 
         def score(self, query: str, documents: list[str]) -> Scores:
             return Scores(tuple(math.nan if query == "bad" else float(len(text)) for text in documents))
 
-    good, bad = Reranker(Half(), on_error="keep_order").rank_many(["good", "bad"], [["a", "bb"], ["a", "bb"]])  # type: ignore[arg-type]
+    good, bad = Reranker(PartlyFailing(), on_error="keep_order").rank_many(["good", "bad"], [["a", "bb"], ["a", "bb"]])  # type: ignore[arg-type]
     assert (good.degraded, [hit.index for hit in good]) == (None, [1, 0])
     assert bad.degraded is not None
     assert [hit.index for hit in bad] == [0, 1]
 
 
-def test_what_a_scorer_says_of_its_own_answer_reaches_the_ranking() -> None:
+def test_usage_and_degraded_of_the_scores_reach_the_ranking() -> None:
     answer = Scores((1.0, 2.0), Usage(tokens=70, calls=3), degraded="the fallback answered")
     reranker = Reranker(ScriptedScorer(answer))
     ranking = reranker.rank(QUERY, ["a", "b", "a"])
@@ -221,7 +221,7 @@ def test_it_pickles(bundled: Reranker) -> None:
     assert again.rank(QUERY, DOCUMENTS).hits == bundled.rank(QUERY, DOCUMENTS).hits
 
 
-def test_a_scorer_that_stood_in_gives_the_ranking_its_name_and_scale() -> None:
+def test_name_and_scale_of_the_scores_go_before_the_scorers_own() -> None:
     answer = Scores((3.0, 7.0), model="stand-in", scale=Scale.SIMILARITY)
     ranking = Reranker(ScriptedScorer(answer)).rank("q", ["a", "b"])
     assert (ranking.model, ranking.scale, ranking[0].relevance) == ("stand-in", Scale.SIMILARITY, None)

@@ -115,7 +115,7 @@ def test_vectors_of_another_version_are_refused(client: Any, monkeypatch: pytest
         ChromaFirstStage(collection)
 
 
-def test_the_dense_function_finds_and_comes_back(tmp_path: Path) -> None:
+def test_a_dense_collection_is_searched_and_reopened(tmp_path: Path) -> None:
     stories = [story for story in fables() if len(story.text) < 350][:12]
     collection = chromadb.PersistentClient(str(tmp_path)).create_collection(
         "dense", embedding_function=DenseEmbedding(), configuration={"hnsw": {"space": "cosine"}}

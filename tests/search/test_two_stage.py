@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from resift import InputError, MemoryFirstStage, Passage, Reranker, StaticEmbedder, TwoStageSearch
+from resift import InputError, MemoryFirstStage, Passage, Reranker, TwoStageSearch
 from resift.demo import fables
 from resift.testing import OverlapScorer
 
@@ -33,12 +33,12 @@ def test_hits_carry_both_stages(stage: MemoryFirstStage, bundled: Reranker) -> N
     assert ranking.stats.seconds["total"] >= ranking.stats.seconds["first_stage"]
 
 
-async def test_the_three_forms_agree(stage: MemoryFirstStage) -> None:
+async def test_search_asearch_and_search_many_agree(stage: MemoryFirstStage) -> None:
     search = TwoStageSearch(stage, Reranker(OverlapScorer()), candidates=20)
-    one = search.search(QUESTION)
-    assert (await search.asearch(QUESTION)).hits == one.hits
+    single = search.search(QUESTION)
+    assert (await search.asearch(QUESTION)).hits == single.hits
     many = search.search_many([QUESTION, "a fox"])
-    assert many[0].hits == one.hits
+    assert many[0].hits == single.hits
     assert search.search_many([]) == []
 
 
@@ -77,13 +77,3 @@ async def test_an_async_first_stage_is_awaited() -> None:
 
     ranking = await TwoStageSearch(Remote(), Reranker(OverlapScorer())).asearch("red fox")
     assert ranking[0].document.id == "7"
-
-
-def test_static_vectors_are_unit_length_and_blind_to_company() -> None:
-    embedder = StaticEmbedder()
-    texts = ["the fox", "", "a much longer text about grapes and foxes " * 30]
-    vectors = embedder.embed(texts)
-    assert vectors.shape == (3, embedder.dimensions)
-    assert (vectors**2).sum(1).tolist() == pytest.approx([1, 0, 1], abs=1e-5)
-    assert embedder.embed([texts[2]])[0].tolist() == pytest.approx(vectors[2].tolist(), abs=1e-6)
-    assert embedder.embed([]).shape == (0, embedder.dimensions)
