@@ -24,7 +24,7 @@ os.environ |= {
     "RAY_AUTH_MODE": "disabled",  # or a token is written into the home folder
     "RAY_worker_niceness": "0",  # Ray's 15 starves on a busy machine
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",  # five seconds are too few there as well
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",  # five seconds are too few on a busy machine
 }
 
 import ray
@@ -66,10 +66,10 @@ def write(path: Path, count: int) -> Path:
     return path
 
 
-class Witness:
-    """Leaves its process's number in a folder, and takes its time."""
+class ProcessRecorder:
+    """A slow scorer that leaves its process id in a folder."""
 
-    name = "witness"
+    name = "recorder"
     scale = Scale.PROBABILITY
 
     def __init__(self, folder: Path) -> None:
@@ -81,8 +81,8 @@ class Witness:
         return OverlapScorer().score(query, documents)
 
 
-class Stumbling(OverlapScorer):
-    """Fails wherever it is asked."""
+class Failing(OverlapScorer):
+    """A scorer that always fails."""
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         raise OSError("disk")
@@ -95,7 +95,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path
     killed: list[int] = []
 
     def kill() -> None:
-        """One worker, in the middle of a block, once some parts are there."""
+        """Kill a worker in the middle of a block, once some parts are there."""
         while len(list((tmp_path / "out").glob("part-*"))) < 3:
             time.sleep(0.02)
         killed.append(int(max(pids.iterdir(), key=lambda file: file.stat().st_mtime).name))
@@ -103,7 +103,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    report = score_files(BulkJob(source, tmp_path / "out", block_rows=5), Witness(pids), workers=Workers(2))
+    report = score_files(BulkJob(source, tmp_path / "out", block_rows=5), ProcessRecorder(pids), workers=Workers(2))
     killer.join(60)
     score_files(BulkJob(source, tmp_path / "alone", block_rows=5), OverlapScorer())
     assert len(killed) == 1
@@ -115,13 +115,13 @@ def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path
     assert (report.rows, report.tally.rows) == (120, 120)
 
 
-def test_scores_are_those_of_one_process_and_either_goes_on_with_the_other(cluster: None, tmp_path: Path) -> None:
+def test_scores_are_those_of_one_process_and_ray_completes_what_it_began(cluster: None, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", 40)
     rows = [json.loads(line) for line in source.read_text().splitlines()]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=7)
     score_files(BulkJob(source, tmp_path / "alone.jsonl", block_rows=10), threads=1)
 
-    # The first half here, as if it had been cut short, the rest by Ray.
+    # The first half is scored in this process, which is stopped; the rest on Ray.
     def stop(done: int, _: int) -> None:
         if done >= 20:
             raise KeyboardInterrupt
@@ -129,22 +129,22 @@ def test_scores_are_those_of_one_process_and_either_goes_on_with_the_other(clust
     job = BulkJob(tmp_path / "in.parquet", tmp_path / "out.parquet", block_rows=10)
     with pytest.raises(KeyboardInterrupt):
         score_files(job, threads=1, progress=stop)
-    told: list[int] = []
-    report = score_files(job, workers=Workers(1), progress=lambda done, _: told.append(done))
-    assert report.done_before == told[0] >= 20
-    assert told[-1] == report.rows == 40
+    progress: list[int] = []
+    report = score_files(job, workers=Workers(1), progress=lambda done, _: progress.append(done))
+    assert report.done_before == progress[0] >= 20
+    assert progress[-1] == report.rows == 40
     alone = [json.loads(line) for line in (tmp_path / "alone.jsonl").read_text().splitlines()]
-    found = pq.read_table(tmp_path / "out.parquet").to_pylist()
-    assert [_without_scores(row) for row in found] == [_without_scores(row) for row in alone]
-    # Blocks are cut otherwise there, and batches with them: the last digit may differ.
-    assert [row["score"] for row in found] == pytest.approx([row["score"] for row in alone], abs=1e-5)
+    scored = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [_without_scores(row) for row in scored] == [_without_scores(row) for row in alone]
+    # Parquet is cut into other blocks, and so into other batches: the last digit may differ.
+    assert [row["score"] for row in scored] == pytest.approx([row["score"] for row in alone], abs=1e-5)
 
 
 def _without_scores(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("score", "relevance")}
 
 
-def test_a_step_of_a_pipeline_of_ones_own(cluster: None, tmp_path: Path) -> None:
+def test_a_step_of_a_users_own_pipeline(cluster: None, tmp_path: Path) -> None:
     scored = ray.data.from_items([{"q": "red fox", "passage": text} for text in ("a red fox", "a whale")]).map_batches(
         TableScorer,
         batch_format="pyarrow",
@@ -157,24 +157,24 @@ def test_a_step_of_a_pipeline_of_ones_own(cluster: None, tmp_path: Path) -> None
     ]
 
 
-def test_a_workers_error_is_ours(cluster: None, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_is_one_of_resifts(cluster: None, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", 4)
     with pytest.raises(ScorerError, match="overlap failed: OSError: disk"):
-        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(1))
+        score_files(BulkJob(source, tmp_path / "out"), Failing(), workers=Workers(1))
     with pytest.raises(InputError, match=r"a worker of 3 threads fits on no node of the cluster: the largest has 2"):
-        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(1, threads=3))
+        score_files(BulkJob(source, tmp_path / "out"), Failing(), workers=Workers(1, threads=3))
     with pytest.raises(InputError, match=r"2 workers of 2 threads don't fit: the cluster has CPUs for 1"):
-        score_files(BulkJob(source, tmp_path / "out"), Stumbling(), workers=Workers(2, threads=2))
+        score_files(BulkJob(source, tmp_path / "out"), Failing(), workers=Workers(2, threads=2))
 
 
 @pytest.fixture
 def service(cluster: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of the application, behind Serve's own HTTP proxy."""
+    """The URL of the application, behind Serve's own HTTP proxy."""
     from ray.serve._private import api, client
 
     from resift.serving.ray_serve import app
 
-    for module in (api, client):  # a minute is little on a busy machine, and there is no setting for it
+    for module in (api, client):  # a minute is too little on a busy machine, and there is no setting for it
         monkeypatch.setattr(module, "HTTP_PROXY_TIMEOUT", 600)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Bulk scoring that is killed, fails or is asked for again: nothing is lost, repeated, or mixed with another run."""
+"""Bulk scoring that is killed, fails or is started again: no row is lost or repeated, no two runs are mixed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import bulk_rows
 import pytest
-import scale_rows
+from bulk_rows import DOCUMENTS, QUERIES, read, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scale_rows import DOCUMENTS, QUERIES, read, write
 
 from resift import InputError, Scale, ScorerError
 from resift.bulk import BulkJob, score_files
@@ -26,12 +26,12 @@ from resift.testing import OverlapScorer
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    return scale_rows.rows()
+    return bulk_rows.rows()
 
 
 @dataclass
 class Failing:
-    """Fails at its nth call, and works again later."""
+    """A scorer whose call number `at` fails, once."""
 
     at: int
     name: str = "failing"
@@ -53,7 +53,7 @@ class Failing:
 def test_no_row_is_lost_or_repeated(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], block_rows: int, at: int
 ) -> None:
-    """Whatever the files hold and wherever it fails, going on gives what a run in one go gives."""
+    """Whatever the files hold and wherever it fails: a second run completes the first."""
     folder = tmp_path_factory.mktemp("rows")
     (folder / "in").mkdir()
     number = itertools.count()
@@ -73,23 +73,23 @@ def test_no_row_is_lost_or_repeated(
     assert all(row["score"] == OverlapScorer().score(row["query"], [row["document"]])[0] for row in scored)
 
 
-def test_going_on_keeps_what_is_done(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def test_a_second_run_keeps_the_blocks_that_are_done(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
     with pytest.raises(ScorerError, match="disk"):
         score_files(job, Failing(at=6))
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
     assert 0 < len(done) < 6
     assert not (tmp_path / "out" / "_SUCCESS").exists()
-    told: list[tuple[int, int]] = []
-    report = score_files(job, Failing(at=99), progress=lambda *now: told.append(now))
+    progress: list[tuple[int, int]] = []
+    report = score_files(job, Failing(at=99), progress=lambda *counts: progress.append(counts))
     assert (report.rows, report.done_before) == (57, 10 * len(done))
-    assert told[0] == (10 * len(done), 57)
-    assert told[-1] == (57, 57)
+    assert progress[0] == (10 * len(done), 57)
+    assert progress[-1] == (57, 57)
     for name, changed in done.items():
         assert (tmp_path / "out" / name).stat().st_mtime_ns == changed
 
 
-def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_second_run_completes_that_of_a_killed_process(tmp_path: Path) -> None:
     rows = [{"id": n, "query": QUERIES[n % 3], "document": f"{DOCUMENTS[n % 5]} {n}"} for n in range(400)]
     write(tmp_path / "in.jsonl", rows)
     arguments = ["score", "in.jsonl", "out.jsonl", "--block-rows", "4", "--threads", "1"]
@@ -109,7 +109,9 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not parts.exists()
 
 
-def test_a_torn_part_never_counts(tmp_path: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_was_not_written_whole_does_not_count(
+    tmp_path: Path, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out", block_rows=10)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
@@ -120,7 +122,7 @@ def test_a_torn_part_never_counts(tmp_path: Path, rows: list[dict[str, Any]], mo
     assert [row["id"] for row in read(tmp_path / "out")] == list(range(57))
 
 
-def test_what_is_there_already_is_kept_unless_asked(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def test_earlier_output_is_kept_without_overwrite(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     write(tmp_path / "in.jsonl", rows)
     for target in ("out", "out.jsonl"):
         job = BulkJob(tmp_path / "in.jsonl", tmp_path / target)
@@ -137,7 +139,7 @@ def test_what_is_there_already_is_kept_unless_asked(tmp_path: Path, rows: list[d
             score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "mine", overwrite=overwrite), OverlapScorer())
 
 
-def test_a_changed_input_is_not_gone_on_with(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def test_a_run_of_a_changed_input_is_not_continued(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     job = BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl", block_rows=10)
     with pytest.raises(ScorerError):
         score_files(job, Failing(at=6))

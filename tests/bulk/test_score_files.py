@@ -1,4 +1,4 @@
-"""Bulk scoring: every row once, in its place and otherwise untouched, whatever is odd about it."""
+"""Bulk scoring: every row once, in its place and otherwise untouched, whatever is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import bulk_rows
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import scale_rows
-from scale_rows import QUERIES, read, write
+from bulk_rows import QUERIES, read, write
 from typer.testing import CliRunner
 
 from resift import InputError, Reranker, Scale, ScorerError
 from resift.bulk import BulkJob, Columns, score_files
 from resift.bulk.blocks import BLOCK_BYTES
-from resift.bulk.formats import plan
+from resift.bulk.formats import plan_blocks
 from resift.cli.app import app
 from resift.testing import OverlapScorer, ScriptedScorer
 
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    return scale_rows.rows()
+    return bulk_rows.rows()
 
 
 def test_scores_are_those_of_the_reranker(tmp_path: Path, rows: list[dict[str, Any]], bundled: Reranker) -> None:
@@ -46,17 +46,17 @@ def test_scores_are_those_of_the_reranker(tmp_path: Path, rows: list[dict[str, A
 def test_a_query_is_scored_once_in_a_block_with_each_of_its_texts_once(
     tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
-    asked: list[tuple[str, tuple[str, ...]]] = []
+    calls: list[tuple[str, tuple[str, ...]]] = []
 
     class Spy(OverlapScorer):
         def score(self, query: str, documents: Sequence[str]) -> list[float]:
-            asked.append((query, tuple(documents)))
+            calls.append((query, tuple(documents)))
             return super().score(query, documents)
 
     report = score_files(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"), Spy())
-    assert [query for query, _ in asked] == list(QUERIES)
-    assert all(len(set(documents)) == len(documents) for _, documents in asked)
-    assert report.tally.pairs == sum(len(documents) for _, documents in asked) == 15
+    assert [query for query, _ in calls] == list(QUERIES)
+    assert all(len(set(documents)) == len(documents) for _, documents in calls)
+    assert report.tally.pairs == sum(len(documents) for _, documents in calls) == 15
 
 
 def test_a_list_of_documents_gets_a_list_of_scores(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_list_of_documents_gets_a_list_of_scores(tmp_path: Path) -> None:
     assert [row["score"] for row in read(tmp_path / "out.jsonl")] == [[1.0, 0.0, 1.0], [], 1.0]
 
 
-def test_a_line_goes_out_as_it_came_in(tmp_path: Path) -> None:
+def test_a_line_is_written_as_it_was_read(tmp_path: Path) -> None:
     lines = (
         '{"query": "a",  "document": "b", "big": 123456789012345678901234567890, "x": 1.10, "day": "2020-01-01"}',
         '\t{"document":"b\\u00e9","query":"a","query2":{"deep":[1e400,NaN,null]} }  \r',
@@ -133,9 +133,9 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path, rows: list[dict[
 
 def test_blocks_are_small_where_rows_are_large(tmp_path: Path) -> None:
     rows = [{"query": "a", "document": "b" * (BLOCK_BYTES // 3)} for _ in range(10)]
-    assert len(plan(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out")).blocks) == 5
+    assert len(plan_blocks(BulkJob(write(tmp_path / "in.jsonl", rows), tmp_path / "out")).blocks) == 5
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", compression="none", use_dictionary=False)
-    assert len(plan(BulkJob(tmp_path / "in.parquet", tmp_path / "out")).blocks) == 5
+    assert len(plan_blocks(BulkJob(tmp_path / "in.parquet", tmp_path / "out")).blocks) == 5
 
 
 BAD = [
@@ -149,11 +149,11 @@ BAD = [
 
 
 @pytest.mark.parametrize(("row", "problem"), BAD)
-def test_a_row_that_cannot_be_scored_stops_before_anything_is_or_is_null(
+def test_a_bad_row_stops_the_run_before_anything_is_scored_or_becomes_null(
     tmp_path: Path, row: dict[str, Any], problem: str
 ) -> None:
     write(tmp_path / "in.jsonl", [{"query": "a", "document": "a"}, row, {"query": "a", "document": "b"}])
-    never = ScriptedScorer(OSError("must not be asked"))
+    never = ScriptedScorer(OSError("must not be called"))
     with pytest.raises(InputError, match=f"in.jsonl:2: {problem}.*on_bad_row 'null'"):
         score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out"), never)
     assert not (tmp_path / "out").exists()
@@ -229,7 +229,7 @@ def test_parquet_files_of_different_columns_cannot_become_one_file(tmp_path: Pat
     score_files(BulkJob(tmp_path / "in", tmp_path / "out"), OverlapScorer())
 
 
-def test_places_and_options_that_make_no_sense(tmp_path: Path) -> None:
+def test_impossible_paths_and_options(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     file = write(tmp_path / "in" / "a.jsonl", [{"query": "a", "document": "b"}])
     for source, target, problem in [
@@ -260,22 +260,22 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(app, ["score", "in.jsonl", *arguments, "--threads", "1"], catch_exceptions=False)
         return result.exit_code, result.stdout, result.stderr
 
-    code, _, told = run("out.jsonl")
-    assert (code, told.count("\n")) == (1, 1)
-    assert told.startswith("resift: in.jsonl:1: the query is missing or null; in.jsonl:2: ")
+    code, _, notes = run("out.jsonl")
+    assert (code, notes.count("\n")) == (1, 1)
+    assert notes.startswith("resift: in.jsonl:1: the query is missing or null; in.jsonl:2: ")
     assert "--columns takes name=column of query, document, score, relevance" in run("out.jsonl", "--columns", "q=x")[2]
     assert "--workers is for --engine ray" in run("out.jsonl", "--workers", "2")[2]
-    code, out, told = run("out.jsonl", "--columns", "query=q,score=s", "--on-bad-row", "null")
+    code, out, notes = run("out.jsonl", "--columns", "query=q,score=s", "--on-bad-row", "null")
     assert (code, out.startswith("out.jsonl: 2 rows scored by resift:small in ")) == (0, True)
-    assert told.startswith("note: 1 rows have a null score")
+    assert notes.startswith("note: 1 rows have a null score")
     assert [sorted(row) for row in read(tmp_path / "out.jsonl")] == [["document", "q", "relevance", "s"]] * 2
     code, out, _ = run("folder", "--columns", "query=q", "--on-bad-row", "null", "--json")
-    found = json.loads(out)
-    assert (code, found["rows"], found["unscored"], found["target"]) == (0, 2, 1, "folder")
+    report = json.loads(out)
+    assert (code, report["rows"], report["unscored"], report["target"]) == (0, 2, 1, "folder")
 
 
 def test_memory_is_that_of_a_block(tmp_path: Path) -> None:
-    """Peak memory of the Python side, ten times the rows: the same, but for a hundred bytes a block in the plan."""
+    """Python's peak memory with ten times the rows is the same, but for a hundred bytes per block in the plan."""
     import tracemalloc
 
     peaks = []

@@ -1,7 +1,7 @@
-"""More than one process, or more than memory holds: files scored block by block, here or on a Ray cluster.
+"""Score files of rows block by block, in this process or on a Ray cluster, also where memory can't hold them.
 
-`score_files` is the bulk side; `resift.serving.ray_serve` the online one, and `resift.bulk.ray_data` what a Ray Data
-pipeline of your own can use. Neither Ray nor pyarrow is imported before it is used.
+`score_files` does it. `resift.bulk.ray_data` has a step for a Ray Data pipeline of your own; `resift.serving.ray_serve`
+answers requests online. Neither Ray nor pyarrow is imported before it is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts that a run is made of: extents and blocks of a file, and what a file format must offer."""
+"""The parts of a run: extents and blocks of a file, and what a file format must offer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ BLOCK_BYTES = 2**20  # of text: a list of a hundred passages per row makes block
 
 
 class Extent(NamedTuple):
-    """A part of a file: bytes (JSONL) or rows (Parquet) from `start` to `stop`; `first` is its first line or row."""
+    """A part of a file, from `start` to `stop`: bytes of JSONL, rows of Parquet."""
 
     start: int
     stop: int
     first: int
+    """Number of its first line (JSONL, from 1) or row (Parquet, from 0)."""
 
 
 class Block(NamedTuple):
-    """What is scored together and becomes one part of the output."""
+    """Rows that are scored together and become one part of the output."""
 
     number: int
     file: Path
@@ -29,32 +30,32 @@ class Block(NamedTuple):
     rows: int
 
 
-class Rows(Protocol):
-    """The rows of a block, with whatever else stands in them."""
+class BlockRows(Protocol):
+    """The rows of a block, with all their columns."""
 
     @property
     def rows(self) -> Sequence[InputRow]:
-        """What the scorer needs of them."""
+        """What the scorer needs of the rows, in their order."""
 
     def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
-        """Writes them all, with their scores."""
+        """Write all rows with their scores."""
 
 
-class Format(Protocol):
-    """What differs between file formats."""
+class RowFileFormat(Protocol):
+    """What differs between the formats of files."""
 
     @property
     def suffix(self) -> str:
-        """How its files' names end."""
+        """The end of the files' names, with its dot."""
 
     def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
-        """Cuts a file into blocks, reading every row once. Raises InputError for a file that can't be read."""
+        """Cut a file into blocks and read every row once. Raises InputError for a file that can't be read."""
 
-    def read(self, block: Block) -> Rows:
-        """The rows of a block."""
+    def read(self, block: Block) -> BlockRows:
+        """Read the rows of a block."""
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
-        """One file of many, in their order."""
+        """Write the rows of all parts into one file, in their order."""
 
     def check_joinable(self, files: Sequence[Path]) -> None:
-        """Raises InputError where these files' rows can't stand in one file."""
+        """Raise InputError unless the rows of these files can be in one file."""

@@ -1,4 +1,4 @@
-"""What a bulk run is told, and what it tells in the end."""
+"""What a bulk run is given, and what it reports at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ OnBadRow = Literal["stop", "null"]
 class Columns:
     """Names of the two columns that are read and the two that are added. All others pass through unchanged.
 
-    `document` holds a text, or a list of texts; of a list, `score` and `relevance` are lists too.
+    Args:
+        query: The column of queries.
+        document: The column of documents: each a text, or a list of texts.
+        score: The new column of scores; a list of documents gets a list of scores.
+        relevance: The new column of scores as 0 to 1, for models whose scale has that.
+
+    Raises:
+        InputError: A name is empty, or two are the same.
+
     """
 
     query: str = "query"
@@ -25,13 +33,13 @@ class Columns:
     relevance: str = "relevance"
 
     def __post_init__(self) -> None:
-        names = [getattr(self, one.name) for one in fields(self)]
+        names = [getattr(self, column.name) for column in fields(self)]
         if not all(names) or len(set(names)) < len(names):
             raise InputError(f"the four columns need four different names, got {', '.join(map(repr, names))}")
 
     @property
     def added(self) -> tuple[str, str]:
-        """What must not be there yet."""
+        """Names of the columns that a run adds; the input must not have them."""
         return self.score, self.relevance
 
 
@@ -39,11 +47,20 @@ class Columns:
 class BulkJob:
     """Which rows to score, and where they go with their scores.
 
-    `source`: a JSONL or Parquet file, or a folder of such files, which are read in the order of their names.
-    `target`: a file of the same format, or a folder, which gets a part file per block; rows keep their order.
-    `block_rows`: rows that are scored together and written at once: what a kill can cost. Blocks of large rows
-    have fewer. `on_bad_row`: a row without a query or a document stops the run before anything is scored
-    ("stop"), or gets a null score ("null"). `overwrite`: a finished or a different run may be replaced.
+    Args:
+        source: A JSONL or Parquet file, or a folder of such files of one format, which are read in the order of
+            their names.
+        target: A file of the same format, or a folder, which gets a part file per block. Rows keep their order.
+        columns: Names of the columns, where they are not `query`, `document`, `score` and `relevance`.
+        block_rows: Rows that are scored together and written at once: so many are lost when a run is killed. Blocks
+            of large rows have fewer.
+        on_bad_row: What a row without a query or a document does. `stop`: the run stops before anything is scored.
+            `null`: the row gets a null score.
+        overwrite: Whether the output of a finished run, or of another run, may be replaced.
+
+    Raises:
+        InputError: `block_rows` is below 1, or `on_bad_row` is neither.
+
     """
 
     source: str | os.PathLike[str]
@@ -62,9 +79,16 @@ class BulkJob:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """A Ray run: so many processes with a model each, and so many CPU threads for each of them.
+    """The processes of a run on Ray, each with a model of its own.
 
-    `count` None takes as many as the cluster's CPUs allow. `gpus` is each worker's share of a GPU.
+    Args:
+        count: Number of processes. None: as many as the cluster's CPUs allow.
+        threads: CPU threads of each.
+        gpus: Share of a GPU for each.
+
+    Raises:
+        InputError: `count` or `threads` is below 1, or `gpus` below 0.
+
     """
 
     count: int | None = None
@@ -80,28 +104,30 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What scoring some rows came to. Tallies add up with `+`."""
+    """Counts of what was scored. Tallies add up with `+`."""
 
     rows: int = 0
     pairs: int = 0
     """Different (query, text) pairs that were scored."""
     truncated: int = 0
-    """Texts of which part went unread."""
+    """Texts that were not read to their end."""
     unscored: int = 0
     """Rows that have a null score."""
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Tally(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
 class BulkReport:
-    """What a run did. `done_before` rows were scored by earlier runs that were cut short."""
+    """What a run did."""
 
     target: Path
     model: str
     tally: Tally
+    """Counts of this run alone."""
     done_before: int
+    """Rows that were scored by earlier runs of the same job, which were cut short."""
     seconds: float
 
     @property
@@ -110,7 +136,7 @@ class BulkReport:
         return self.tally.rows + self.done_before
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """Return the report as a dict of JSON types."""
         counts = {**asdict(self.tally), "rows": self.rows}
         return {
             "target": str(self.target),

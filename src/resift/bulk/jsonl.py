@@ -1,4 +1,4 @@
-"""JSONL: blocks are byte ranges, and a row's own line goes out as it came in, with two fields more."""
+"""JSONL: blocks are byte ranges, and each row's line is written as it was read, with two more fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resift.bulk.job import Columns
 from resift.bulk.scoring import Cell, InputRow, ScoredRows
 from resift.errors import InputError
 
-BOM = codecs.BOM_UTF8  # stands before the first line of some files, and can't stand inside a joined one
+BOM = codecs.BOM_UTF8  # before the first line of some files; it must not get inside a joined file
 
 
 class JsonlRows:
@@ -25,17 +25,17 @@ class JsonlRows:
         self.rows: Sequence[InputRow] = rows
 
     def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
-        """The lines, byte for byte, each with its score (and relevance) before the closing brace."""
+        """Write the lines, byte for byte, each with its score (and relevance) before the closing brace."""
         with path.open("wb") as out:
-            for place, line in enumerate(self._lines):
-                fields = _field(columns.score, scored.scores[place])
+            for index, line in enumerate(self._lines):
+                fields = _field(columns.score, scored.scores[index])
                 if scored.relevance is not None:
-                    fields += ", " + _field(columns.relevance, scored.relevance[place])
+                    fields += ", " + _field(columns.relevance, scored.relevance[index])
                 out.write(line[:-1].rstrip() + b", " + fields.encode() + b"}\n")
 
 
 class Jsonl:
-    """How JSONL files are checked, read and joined."""
+    """Checks, reads and joins JSONL files."""
 
     suffix = ".jsonl"
 
@@ -43,22 +43,22 @@ class Jsonl:
         self.columns = columns
 
     def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
-        """Where blocks lie, with their rows. Raises InputError for lines that aren't JSON objects in UTF-8."""
-        start = at = number = 0
+        """Yield the extent and the rows of each block. Raises InputError for a line that is no JSON object."""
+        start = offset = number = 0
         first, rows = 1, list[InputRow]()
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if rows and (len(rows) == block_rows or at + len(line) - start > BLOCK_BYTES):
-                    yield Extent(start, at, first), rows
-                    start, first, rows = at, number, []
-                at += len(line)
+                if rows and (len(rows) == block_rows or offset + len(line) - start > BLOCK_BYTES):
+                    yield Extent(start, offset, first), rows
+                    start, first, rows = offset, number, []
+                offset += len(line)
                 if line.strip():
                     rows.append(self._row(line, f"{file}:{number}"))
         if rows:
-            yield Extent(start, at, first), rows
+            yield Extent(start, offset, first), rows
 
     def read(self, block: Block) -> JsonlRows:
-        """The rows of a block."""
+        """Read the rows of a block."""
         with block.file.open("rb") as file:
             file.seek(block.extent.start)
             data = file.read(block.extent.stop - block.extent.start)
@@ -72,14 +72,14 @@ class Jsonl:
         )
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
-        """One file of many."""
+        """Write the lines of all parts into one file."""
         with target.open("wb") as out:
             for part in parts:
-                with part.open("rb") as piece:
-                    shutil.copyfileobj(piece, out)
+                with part.open("rb") as lines:
+                    shutil.copyfileobj(lines, out)
 
     def check_joinable(self, files: Sequence[Path]) -> None:
-        """Lines of any kind can stand in one file."""
+        """Do nothing: lines of any JSONL files can be in one file."""
 
     def _row(self, line: bytes, where: str) -> InputRow:
         fields = parse_object(line, where)

@@ -1,4 +1,4 @@
-"""Parquet: blocks are ranges of rows, and every column goes out with the type it came in. Needs `resift[scale]`."""
+"""Parquet: blocks are ranges of rows, and every column keeps its type. Needs `resift[scale]`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("reading and writing Parquet", "scale") from error
 
-BUFFER = 2**20  # read through a buffer instead of whole row groups, which may be larger than memory
+BUFFER_BYTES = 2**20  # of reading: whole row groups may be larger than memory
 
 
 class TableRows:
-    """Rows of an Arrow table. `where` names the table in errors, `first` its first row."""
+    """Rows of an Arrow table. Errors name the table as `where` and number its rows from `first`."""
 
     def __init__(self, table: pa.Table, columns: Columns, where: str, first: int = 0) -> None:
         self.table = table
@@ -32,7 +32,7 @@ class TableRows:
         ]
 
     def with_scores(self, columns: Columns, scored: ScoredRows) -> pa.Table:
-        """The table with its new columns."""
+        """Return the table with its new columns."""
         kind = pa.float64()
         if _is_list(self.table.schema.field(columns.document).type):
             kind = pa.list_(kind)
@@ -42,48 +42,48 @@ class TableRows:
         return table
 
     def write(self, path: Path, columns: Columns, scored: ScoredRows) -> None:
-        """The table with its scores, as a file."""
+        """Write the table with its scores."""
         pq.write_table(self.with_scores(columns, scored), path)
 
 
 class Parquet:
-    """How Parquet files are checked, read and joined."""
+    """Checks, reads and joins Parquet files."""
 
     suffix = ".parquet"
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self._cursor: _Cursor | None = None
+        self._reader: _ForwardReader | None = None
 
     def scan(self, file: Path, block_rows: int) -> Iterator[tuple[Extent, list[InputRow]]]:
-        """Where blocks lie, with their rows. Raises InputError for missing columns and other types than text."""
-        with _open(file) as opened:
-            check_schema(opened.schema_arrow, self.columns, str(file))
-            meta = opened.metadata
+        """Yield the extent and the rows of each block. Raises InputError for a missing column or one without text."""
+        with _open(file) as parquet:
+            check_schema(parquet.schema_arrow, self.columns, str(file))
+            meta = parquet.metadata
             size = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
-            most = max(1, min(block_rows, BLOCK_BYTES * meta.num_rows // max(1, size)))
-            at = 0
-            for batch in opened.iter_batches(most, columns=[self.columns.query, self.columns.document]):
-                rows = TableRows(pa.table(batch), self.columns, str(file), at).rows
-                yield Extent(at, at + len(rows), at), list(rows)
-                at += len(rows)
+            batch_rows = max(1, min(block_rows, BLOCK_BYTES * meta.num_rows // max(1, size)))
+            start = 0
+            for batch in parquet.iter_batches(batch_rows, columns=[self.columns.query, self.columns.document]):
+                rows = TableRows(pa.table(batch), self.columns, str(file), start).rows
+                yield Extent(start, start + len(rows), start), list(rows)
+                start += len(rows)
 
     def read(self, block: Block) -> TableRows:
-        """The rows of a block. Blocks asked for in their order are read in one pass."""
-        if self._cursor is None or self._cursor.file != block.file or self._cursor.at > block.extent.start:
-            self._cursor = _Cursor(block.file, block.rows)
-        table = self._cursor.take(block.extent)
+        """Read the rows of a block. Blocks that are read in their order take one pass over the file."""
+        if self._reader is None or self._reader.file != block.file or self._reader.position > block.extent.start:
+            self._reader = _ForwardReader(block.file, block.rows)
+        table = self._reader.read(block.extent)
         return TableRows(table, self.columns, str(block.file), block.extent.first)
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
-        """One file of many; each part becomes a row group."""
+        """Write the rows of all parts into one file; each part becomes a row group."""
         schema = pq.read_schema(parts[0])
         with pq.ParquetWriter(target, schema) as out:
             for part in parts:
                 out.write_table(pq.read_table(part, partitioning=None))
 
     def check_joinable(self, files: Sequence[Path]) -> None:
-        """Raises InputError where the files have different columns."""
+        """Raise InputError where the files have different columns."""
         first = pq.read_schema(files[0])
         for file in files[1:]:
             if not pq.read_schema(file).equals(first):
@@ -92,37 +92,38 @@ class Parquet:
                 )
 
 
-class _Cursor:
-    """Reads a file's rows onwards, never the whole of it."""
+class _ForwardReader:
+    """Reads a file's rows from its start to its end, and keeps no more of them than it must."""
 
     def __init__(self, file: Path, rows: int) -> None:
         self.file = file
-        self.at = 0
-        self._opened = _open(file)
-        self._batches = self._opened.iter_batches(rows)
-        self._rest: pa.Table = self._opened.schema_arrow.empty_table()
+        self.position = 0
+        """The next row."""
+        self._parquet = _open(file)
+        self._batches = self._parquet.iter_batches(rows)
+        self._rest: pa.Table = self._parquet.schema_arrow.empty_table()
 
-    def take(self, extent: Extent) -> pa.Table:
-        """The rows of an extent that doesn't lie behind."""
-        self._drop(extent.start - self.at)
-        wanted = extent.stop - extent.start
-        while self._rest.num_rows < wanted:
+    def read(self, extent: Extent) -> pa.Table:
+        """Return the rows of an extent that begins at `position` or behind it."""
+        self._skip(extent.start - self.position)
+        count = extent.stop - extent.start
+        while self._rest.num_rows < count:
             self._rest = pa.concat_tables([self._rest, self._next()])
-        table = self._rest.slice(0, wanted)
-        self._rest, self.at = self._rest.slice(wanted), extent.stop
+        table = self._rest.slice(0, count)
+        self._rest, self.position = self._rest.slice(count), extent.stop
         return table.combine_chunks()
 
-    def _drop(self, rows: int) -> None:
+    def _skip(self, rows: int) -> None:
         while rows > self._rest.num_rows:
             rows, self._rest = rows - self._rest.num_rows, self._next()
         self._rest = self._rest.slice(rows)
 
     def _next(self) -> pa.Table:
-        return pa.Table.from_batches([next(self._batches)], self._opened.schema_arrow)
+        return pa.Table.from_batches([next(self._batches)], self._parquet.schema_arrow)
 
 
 def check_schema(schema: pa.Schema, columns: Columns, where: str) -> None:
-    """Raises InputError unless there are a column of queries and one of documents, and none that would be lost."""
+    """Raise InputError unless the columns of queries and documents are there, and those that a run adds are not."""
     for name in (columns.query, columns.document):
         if name not in schema.names:
             raise InputError(f"{where} has no column {name!r}; it has {', '.join(schema.names)}")
@@ -139,7 +140,7 @@ def check_schema(schema: pa.Schema, columns: Columns, where: str) -> None:
 
 def _open(file: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{file} can't be read as Parquet: {error}") from error
 

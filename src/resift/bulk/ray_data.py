@@ -1,7 +1,7 @@
-"""The same work on a Ray cluster: Ray Data hands blocks to a pool of workers, each with a model of its own.
+"""Scoring on a Ray cluster: Ray Data hands blocks to a pool of workers, each with a model of its own.
 
-A worker that dies is restarted and its blocks are given out again; a block's part has one name and is written
-whole, so no row is lost or repeated. Needs `resift[scale]`.
+Ray restarts a worker that dies and hands its blocks out again. A block's part has one name and is written whole, so
+no row is lost or repeated. Needs `resift[scale]`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,28 @@ from resift.bulk.parquet import TableRows, check_schema  # after Ray: both come 
 
 
 class TableScorer:
-    """A step of a Ray Data pipeline of your own, which may read from and write to anything Ray knows.
+    """A step of a Ray Data pipeline of your own, which may read from and write to anything that Ray can.
+
+    Rows keep their columns and get `score` and `relevance`, as in `score_files`.
 
         dataset.map_batches(
             TableScorer, batch_format="pyarrow", batch_size=1000,
             compute=ray.data.ActorPoolStrategy(size=8), num_cpus=2, fn_constructor_kwargs={"threads": 2},
         )
 
-    Rows keep their columns and get `score` and `relevance`, as in `score_files`.
+    Args:
+        model: What `Reranker` takes: a name, a folder or a `Scorer`. Default: the bundled cross-encoder.
+        columns: Names of the columns, where they are not `query`, `document`, `score` and `relevance`.
+        on_bad_row: What a row without a query or a document does. `stop`: InputError. `null`: a null score.
+        threads: CPU threads of the model. Give as many as `num_cpus`: the setting of Ray's own doesn't reach ONNX
+            Runtime.
+        options: Options of the model, as `Reranker` takes them.
+
+    Raises:
+        InputError: An option that the model's engine doesn't have.
+        ModelFileError: A model that can't be loaded.
+        UnknownModelError: A name that no engine knows.
+
     """
 
     def __init__(
@@ -61,7 +75,19 @@ class TableScorer:
         self.scorer = load_with_threads(model, options or {}, threads)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with its scores."""
+        """Score a batch of rows.
+
+        Args:
+            table: The rows, with the columns of queries and documents.
+
+        Returns:
+            The table with its new columns.
+
+        Raises:
+            InputError: A column is missing, or there already; or a bad row, with `on_bad_row="stop"`.
+            ScorerError: The model failed.
+
+        """
         check_schema(table.schema, self.columns, "the dataset")
         rows = TableRows(table, self.columns, "a batch")
         return rows.with_scores(self.columns, score_rows(self.scorer, rows.rows, self.on_bad_row))
@@ -70,83 +96,85 @@ class TableScorer:
 def run_blocks(
     job: BulkJob, parts: Parts, pending: list[Block], model: Model, workers: Workers, options: ModelOptions
 ) -> Iterator[Tally]:
-    """Has the blocks scored by workers, and yields what each came to, in the order in which they finish.
+    """Score the blocks with a pool of workers and yield a tally for each, in the order in which they finish.
 
-    Uses the cluster this process is connected to, or the one RAY_ADDRESS names, or starts one on this machine
-    for as long as the run takes. Input and output must be reachable from every node under the same paths.
+    Uses the cluster that this process is connected to, or the one that RAY_ADDRESS names, or else starts one on this
+    machine for the time of the run. Input and output must have the same paths on every node.
     """
-    here = BulkJob(Path(job.source).resolve(), Path(job.target).resolve(), job.columns, job.block_rows, job.on_bad_row)
-    there = Parts(parts.folder.resolve(), parts.suffix, parts.target)
+    absolute_job = BulkJob(
+        Path(job.source).resolve(), Path(job.target).resolve(), job.columns, job.block_rows, job.on_bad_row
+    )
+    absolute_parts = Parts(parts.folder.resolve(), parts.suffix, parts.target)
     with _cluster():
-        count = _count(workers)
-        blocks = ray.data.from_items(
-            [_item(block) for block in pending], override_num_blocks=len(pending)
-        )  # a task per block
+        count = _worker_count(workers)
+        rows = [_to_row(block) for block in pending]
+        blocks = ray.data.from_items(rows, override_num_blocks=len(rows))  # so that each block is a task of its own
         tallies = blocks.map_batches(
-            _Blocks,
+            _BlockWorker,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=workers.threads,
             num_gpus=workers.gpus or None,
-            fn_constructor_args=(here, there, model, options, workers.threads),
+            fn_constructor_args=(absolute_job, absolute_parts, model, options, workers.threads),
         )
         try:
             for batch in tallies.iter_batches(batch_size=None, prefetch_batches=0):
-                yield _tally(batch)
+                yield _read_tally(batch)
         except ResiftError:
             raise
         except Exception as error:  # Ray has many types; callers catch one, and the cause is chained
-            first = str(error).splitlines()[:1]
-            raise ScorerError(f"the Ray run failed: {type(error).__name__}: {''.join(first)}") from error
+            first_line = "".join(str(error).splitlines()[:1])
+            raise ScorerError(f"the Ray run failed: {type(error).__name__}: {first_line}") from error
 
 
-class _Blocks:
-    """A worker: a model, loaded once, and the blocks that are given to it.
+class _BlockWorker:
+    """A worker process of Ray: it loads its model once and scores the blocks that it gets.
 
-    An error of ours goes back as a row: raised, it would come out as Ray's, with the original as text alone.
+    An error of resift is returned as a row. If it were raised, Ray would wrap it in an error of its own, which holds
+    the original as text only.
     """
 
     def __init__(self, job: BulkJob, parts: Parts, model: Model, options: ModelOptions, threads: int) -> None:
-        # Loaded with the first block, where a failure is told like any other, and not tried again and again.
+        # Loaded with the first block: Ray would try a constructor that fails again and again.
         self._scorer = Lazy(lambda: BlockScorer(job, parts, load_with_threads(model, options, threads)))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         blocks = [
             Block(int(number), Path(str(file)), Extent(int(start), int(stop), int(first)), int(rows))
-            for number, file, start, stop, first, rows in zip(*(batch[name] for name in ITEM), strict=True)
+            for number, file, start, stop, first, rows in zip(*(batch[name] for name in BLOCK_COLUMNS), strict=True)
         ]
-        tallies, told = [Tally()], ""
+        tallies, message = [Tally()], ""
         try:
             tallies = list(self._scorer.get().score(blocks))
         except ResiftError as error:
-            told = json.dumps([type(error).__name__, *error.args])
+            message = json.dumps([type(error).__name__, *error.args])
         counts = {name: np.array([sum(getattr(tally, name) for tally in tallies)]) for name in Tally.__slots__}
-        return {**counts, "error": np.array([told])}
+        return {**counts, "error": np.array([message])}
 
 
-def _tally(batch: dict[str, Any]) -> Tally:
-    """What a worker's answer says, or the error in it, raised."""
-    for told in filter(None, batch["error"]):
-        kind, *args = json.loads(str(told))
-        made = getattr(errors, kind, None)
-        raise made(*args) if made else ScorerError(f"{kind}: {' '.join(map(str, args))}")
+def _read_tally(batch: dict[str, Any]) -> Tally:
+    """Return the tally that a worker sent, or raise the error that it sent."""
+    for message in filter(None, batch["error"]):
+        name, *args = json.loads(str(message))
+        error_type = getattr(errors, name, None)
+        raise error_type(*args) if error_type else ScorerError(f"{name}: {' '.join(map(str, args))}")
     return Tally(*(int(batch[name].sum()) for name in Tally.__slots__))
 
 
-ITEM = ("number", "file", "start", "stop", "first", "rows")
+BLOCK_COLUMNS = ("number", "file", "start", "stop", "first", "rows")
 
 
-def _item(block: Block) -> dict[str, Any]:
+def _to_row(block: Block) -> dict[str, Any]:
     values = (block.number, str(block.file.resolve()), *block.extent, block.rows)
-    return dict(zip(ITEM, values, strict=True))
+    return dict(zip(BLOCK_COLUMNS, values, strict=True))
 
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """Connected to Ray, without progress bars of its own; what was there before is there after."""
+    """Connect to Ray, without its progress bars and logs; at the end its settings are as they were."""
     started = not ray.is_initialized()
     if started:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless you say so
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home unless the user says so
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
     quiet = ray.data.DataContext.get_current().copy()
     quiet.enable_progress_bars = quiet.print_on_execution_start = False
@@ -162,16 +190,16 @@ def _cluster() -> Iterator[None]:
             ray.shutdown()
 
 
-def _count(workers: Workers) -> int:
-    """How many workers. Raises InputError for more than the cluster can ever place: Ray would wait for CPUs forever."""
+def _worker_count(workers: Workers) -> int:
+    """Return the number of workers. Raises InputError for more than fit: Ray would wait for CPUs forever."""
     largest = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
     if workers.threads > largest:
         raise InputError(
             f"a worker of {workers.threads} threads fits on no node of the cluster: the largest has {largest} CPUs"
         )
-    places = sum(int(node["Resources"].get("CPU", 0)) // workers.threads for node in ray.nodes() if node["Alive"])
-    if workers.count is not None and workers.count > places:
+    capacity = sum(int(node["Resources"].get("CPU", 0)) // workers.threads for node in ray.nodes() if node["Alive"])
+    if workers.count is not None and workers.count > capacity:
         raise InputError(
-            f"{workers.count} workers of {workers.threads} threads don't fit: the cluster has CPUs for {places}"
+            f"{workers.count} workers of {workers.threads} threads don't fit: the cluster has CPUs for {capacity}"
         )
-    return workers.count or places
+    return workers.count or capacity

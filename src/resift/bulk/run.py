@@ -1,4 +1,4 @@
-"""A job from its first row to its report: what is left to do is found, done here or by Ray, and put together."""
+"""A job from its first row to its report: find the blocks that are left, score them here or on Ray, join the parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from resift._util.progress import Progress
 from resift.bulk.blocks import Block
-from resift.bulk.formats import open_format, plan
+from resift.bulk.formats import open_format, plan_blocks
 from resift.bulk.job import BulkJob, BulkReport, Tally, Workers
 from resift.bulk.parts import Parts, open_parts
 from resift.bulk.worker import BlockScorer
@@ -17,8 +17,8 @@ from resift.models.bundled import BUNDLED
 from resift.models.options import Model, ModelOptions
 from resift.scoring.load import load_scorer
 
-WITHOUT_EFFECT = {"threads", "batch_tokens", "device", "local_files_only"}
-"""Options that don't change which model scores: a run may go on with others."""
+OPTIONS_OF_SPEED = {"threads", "batch_tokens", "device", "local_files_only"}
+"""Options that don't change what a model's scores are: a run may go on with other values of them."""
 
 
 def score_files(
@@ -29,34 +29,49 @@ def score_files(
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> BulkReport:
-    """Scores every row of the job's input, in this process or with `workers` on Ray, in memory of one block.
+    """Score every row of the job's input, in this process or on Ray, with one block in memory at a time.
 
-    `model` and `options` are what `Reranker` takes; with workers, a `Scorer` must be picklable. The same call
-    again, after a kill, goes on where the run was cut short, and either engine goes on with what the other did.
+    The same call again, after a kill, goes on where the run was cut short. A run that began in this process can
+    continue on Ray, and the other way round.
 
-    Raises InputError (an input that can't be read, a row that can't be scored, an output that is taken),
-    ScorerError (the model failed; what is done stays done), MissingExtraError, and what loading a model raises.
+    Args:
+        job: The input, the output, and what to do with bad rows.
+        model: What `Reranker` takes: a name, a folder or a `Scorer`. Default: the bundled cross-encoder.
+        workers: The processes of a run on Ray; a `Scorer` must then be picklable. None: this process alone.
+        progress: Called with the rows done so far and all rows: at the start, and after each block.
+        **options: Options of the model, as `Reranker` takes them.
+
+    Returns:
+        What was scored, and how long it took.
+
+    Raises:
+        InputError: An input that can't be read, a row that can't be scored, or an output that is there already.
+        ScorerError: The model failed. Blocks that are done stay done.
+        MissingExtraError: Parquet without pyarrow, or workers without Ray.
+        ModelFileError: A model that can't be loaded.
+        UnknownModelError: A name that no engine knows.
+
     """
     started = time.perf_counter()
-    planned = plan(job)
-    formed = open_format(planned.files[0].suffix, job.columns)
-    parts = open_parts(job, planned, _identity(model, options))
+    plan = plan_blocks(job)
+    file_format = open_format(plan.files[0].suffix, job.columns)
+    parts = open_parts(job, plan, _identity(model, options))
     if parts.target is not None:
-        formed.check_joinable(planned.files)
-    pending = parts.pending(planned)
-    done_before = planned.rows - sum(block.rows for block in pending)
-    tally = Tally()
+        file_format.check_joinable(plan.files)
+    pending = parts.pending(plan)
+    done_before = plan.rows - sum(block.rows for block in pending)
+    total = Tally()
     if progress is not None:
-        progress(done_before, planned.rows)
-    for one in _run(job, parts, pending, model, workers, options):
-        tally += one
+        progress(done_before, plan.rows)
+    for tally in _score_blocks(job, parts, pending, model, workers, options):
+        total += tally
         if progress is not None:
-            progress(done_before + tally.rows, planned.rows)
-    parts.finish(planned, formed)
-    return BulkReport(parts.target or parts.folder, _name(model), tally, done_before, time.perf_counter() - started)
+            progress(done_before + total.rows, plan.rows)
+    parts.finish(plan, file_format)
+    return BulkReport(parts.target or parts.folder, _name(model), total, done_before, time.perf_counter() - started)
 
 
-def _run(
+def _score_blocks(
     job: BulkJob, parts: Parts, pending: list[Block], model: Model, workers: Workers | None, options: ModelOptions
 ) -> Iterable[Tally]:
     if not pending:
@@ -69,9 +84,9 @@ def _run(
 
 
 def _identity(model: Model, options: ModelOptions) -> dict[str, Any]:
-    """Which model a run belongs to."""
-    chosen = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
-    return {"model": _name(model), "options": chosen}
+    """Return which model scores, and how: a run goes on only with the same."""
+    kept = {name: value for name, value in options.items() if name not in OPTIONS_OF_SPEED}
+    return {"model": _name(model), "options": kept}
 
 
 def _name(model: Model) -> str:

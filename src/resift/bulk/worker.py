@@ -15,17 +15,17 @@ from resift.scorer import Scorer
 
 @dataclass(slots=True)
 class BlockScorer:
-    """What one process does: read a block, score it, write its part."""
+    """Scores blocks with one scorer and writes their parts."""
 
     job: BulkJob
     parts: Parts
     scorer: Scorer
 
     def score(self, blocks: Iterable[Block]) -> Iterator[Tally]:
-        """Scores the blocks one after another."""
-        formed = open_format(self.parts.suffix, self.job.columns)
+        """Score the blocks one after another and yield a tally for each, once its part is written."""
+        file_format = open_format(self.parts.suffix, self.job.columns)
         for block in blocks:
-            read = formed.read(block)
-            scored = score_rows(self.scorer, read.rows, self.job.on_bad_row)
-            self.parts.put(block, lambda path: read.write(path, self.job.columns, scored))  # noqa: B023 - called at once
+            rows = file_format.read(block)
+            scored = score_rows(self.scorer, rows.rows, self.job.on_bad_row)
+            self.parts.write_part(block, lambda path: rows.write(path, self.job.columns, scored))  # noqa: B023 - called at once
             yield scored.tally

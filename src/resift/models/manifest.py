@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from resift._util.atomic import write_whole
 from resift.errors import ModelFileError
 
 FILE = "resift.json"
@@ -89,7 +90,8 @@ class Manifest:
         """Writes `resift.json` with the checksums of these files of the folder, and returns what it wrote."""
         sums = {name: sha256(folder / name) for name in sorted(files)}
         data = {"format": FORMAT, **asdict(self), "files": sums}
-        (folder / FILE).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(data, indent=2) + "\n"
+        write_whole(folder / FILE, lambda path: path.write_text(text, encoding="utf-8"))
         return replace(self, files=sums)
 
     def _verify(self, folder: Path, names: Iterable[str]) -> None:

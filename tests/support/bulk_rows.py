@@ -1,4 +1,4 @@
-"""Rows for bulk scoring, written and read as JSON lines."""
+"""Rows for bulk scoring, and how tests write and read them as JSONL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOCUMENTS = ("Pandas eat bamboo.", "The fox lives in a den.", "Stocks fell on Mo
 
 
 def rows() -> list[dict[str, Any]]:
-    """57 rows, more than one block, whose queries and documents come again."""
+    """Return 57 rows, in which queries and documents repeat."""
     return [
         {"id": number, "query": QUERIES[number // 4 % 3], "document": DOCUMENTS[number % 5], "tags": ["a", None]}
         for number in range(57)
