@@ -12,7 +12,18 @@ from typing import Any
 
 from resift._util.worker import Worker
 from resift.errors import InputError
-from resift.scorer import AsyncScorer, Request, Scale, Scorer, Scores, Span, Usage, as_scores, score_many
+from resift.scorer import (
+    Request,
+    Scale,
+    Scorer,
+    ScorerTraits,
+    Scores,
+    Span,
+    Usage,
+    WrapperScorer,
+    as_scores,
+    score_many,
+)
 from resift.scoring.cache_stores import DiskStore, MemoryStore
 
 KEY_FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
@@ -22,7 +33,7 @@ STORED_SCORE = struct.Struct("<dqqb")
 NO_SPAN = (0, 0, -1)  # in place of a span where the text was read whole
 
 
-class Cached:
+class Cached(WrapperScorer):
     """A scorer around another one that stores scores, and the spans they came from.
 
     Scores are kept in memory, those used last; with a `path` also in an SQLite file that processes share. The file
@@ -48,31 +59,23 @@ class Cached:
 
     """
 
-    def __new__(cls, scorer: Scorer, *_: Any, **__: Any) -> Cached:
-        """Make a `Cached` that can be awaited around a scorer that can be awaited."""
-        return super().__new__(_AsyncCached if isinstance(scorer, AsyncScorer) else cls)
-
     def __init__(
         self, scorer: Scorer, path: str | os.PathLike[str] | None = None, *, memory_bytes: int = MEMORY_BYTES
     ) -> None:
-        self.scorer = scorer
-        self.name = self.scorer.name
-        self.scale = self.scorer.scale
-        self.identity = _identity_of(scorer)
+        super().__init__(scorer)
+        self._identity = _identity_of(scorer)
         self.path = None if path is None else os.fspath(path)
         self.memory_bytes = memory_bytes
-        self.long_documents = getattr(self.scorer, "long_documents", None)
-        self.batch_tokens = getattr(self.scorer, "batch_tokens", 0)
         self._memory = MemoryStore(memory_bytes)
+        self._worker = Worker(limit=1024, name="the score cache")
         self._disk = None if self.path is None else DiskStore(self.path)
 
-    def score(self, query: str, documents: Sequence[str]) -> Scores:
-        """Return one score per document, as the scorer gives it; `usage.cache_hits` counts those that were stored."""
-        return self.score_many([Request(query, documents)])[0]
-
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
-        """Return the scores of each request. What is not stored, of all requests, is scored in one pass."""
-        cached_requests = [_CachedRequest(self.identity, request) for request in requests]
+        """Return the scores of each request; `usage.cache_hits` counts those that were stored.
+
+        What is not stored, of all requests, is scored in one pass.
+        """
+        cached_requests = [_CachedRequest(self._identity, request) for request in requests]
         self._look_up(cached_requests)
         incomplete = [request for request in cached_requests if request.missing]
         answers = score_many(self.scorer, [request.missing_request() for request in incomplete]) if incomplete else []
@@ -80,10 +83,25 @@ class Cached:
             self._store(request, answer)
         return [request.scores() for request in cached_requests]
 
+    async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
+        """Return `score`, awaited; the file is read and written in a thread."""
+        request = _CachedRequest(self._identity, Request(query, documents))
+        await self._worker.run(partial(self._look_up, [request]))
+        if request.missing:
+            answer = await super().ascore(*request.missing_request())
+            await self._worker.run(partial(self._store, request, answer))
+        return request.scores()
+
     def close(self) -> None:
         """Close the file; scoring goes on without it."""
+        self.close_loaded()
         if self._disk is not None:
             self._disk.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+        await self.aclose_loaded()
+        self.close()
 
     def _look_up(self, requests: Sequence[_CachedRequest]) -> None:
         for request in requests:
@@ -102,24 +120,6 @@ class Cached:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.scorer, self.path, self.memory_bytes))
-
-
-class _AsyncCached(Cached):
-    """Around a scorer that waits for a service: the file is read and written in a thread."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._worker = Worker(limit=1024, name="the score cache")
-
-    async def ascore(self, query: str, documents: Sequence[str]) -> Scores:
-        """As `score`."""
-        assert isinstance(self.scorer, AsyncScorer)  # noqa: S101 - why this class was chosen
-        request = _CachedRequest(self.identity, Request(query, documents))
-        await self._worker.run(partial(self._look_up, [request]))
-        if request.missing:
-            answer = await self.scorer.ascore(*request.missing_request())
-            await self._worker.run(partial(self._store, request, answer))
-        return request.scores()
 
 
 class _CachedRequest:
@@ -172,14 +172,15 @@ def _identity_of(scorer: Scorer) -> str:
     """Return the scorer's identity. Raise InputError if its scores must not be stored."""
     if scorer.scale is Scale.ORDINAL:
         raise InputError(f"{scorer.name} orders a list as a whole: its scores mean nothing in another list")
-    identity = getattr(scorer, "identity", None)
+    traits = ScorerTraits.of(scorer)
+    identity = traits.identity
     if isinstance(identity, str) and identity:
         return identity
     needed = "an `identity`, a text that changes with everything that changes scores"
-    if isinstance(scorer, AsyncScorer):
+    if traits.awaitable:
         raise InputError(
             f"scores of {scorer.name} are not kept: nothing tells when the model behind the name of a service changes. "
-            f"If you can tell, wrap it in a scorer of your own that has {needed}"
+            f"If you can tell, wrap it in a resift.scorer.WrapperScorer that has {needed}"
         )
     raise InputError(
         f"{scorer.name} has no identity, so that its scores could be taken for another model's. They are kept for a "
