@@ -1,4 +1,4 @@
-"""What is known of whoever answers over HTTP: its title, where its key is, and which errors no retry can fix."""
+"""What the HTTP client knows of a provider: its title, where its key is, and which errors no retry can fix."""
 
 from __future__ import annotations
 
