@@ -199,6 +199,30 @@ def test_runs_of_another_collection_are_refused(collection: Collection, tmp_path
             read_run(run, collection)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("run.trec", "q1 Q0 d1 first 1.0 x", r"run\.trec:2: a TREC run has six columns .*'q1 Q0 d1 first"),
+        ("run.jsonl", '{"query": "q1", "docids": []}', r"run\.jsonl:2: a row of a run has qid and docids"),
+        ("run.jsonl", '{"qid": "q1"}', r"run\.jsonl:2: a row of a run has qid and docids"),
+        ("run.jsonl", '{"qid": "q1", "docids": "d1"}', r"run\.jsonl:2: a row of a run has qid and docids"),
+    ],
+)
+def test_a_line_that_is_of_no_run_is_named(
+    name: str, line: str, message: str, collection: Collection, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(f"\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        read_run(tmp_path / name, collection)
+
+
+def test_files_with_a_byte_order_mark_are_the_same_collection(make: Make, collection: Collection) -> None:
+    folder = make()
+    for file in folder.iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert read_collection(folder) == collection
+
+
 def test_the_command(make: Make, tmp_path: Path) -> None:
     folder, rows = make(), tmp_path / "rows.jsonl"
     found = CliRunner().invoke(app, ["eval", str(folder), "--json", "--per-query", str(rows)])

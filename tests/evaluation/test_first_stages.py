@@ -93,8 +93,8 @@ def test_bm25_leaves_a_gpu_alone_where_jax_is_installed(tmp_path: Path) -> None:
     )
     program = (
         "import os\n"
-        "from resift.evaluation.bm25 import bm25_places\n"
-        "print(bm25_places(['grapes', 'a fox', 'the fox'], ['fox'], 2).tolist())\n"
+        "from resift.evaluation.bm25 import bm25_indices\n"
+        "print(bm25_indices(['grapes', 'a fox', 'the fox'], ['fox'], 2).tolist())\n"
         "print('after:', os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE'))\n"
     )
     for given, on_import in ((None, "false"), ("true", "true")):

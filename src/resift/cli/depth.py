@@ -32,11 +32,11 @@ def depth(
 ) -> None:
     """Measure how many candidates to rerank: quality and latency at every depth, and a recommendation."""
     from resift.evaluation import measure_depths, read_collection
-    from resift.evaluation.depth import DEPTHS
+    from resift.evaluation.depth import depths_up_to
     from resift.reranking.reranker import Reranker
 
     collection = read_collection(folder, qrels)
-    depths = [*(one for one in DEPTHS if one < deepest), deepest]
+    depths = depths_up_to(deepest)
     with no_truncation_warning(), bar() as progress:
         report = measure_depths(collection, Reranker(model), stage=stage, depths=depths, limit=limit, progress=progress)
     if plot is not None:

@@ -18,24 +18,37 @@ Qrels = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Documents, queries and judgements. Every query here has at least one relevant document."""
+    """Documents, queries and judgements. Every query has at least one relevant document."""
 
     name: str
     documents: Mapping[str, str]
+    """document id → text."""
     queries: Mapping[str, str]
+    """query id → text."""
     qrels: Qrels
 
     def judged(self) -> Run:
-        """The judged documents of each query, by id: candidates without an order that means anything."""
+        """Return the judged documents of each query, sorted by id: candidates in an order that means nothing."""
         return {query: [id for id in sorted(self.qrels[query]) if id in self.documents] for query in self.queries}
 
 
 def read_collection(folder: Path, qrels: Path | None = None) -> Collection:
-    """The collection in a folder. `qrels` names the judgements where there are several files of them.
+    """Read a judged collection in BEIR's layout.
 
-    A document's text is its title and its text. Queries without a relevant document are left out: no order of
-    theirs is better than another. Raises InputError, naming file and line, for what is missing or wrong: files,
-    ids judged but unknown, an id twice, a text that is empty, bytes that are not UTF-8.
+    Queries without a relevant document are left out: no order of their candidates is better than another.
+
+    Args:
+        folder: Holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`, `text`) and a file of
+            judgements, `qrels.tsv`, `qrels*.tsv` or `qrels/*.tsv`, of three columns (BEIR) or four (TREC).
+        qrels: The file of judgements, where there are several.
+
+    Returns:
+        The collection, named after the folder. A document's text is its title and its text.
+
+    Raises:
+        InputError: A file is missing, or something in it is wrong: a line that is no JSON object, an id that comes
+            twice, an empty text, a judged query that is unknown, bytes that are not UTF-8. Names file and line.
+
     """
     documents: dict[str, str] = {}
     for where, row in _rows(folder / "corpus.jsonl"):
@@ -52,29 +65,27 @@ def read_collection(folder: Path, qrels: Path | None = None) -> Collection:
 
 
 def read_run(path: Path, collection: Collection) -> Run:
-    """A given first stage: TREC's six columns, or jsonl with `qid` and `docids`.
+    """Read a first stage's results from a file.
 
-    Raises InputError for a document that the collection doesn't have, or when no query of it is there.
+    Args:
+        path: TREC's six columns (query Q0 document rank score tag), of which the rank gives the order; or, in a
+            `.jsonl` file, rows with `qid` and `docids`, best first.
+        collection: What the ids are checked against. Queries that it doesn't have are left out.
+
+    Returns:
+        query id → document ids, best first.
+
+    Raises:
+        InputError: A line is of neither form, a document is unknown or comes twice for a query, or none of the
+            queries is in the collection.
+
     """
-    run: dict[str, list[str]] = {}
-    if path.suffix == ".jsonl":
-        for _, row in _rows(path):
-            run[str(row["qid"])] = [str(id) for id in row["docids"]]
-    else:
-        ranked: dict[str, list[tuple[float, str]]] = {}
-        for where, line in _lines(path):
-            columns = line.split()
-            if len(columns) != 6:
-                raise InputError(
-                    f"{where}: a TREC run has six columns (query Q0 document rank score tag): {line[:60]!r}"
-                )
-            ranked.setdefault(columns[0], []).append((float(columns[3]), columns[2]))
-        run = {query: [id for _, id in sorted(listed)] for query, listed in ranked.items()}
+    run = _read_jsonl_run(path) if path.suffix == ".jsonl" else _read_trec_run(path)
     return check_run(run, collection, str(path))
 
 
 def check_run(run: Run, collection: Collection, where: str) -> Run:
-    """The run's lists for queries of the collection. Raises InputError, which begins with `where`, as `read_run`."""
+    """Return the run's lists for queries of the collection. Raises InputError, which begins with `where`."""
     known = {query: listed for query, listed in run.items() if query in collection.queries}
     if not known:
         raise InputError(f"{where}: none of its queries is in {collection.name}")
@@ -87,20 +98,44 @@ def check_run(run: Run, collection: Collection, where: str) -> Run:
             )
         if len(set(listed)) < len(listed):
             twice = next(id for id in listed if listed.count(id) > 1)
-            raise InputError(f"{where}: query {query} lists {twice!r} twice: which of its places counts?")
+            raise InputError(f"{where}: query {query} lists {twice!r} twice: which rank counts?")
     return known
 
 
+def _read_jsonl_run(path: Path) -> dict[str, list[str]]:
+    run = {}
+    for where, row in _rows(path):
+        if "qid" not in row or not isinstance(row.get("docids"), list):
+            raise InputError(f"{where}: a row of a run has qid and docids, a list of document ids")
+        run[str(row["qid"])] = [str(id) for id in row["docids"]]
+    return run
+
+
+def _read_trec_run(path: Path) -> dict[str, list[str]]:
+    ranked: dict[str, list[tuple[float, str]]] = {}
+    for where, line in _lines(path):
+        try:
+            query, _, document, rank, _, _ = line.split()
+            ranked.setdefault(query, []).append((float(rank), document))
+        except ValueError:
+            raise InputError(
+                f"{where}: a TREC run has six columns (query Q0 document rank score tag): {line[:60]!r}"
+            ) from None
+    return {query: [document for _, document in sorted(listed)] for query, listed in ranked.items()}
+
+
 def _qrels_file(folder: Path) -> Path:
-    found = sorted([*folder.glob("qrels*.tsv"), *folder.glob("qrels/*.tsv")])
-    if len(found) == 1 or folder / "qrels.tsv" in found:
-        return folder / "qrels.tsv" if folder / "qrels.tsv" in found else found[0]
-    names = ", ".join(str(file.relative_to(folder)) for file in found) or "none"
+    files = sorted([*folder.glob("qrels*.tsv"), *folder.glob("qrels/*.tsv")])
+    if folder / "qrels.tsv" in files:
+        return folder / "qrels.tsv"
+    if len(files) == 1:
+        return files[0]
+    names = ", ".join(str(file.relative_to(folder)) for file in files) or "none"
     raise InputError(f"{folder}: one file of judgements is needed (there is: {names}); say which with qrels=")
 
 
 def _read_qrels(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """Three columns (BEIR) or four (TREC). Judgements of documents that are not here still count for the ideal."""
+    """Read judgements. Those of documents that the collection lacks count, too: for the best order there could be."""
     qrels: dict[str, dict[str, int]] = {}
     for where, line in _lines(path):
         columns = line.split()
@@ -129,15 +164,15 @@ def _add(table: dict[str, str], row: Mapping[str, Any], text: str, where: str) -
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    _check_there(path)
+    _check_exists(path)
     return read_rows(path)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    _check_there(path)
+    _check_exists(path)
     return read_lines(path)
 
 
-def _check_there(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.exists():
         raise InputError(f"{path.parent} has no {path.name}: a collection is corpus.jsonl, queries.jsonl, qrels.tsv")

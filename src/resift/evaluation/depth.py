@@ -12,21 +12,21 @@ import numpy as np
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import MAIN, check_keeps_all
+from resift.evaluation.experiment import MAIN_METRIC, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.measure import Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
 DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)
-TIMED = 10  # queries that are timed at every depth
-ENOUGH = 0.99  # of the best gain: what a deeper list adds beyond is not worth its time
-ROUNDING = 1e-9  # of sums of floats: 99 % of a gain is 99 % of it
-SEED = 7  # the depths come in the same order every time
+TIMED_QUERIES = 10  # timed at every depth
+SUFFICIENT_SHARE = 0.99  # of the best gain: what a deeper list adds to that is not worth its time
+ROUNDING_ERROR = 1e-9  # of sums of floats: a gain of exactly 99 % counts as such
+ORDER_SEED = 7  # the depths are timed in the same order every time
 
 
 @dataclass(frozen=True, slots=True)
 class DepthPoint:
-    """The first `depth` candidates reranked, the others behind them as the first stage had them."""
+    """Quality and time of reranking the first `depth` candidates; the others follow in first-stage order."""
 
     depth: int
     """0 is the first stage itself."""
@@ -40,23 +40,23 @@ class DepthPoint:
 
     @property
     def gain(self) -> float:
-        """Over the first stage, in nDCG@10."""
+        """The gain over the first stage, in nDCG@10."""
         return 0.0 if self.comparison is None else self.comparison.difference
 
     @property
     def median_seconds(self) -> float:
-        """Of a query; 0 for the first stage, which reranks nothing."""
+        """Median time of a query; 0 for the first stage, which reranks nothing."""
         return float(np.median(self.seconds)) if len(self.seconds) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe, without the single queries."""
-        versus = None
+        """Return the figures as plain data for JSON, without the single queries."""
+        comparison = None
         if self.comparison is not None:
-            versus = {**asdict(self.comparison), "verdict": self.comparison.verdict}
+            comparison = {**asdict(self.comparison), "verdict": self.comparison.verdict}
         return {
             "depth": self.depth,
-            MAIN: self.ndcg,
-            "against_first_stage": versus,
+            MAIN_METRIC: self.ndcg,
+            "against_first_stage": comparison,
             "median_seconds": self.median_seconds,
             "seconds": list(self.seconds),
         }
@@ -64,7 +64,7 @@ class DepthPoint:
 
 @dataclass(frozen=True, slots=True)
 class DepthReport:
-    """What each depth gives and costs, the first stage (depth 0) first."""
+    """What each depth gains and costs, the first stage (depth 0) first."""
 
     collection: str
     first_stage: str
@@ -73,7 +73,7 @@ class DepthReport:
     timed: int
     """Queries that were timed."""
     cache_hits: int
-    """Results that the engine had kept from before, in the timed calls: above 0, new documents take longer."""
+    """Results that the engine took from its cache in the timed calls: above 0, new documents take longer."""
     points: Sequence[DepthPoint]
 
     @property
@@ -85,11 +85,11 @@ class DepthReport:
         best = self.best
         if best is None:
             return None
-        return next(point for point in self._better() if point.gain >= ENOUGH * best.gain - ROUNDING)
+        return next(point for point in self._better() if point.gain >= SUFFICIENT_SHARE * best.gain - ROUNDING_ERROR)
 
     @property
     def best(self) -> DepthPoint | None:
-        """The depth of most gain, of those shown to be better than the first stage; the smallest of equals."""
+        """The depth of most gain, of those shown to be better than the first stage; of equals the smallest."""
         return max(self._better(), key=lambda point: point.gain, default=None)
 
     @property
@@ -100,16 +100,16 @@ class DepthReport:
             return self._no_help()
         gain = f"{best.gain:+.3f} nDCG@10"
         if chosen is not best:
-            said = f"Rerank {chosen.depth}: {_share(chosen, best)} of {best.depth} ({gain})."
+            text = f"Rerank {chosen.depth}: {_share(chosen, best)} of {best.depth} ({gain})."
         else:
-            said = f"Rerank {best.depth}, the depth of most gain ({gain})."
-            less = [point for point in self._better() if point.depth < best.depth]
-            if less:
-                said += f" {less[-1].depth}: {_share(less[-1], best)}."
-        return f"{said}{self._beyond(best, chosen)}"
+            text = f"Rerank {best.depth}, the depth of most gain ({gain})."
+            smaller = [point for point in self._better() if point.depth < best.depth]
+            if smaller:
+                text += f" {smaller[-1].depth}: {_share(smaller[-1], best)}."
+        return f"{text}{self._beyond(best, chosen)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """Return the report as plain data, for JSON."""
         best, chosen = self.best, self.recommended
         return {
             "collection": self.collection,
@@ -130,11 +130,11 @@ class DepthReport:
     def _no_help(self) -> str:
         verdicts = {point.depth: point.comparison.verdict for point in self.points if point.comparison}
         worse = [str(depth) for depth, verdict in verdicts.items() if verdict == "worse"]
-        said = f"Reranking is not shown to help at any depth: on {self.queries} queries, no gain is clear of chance."
-        return f"{said} At {', '.join(worse)} it hurts." if worse else said
+        text = f"Reranking is not shown to help at any depth: on {self.queries} queries, no gain is clear of chance."
+        return f"{text} At {', '.join(worse)} it hurts." if worse else text
 
     def _beyond(self, best: DepthPoint, chosen: DepthPoint) -> str:
-        """What the deepest list says of going deeper than the best."""
+        """Return what the deepest list says about going deeper than the best."""
         deepest = self.points[-1]
         if deepest is best:
             return f" Deeper may give more: {best.depth} is the deepest measured." if chosen is best else ""
@@ -145,6 +145,15 @@ class DepthReport:
         return f" Deeper gains nothing more: {deepest.depth} is no better than {best.depth}." if unclear else ""
 
 
+def depths_up_to(deepest: int) -> list[int]:
+    """Return the usual depths below `deepest`, and it.
+
+    >>> depths_up_to(25)
+    [5, 10, 20, 25]
+    """
+    return [*(depth for depth in DEPTHS if depth < deepest), deepest]
+
+
 def measure_depths(
     collection: Collection,
     reranker: Reranker,
@@ -152,17 +161,31 @@ def measure_depths(
     stage: Stage = "bm25",
     depths: Sequence[int] = DEPTHS,
     limit: int | None = None,
-    timed: int = TIMED,
+    timed: int = TIMED_QUERIES,
     progress: Progress | None = None,
 ) -> DepthReport:
-    """Measures every depth on the collection's first `limit` queries (None: all), from one pass over the deepest.
+    """Measure quality and latency at every depth, from one pass over the deepest.
 
-    `stage` is what `evaluate` takes, except the judged documents. Depths beyond the longest list of candidates are
-    left out, and that list's own length takes their place.
+    The latency is measured, not derived: some queries are reranked once more at every depth, the depths in an order
+    drawn anew for each query, so that noise and warming up affect all alike. A query with fewer candidates than a
+    depth counts with those it has, as it would in use.
 
-    The latency is measured, not derived: `timed` queries, spread evenly over those measured, are reranked once more at
-    every depth, the depths in an order drawn anew for each query, so that noise and warming up hit all alike. A
-    query with fewer candidates than a depth counts with those it has, as it would in use.
+    Args:
+        collection: A judged collection.
+        reranker: It has neither `top_k` nor `min_relevance`.
+        stage: The first stage, as `evaluate` takes it, but not the judged documents.
+        depths: How many candidates to rerank. Depths beyond the longest list of candidates are left out, and that
+            list's own length takes their place.
+        limit: Only the collection's first `limit` queries; None: all.
+        timed: How many queries are timed, spread evenly over those measured.
+        progress: Called with the steps done and the steps in all.
+
+    Returns:
+        Quality and times at each depth, the first stage as depth 0, and a recommendation.
+
+    Raises:
+        InputError: An argument is wrong, or the first stage finds nothing.
+
     """
     if stage == JUDGED:
         raise InputError(
@@ -176,79 +199,79 @@ def measure_depths(
     deepest = max(map(len, lists.values()))
     steps = sorted({min(depth, deepest) for depth in depths})
     sample = _spread(list(lists), timed)
-    told = _Told(progress, len(lists) + len(sample))
-    orders = _rerank(collection, reranker, lists, told)
-    seconds, kept = _time(collection, reranker, {query: lists[query] for query in sample}, steps, told)
+    counter = _StepCounter(progress, len(lists) + len(sample))
+    orders = _rerank(collection, reranker, lists, counter)
+    seconds, cache_hits = _time(collection, reranker, {query: lists[query] for query in sample}, steps, counter)
     qrels = {query: collection.qrels[query] for query in lists}
-    before = measure(qrels, lists, (MAIN,))[MAIN]
+    before = measure(qrels, lists, (MAIN_METRIC,))[MAIN_METRIC]
     points = [DepthPoint(0, _mean(before), before)]
     for depth in steps:
-        run = {query: _cut(orders[query], listed, depth) for query, listed in lists.items()}
-        after = measure(qrels, run, (MAIN,))[MAIN]
+        run = {query: _reranked(orders[query], listed, depth) for query, listed in lists.items()}
+        after = measure(qrels, run, (MAIN_METRIC,))[MAIN_METRIC]
         points.append(DepthPoint(depth, _mean(after), after, compare(before, after), seconds[depth]))
     name = stage if isinstance(stage, str) else stage_name(stage)
-    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), kept, points)
+    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), cache_hits, points)
 
 
-class _Told:
-    """Steps of different kinds, told as one progress."""
+class _StepCounter:
+    """Reports steps of different kinds as one progress."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
-    def step(self) -> None:
+    def begin_step(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total)
         self._done += 1
 
 
-def _rerank(collection: Collection, reranker: Reranker, lists: Run, told: _Told) -> dict[str, list[int]]:
-    """The places of each query's candidates, best first."""
+def _rerank(collection: Collection, reranker: Reranker, lists: Run, counter: _StepCounter) -> dict[str, list[int]]:
+    """Return the indices of each query's candidates, best first."""
     orders: dict[str, list[int]] = {}
     for query, listed in lists.items():
-        told.step()
+        counter.begin_step()
         ranking = reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__)
         orders[query] = [hit.index for hit in ranking]
     return orders
 
 
-def _cut(order: Sequence[int], listed: Sequence[str], depth: int) -> list[str]:
-    """What reranking the first `depth` alone gives: a document's score does not depend on the others.
+def _reranked(order: Sequence[int], listed: Sequence[str], depth: int) -> list[str]:
+    """Return what reranking the first `depth` alone gives: a document's score does not depend on the others.
 
-    >>> _cut([2, 0, 1], ["a", "b", "c"], depth=2)
+    >>> _reranked([2, 0, 1], ["a", "b", "c"], depth=2)
     ['a', 'b', 'c']
     """
-    return [*(listed[place] for place in order if place < depth), *listed[depth:]]
+    return [*(listed[index] for index in order if index < depth), *listed[depth:]]
 
 
 def _time(
-    collection: Collection, reranker: Reranker, lists: Run, depths: Sequence[int], told: _Told
+    collection: Collection, reranker: Reranker, lists: Run, depths: Sequence[int], counter: _StepCounter
 ) -> tuple[dict[int, list[float]], int]:
-    """Each depth's seconds, query by query, and how many results were kept from before."""
-    draw = np.random.default_rng(SEED)
+    """Return each depth's seconds, query by query, and how many results came from the engine's cache."""
+    draw = np.random.default_rng(ORDER_SEED)
     seconds: dict[int, list[float]] = {depth: [] for depth in depths}
-    kept = 0
+    cache_hits = 0
     for query, listed in lists.items():
-        told.step()
+        counter.begin_step()
         spent: dict[int, float] = {}
         for length in draw.permutation(sorted({min(depth, len(listed)) for depth in depths})).tolist():
             started = time.perf_counter()
             ranking = reranker.rank(collection.queries[query], listed[:length], text=collection.documents.__getitem__)
             spent[length] = time.perf_counter() - started
-            kept += ranking.stats.cache_hits
+            cache_hits += ranking.stats.cache_hits
         for depth in depths:
             seconds[depth].append(spent[min(depth, len(listed))])
-    return seconds, kept
+    return seconds, cache_hits
 
 
 def _spread(queries: Sequence[str], count: int) -> list[str]:
-    """So many of them, at even distances.
+    """Return `count` of the queries, at even distances.
 
     >>> _spread(["a", "b", "c", "d", "e"], 3)
     ['a', 'c', 'e']
     """
-    places = np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int)
-    return [queries[place] for place in places]
+    indices = np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int)
+    return [queries[index] for index in indices]
 
 
 def _mean(per_query: Mapping[str, float]) -> float:
@@ -258,4 +281,4 @@ def _mean(per_query: Mapping[str, float]) -> float:
 def _share(part: DepthPoint, whole: DepthPoint) -> str:
     gain, spent = part.gain / whole.gain, part.median_seconds / whole.median_seconds
     # Rounded down: 99.6 % is not all of it.
-    return f"{int(100 * (gain + ROUNDING))} % of the gain in {100 * spent:.0f} % of the time"
+    return f"{int(100 * (gain + ROUNDING_ERROR))} % of the gain in {100 * spent:.0f} % of the time"

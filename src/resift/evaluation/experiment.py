@@ -13,16 +13,16 @@ from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
-from resift.evaluation.fusion import fuse as fused
+from resift.evaluation.fusion import fuse as fuse_runs
 from resift.evaluation.measure import METRICS, Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
-MAIN = METRICS[0]
+MAIN_METRIC = METRICS[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One order of every query's candidates."""
+    """An order of every query's candidates, by the first stage or by a reranker, and how good it is."""
 
     name: str
     metrics: Mapping[str, float]
@@ -31,25 +31,26 @@ class Evaluation:
     comparison: Comparison | None = None
     """Against the first stage, in nDCG@10; None for the first stage itself."""
     seconds: Sequence[float] = field(default_factory=list)
-    """Of each query."""
+    """Of reranking, query by query."""
     pairs: int = 0
+    """Candidates that were scored, over all queries."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Queries that the reranker can't take (too long for it), and why. They count with their first-stage order."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe, without the single queries."""
+        """Return the figures as plain data for JSON, without the single queries."""
         cost = {}
         if self.seconds:
-            median, slow = np.quantile(self.seconds, [0.5, 0.95])
+            median, p95 = np.quantile(self.seconds, [0.5, 0.95])
             speed = self.pairs / sum(self.seconds)
-            cost = {"median_seconds": float(median), "p95_seconds": float(slow), "pairs_per_second": speed}
-        versus = None
+            cost = {"median_seconds": float(median), "p95_seconds": float(p95), "pairs_per_second": speed}
+        comparison = None
         if self.comparison is not None:
-            versus = {**asdict(self.comparison), "verdict": self.comparison.verdict}
+            comparison = {**asdict(self.comparison), "verdict": self.comparison.verdict}
         return {
             "name": self.name,
             "metrics": dict(self.metrics),
-            "against_first_stage": versus,
+            "against_first_stage": comparison,
             "refused": dict(self.refused),
             **cost,
         }
@@ -57,7 +58,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """What was measured on what: the first stage, then each reranker."""
+    """What was measured, and on which collection: the first stage, then each reranker."""
 
     collection: str
     first_stage: str
@@ -70,7 +71,7 @@ class EvaluationReport:
     """Weight of the first stage in the rows that fuse it with a reranker's order; None where there are none."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """Return the report as plain data, for JSON."""
         return {
             "collection": self.collection,
             "first_stage": self.first_stage,
@@ -78,15 +79,19 @@ class EvaluationReport:
             "depth": self.depth,
             "fuse": self.fuse,
             "queries": self.queries,
-            "evaluations": [each.to_dict() for each in self.evaluations],
+            "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
         }
 
     def per_query(self) -> list[dict[str, Any]]:
-        """A JSON-safe row for each query and order."""
+        """Return a row of plain data for each query and order, for JSON."""
         return [
-            {"query": query, "name": each.name, **{metric: values[query] for metric, values in each.per_query.items()}}
-            for each in self.evaluations
-            for query in each.per_query[MAIN]
+            {
+                "query": query,
+                "name": evaluation.name,
+                **{metric: values[query] for metric, values in evaluation.per_query.items()},
+            }
+            for evaluation in self.evaluations
+            for query in evaluation.per_query[MAIN_METRIC]
         ]
 
 
@@ -100,15 +105,29 @@ def evaluate(
     fuse: float | None = None,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Reranks the first `depth` candidates of every query with every reranker, and measures all orders.
+    """Rerank the candidates of every query with every reranker, and measure all orders.
 
-    `stage` is a name that `first_stage` takes, or a run (`embedding_run` and `retrieved_run` make some). `limit`
-    measures so many queries only: the collection's first. `fuse` adds, for each reranker, its order fused with the
-    first stage's by reciprocal rank, where the first stage weighs `fuse` and the reranker 1 - `fuse`. Queries go one
-    at a time, as they would in use, and the rerankers take turns on each, so that noise hits all alike.
+    Queries go one at a time, as they would in use, and the rerankers take turns on each, so that noise affects all
+    alike.
 
-    A query that a reranker refuses (it is too long for it) keeps its first-stage order there, and its evaluation says
-    so. Raises InputError where it refuses all.
+    Args:
+        collection: A judged collection.
+        rerankers: name → reranker. A query that a reranker refuses (it is too long for it) keeps its first-stage
+            order there, and the evaluation says so.
+        stage: The first stage: a name that `first_stage` takes, or a run (`embedding_run` and `retrieved_run` make
+            such).
+        depth: Candidates that are reranked per query.
+        limit: Only the collection's first `limit` queries; None: all.
+        fuse: Adds, for each reranker, its order fused with the first stage's by reciprocal rank, where the first
+            stage weighs `fuse` and the reranker 1 - `fuse`.
+        progress: Called with the queries done and the queries in all.
+
+    Returns:
+        The first stage's evaluation, then each reranker's, compared with the first stage.
+
+    Raises:
+        InputError: An argument is wrong, the first stage finds nothing, or a reranker refuses every query.
+
     """
     if depth < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth and limit must be at least 1, got {depth} and {limit}")
@@ -117,51 +136,71 @@ def evaluate(
     if fuse is not None and stage == JUDGED:
         raise InputError("the judged documents have no first-stage order to fuse with: leave fuse out")
     lists = candidates(stage, collection, depth, limit)
+    outcomes = _rerank(collection, rerankers, lists, progress)
     qrels = {query: collection.qrels[query] for query in lists}
     before = measure(qrels, lists)
-    runs: dict[str, dict[str, Sequence[str]]] = {name: {} for name in rerankers}
-    seconds: dict[str, list[float]] = {name: [] for name in rerankers}
-    refused: dict[str, dict[str, str]] = {name: {} for name in rerankers}
-    for done, query in enumerate(lists):
+    name = stage_name(stage)
+    evaluations = [Evaluation(f"first stage: {name}", _means(before), before)]
+    for model, outcome in outcomes.items():
+        pairs = sum(len(listed) for query, listed in lists.items() if query not in outcome.refused)
+        cost = Evaluation(model, {}, {}, seconds=outcome.seconds, pairs=pairs, refused=outcome.refused)
+        evaluations.append(_with_figures(cost, qrels, outcome.run, before[MAIN_METRIC]))
+        if fuse is not None:
+            fused = fuse_runs([lists, outcome.run], [fuse, 1 - fuse])
+            cost = replace(cost, name=f"{model} + first stage")
+            evaluations.append(_with_figures(cost, qrels, fused, before[MAIN_METRIC]))
+    full_name = stage if isinstance(stage, str) else name
+    return EvaluationReport(
+        collection.name, full_name, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse
+    )
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a reranker made of the queries."""
+
+    run: dict[str, Sequence[str]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def _rerank(
+    collection: Collection, rerankers: Mapping[str, Reranker], lists: Run, progress: Progress | None
+) -> dict[str, _Outcome]:
+    """Rerank all lists with all rerankers. Raises InputError where a reranker refuses every query."""
+    outcomes = {name: _Outcome() for name in rerankers}
+    for done, (query, listed) in enumerate(lists.items()):
         if progress is not None:
             progress(done, len(lists))
         for name, reranker in rerankers.items():
+            outcome = outcomes[name]
             started = time.perf_counter()
             try:
-                ranking = reranker.rank(collection.queries[query], lists[query], text=collection.documents.__getitem__)
+                ranking = reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__)
             except InputError as error:
-                refused[name][query] = str(error)
-                if len(refused[name]) == len(lists):
+                outcome.refused[query] = str(error)
+                if len(outcome.refused) == len(lists):
                     raise
-                runs[name][query] = lists[query]
+                outcome.run[query] = listed
                 continue
-            seconds[name].append(time.perf_counter() - started)
-            runs[name][query] = ranking.documents
-    name = stage_name(stage)
-    evaluations = [Evaluation(f"first stage: {name}", _means(before), before)]
-    for model, run in runs.items():
-        pairs = sum(len(listed) for query, listed in lists.items() if query not in refused[model])
-        one = Evaluation(model, {}, {}, seconds=seconds[model], pairs=pairs, refused=refused[model])
-        evaluations.append(_measured(one, qrels, run, before[MAIN]))
-        if fuse is not None:
-            both = fused([lists, run], [fuse, 1 - fuse])
-            evaluations.append(_measured(replace(one, name=f"{model} + first stage"), qrels, both, before[MAIN]))
-    told = stage if isinstance(stage, str) else name
-    return EvaluationReport(collection.name, told, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse)
+            outcome.seconds.append(time.perf_counter() - started)
+            outcome.run[query] = ranking.documents
+    return outcomes
 
 
 def check_keeps_all(reranker: Reranker) -> None:
-    """Raises InputError for a reranker that drops candidates: what is measured needs the place of each."""
+    """Raise InputError for a reranker that drops candidates: what is measured needs the rank of each."""
     if reranker.top_k is not None or reranker.min_relevance is not None:
-        raise InputError(f"every candidate's place is needed: {reranker} must have neither top_k nor min_relevance")
+        raise InputError(f"every candidate's rank is needed: {reranker} must have neither top_k nor min_relevance")
 
 
-def _measured(
-    one: Evaluation, qrels: Mapping[str, Mapping[str, int]], run: Run, before: Mapping[str, float]
+def _with_figures(
+    evaluation: Evaluation, qrels: Mapping[str, Mapping[str, int]], run: Run, before: Mapping[str, float]
 ) -> Evaluation:
-    """The same with the figures of its order."""
+    """Return the evaluation with the metrics of a run, compared with the first stage's main metric."""
     after = measure(qrels, run)
-    return replace(one, metrics=_means(after), per_query=after, comparison=compare(before, after[MAIN]))
+    comparison = compare(before, after[MAIN_METRIC])
+    return replace(evaluation, metrics=_means(after), per_query=after, comparison=comparison)
 
 
 def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Several runs become one: each query's lists, fused by reciprocal rank."""
+"""Fuse several runs into one: each query's lists, by reciprocal rank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resift.scoring.fusion import fuse as fuse_orders
 
 
 def fuse(runs: Sequence[Run], weights: Sequence[float] | None = None) -> dict[str, list[str]]:
-    """`resift.fuse` query by query: a document counts weight / (60 + rank) in each list that has it.
+    """Fuse query by query, as `resift.fuse` does: a document counts weight / (60 + rank) in each list that has it.
 
     >>> fuse([{"q": ["a", "b"]}, {"q": ["b", "c"]}])
     {'q': ['b', 'a', 'c']}

@@ -1,4 +1,4 @@
-"""How good an order is, and whether another is really better."""
+"""How good an order of documents is, and whether another is really better."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ except ImportError as error:
 
 METRICS = ("nDCG@10", "RR@10", "R@100", "AP")
 """As ir_measures names them: nDCG@10, MRR@10, Recall@100, MAP."""
-SAMPLES = 10_000  # of the bootstrap
-SEED = 7  # the same interval every time
+BOOTSTRAP_SAMPLES = 10_000
+BOOTSTRAP_SEED = 7  # the same interval every time
 
 PerQuery = Mapping[str, Mapping[str, float]]
 """metric → query id → value."""
 
 
 def measure(qrels: Qrels, run: Run, metrics: tuple[str, ...] = METRICS) -> dict[str, dict[str, float]]:
-    """Each metric of each judged query, in 0..1; a query that the run lacks has 0.
+    """Return each metric of each judged query, 0 to 1; a query that the run lacks has 0.
 
-    Scores are made from the order, strictly decreasing: trec_eval breaks ties by document id, and would let an
-    undecided reranker look decided.
+    The scores that ir_measures needs are made from the order, strictly decreasing: trec_eval breaks ties by document
+    id, and would let an undecided reranker look decided.
 
     >>> measure({"q": {"a": 1}}, {"q": ["b", "a"]}, ("RR@10",))
     {'RR@10': {'q': 0.5}}
     """
-    scores = {query: {id: -float(place) for place, id in enumerate(listed)} for query, listed in run.items()}
-    wanted = {_parse_metric(metric): metric for metric in metrics}
-    found: dict[str, dict[str, float]] = {metric: dict.fromkeys(qrels, 0.0) for metric in metrics}
-    for value in ir_measures.iter_calc(list(wanted), _plain(qrels), scores):
-        found[wanted[value.measure]][value.query_id] = float(value.value)
-    return found
+    scores = {query: {id: -float(index) for index, id in enumerate(listed)} for query, listed in run.items()}
+    names = {_parse_metric(metric): metric for metric in metrics}
+    values: dict[str, dict[str, float]] = {metric: dict.fromkeys(qrels, 0.0) for metric in metrics}
+    for value in ir_measures.iter_calc(list(names), _as_dicts(qrels), scores):
+        values[names[value.measure]][value.query_id] = float(value.value)
+    return values
 
 
 def _parse_metric(name: str) -> ir_measures.Measure:
@@ -60,27 +60,35 @@ class Comparison:
     """Mean over the queries; positive where the new order is better."""
     low: float
     high: float
-    """Paired bootstrap, 95 %: where the difference may lie on other queries of this kind."""
+    """Bounds of the paired bootstrap's 95 % interval: where the difference may lie on other queries of this kind."""
     wins: int
     losses: int
     ties: int
 
     @property
     def verdict(self) -> str:
-        """What the interval allows to say."""
+        """`better`, `worse` or `no clear difference`, as the interval is above 0, below 0, or around it."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "no clear difference"
 
 
 def compare(before: Mapping[str, float], after: Mapping[str, float]) -> Comparison:
-    """Values of one metric per query, of the same queries, under two orders.
+    """Compare two orders of the same queries, with a paired bootstrap over the queries.
+
+    Args:
+        before: query id → value of a metric under the first order.
+        after: query id → value of the same metric under the second, for at least the same queries.
+
+    Returns:
+        The mean difference, after - before, with a 95 % interval, and the queries won, lost and tied.
 
     >>> compare({"a": 0.1, "b": 0.5}, {"a": 0.3, "b": 0.5}).wins
     1
+
     """
     differences = np.array([after[query] - before[query] for query in before])
-    picks = np.random.default_rng(SEED).integers(0, len(differences), (SAMPLES, len(differences)))
+    picks = np.random.default_rng(BOOTSTRAP_SEED).integers(0, len(differences), (BOOTSTRAP_SAMPLES, len(differences)))
     low, high = np.quantile(differences[picks].mean(axis=1), [0.025, 0.975])
     return Comparison(
         float(differences.mean()),
@@ -92,5 +100,5 @@ def compare(before: Mapping[str, float], after: Mapping[str, float]) -> Comparis
     )
 
 
-def _plain(qrels: Qrels) -> dict[str, dict[str, int]]:
+def _as_dicts(qrels: Qrels) -> dict[str, dict[str, int]]:
     return {query: dict(grades) for query, grades in qrels.items()}

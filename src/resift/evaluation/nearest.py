@@ -1,4 +1,4 @@
-"""First stages made of vectors: any embedding function or `FirstStage`, a Chroma collection, a bi-encoder's folder."""
+"""First stages by vectors: any embedding function or `FirstStage`, a Chroma collection, a bi-encoder's folder."""
 
 from __future__ import annotations
 
@@ -14,54 +14,76 @@ from resift.evaluation.collection import Collection, Run, check_run
 from resift.search.two_stage import FirstStage, ManyFirstStage, Passage
 
 Embed = Callable[[list[str]], ArrayLike]
-"""Texts to vectors, one row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""
+"""Texts → vectors, a row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""
 
-BLOCK = 256  # texts embedded, or queries compared with all documents, at once
+TEXTS_PER_BLOCK = 256  # texts embedded, or queries compared with all documents, at once
 
 
 def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_queries: Embed | None = None) -> Run:
-    """The nearest `depth` documents of every query, by cosine; documents equally near keep the collection's order.
+    """Return the nearest `depth` documents of every query, by cosine; equally near ones keep the collection's order.
 
-    `embed_queries` embeds the queries where a model treats them differently (with a prompt or a prefix). Raises
-    InputError for vectors that can't be compared: a wrong number, several lengths, NaN.
+    Args:
+        embed: Texts → vectors. It embeds the documents, and the queries too without `embed_queries`.
+        collection: The documents and queries.
+        depth: How many documents per query.
+        embed_queries: Embeds the queries, where a model treats them differently (with a prompt or a prefix).
+
+    Returns:
+        query id → document ids, nearest first.
+
+    Raises:
+        InputError: Vectors that can't be compared: a wrong number of them, several lengths, NaN.
+
     """
-    ids, asked = list(collection.documents), list(collection.queries)
+    document_ids, query_ids = list(collection.documents), list(collection.queries)
     # Equal texts are embedded once, and compared once: a product of matrices gives equal rows unequal last bits.
-    places: dict[str, int] = {}
-    slots = [places.setdefault(text, len(places)) for text in collection.documents.values()]
-    documents = _vectors(embed, list(places))
+    rows: dict[str, int] = {}
+    row_of_document = [rows.setdefault(text, len(rows)) for text in collection.documents.values()]
+    documents = _vectors(embed, list(rows))
     queries = _vectors(embed_queries or embed, list(collection.queries.values()))
     if documents.shape[1] != queries.shape[1]:
         raise InputError(
             f"documents have vectors of {documents.shape[1]} numbers and queries of {queries.shape[1]}: "
             "embed both with one model"
         )
-    found: dict[str, list[str]] = {}
-    for start in range(0, len(asked), BLOCK):
-        similarities = (queries[start : start + BLOCK] @ documents.T)[:, slots]
+    run: dict[str, list[str]] = {}
+    for start in range(0, len(query_ids), TEXTS_PER_BLOCK):
+        block = slice(start, start + TEXTS_PER_BLOCK)
+        similarities = (queries[block] @ documents.T)[:, row_of_document]
         order = np.argsort(-similarities, axis=1, kind="stable")[:, :depth]
-        for query, best in zip(asked[start : start + BLOCK], order, strict=True):
-            found[query] = [ids[place] for place in best]
-    return found
+        for query, best in zip(query_ids[block], order, strict=True):
+            run[query] = [document_ids[document] for document in best]
+    return run
 
 
 def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
-    """What a first stage, as `TwoStageSearch` takes one, gives for every query.
+    """Return what a first stage, such as `TwoStageSearch` takes, finds for every query.
 
-    Its passages' ids are the collection's document ids; raises InputError for any other.
+    Args:
+        stage: Its passages' ids are the collection's document ids.
+        collection: The queries.
+        depth: How many documents per query.
+
+    Returns:
+        query id → document ids, best first.
+
+    Raises:
+        InputError: A passage has an id that the collection doesn't know.
+
     """
-    asked = list(collection.queries)
-    found: dict[str, list[str]] = {}
-    for start in range(0, len(asked), BLOCK):
-        block = asked[start : start + BLOCK]
+    query_ids = list(collection.queries)
+    run: dict[str, list[str]] = {}
+    for start in range(0, len(query_ids), TEXTS_PER_BLOCK):
+        block = query_ids[start : start + TEXTS_PER_BLOCK]
         texts = [collection.queries[query] for query in block]
         lists: Sequence[Sequence[Passage]]
         if isinstance(stage, ManyFirstStage):
             lists = stage.retrieve_many(texts, depth)
         else:
             lists = [stage.retrieve(text, depth) for text in texts]
-        found.update({query: [str(one.id) for one in listed] for query, listed in zip(block, lists, strict=True)})
-    return check_run(found, collection, "the first stage")
+        for query, passages in zip(block, lists, strict=True):
+            run[query] = [str(passage.id) for passage in passages]
+    return check_run(run, collection, "the first stage")
 
 
 def chroma_run(address: str, collection: Collection, depth: int) -> Run:
@@ -88,38 +110,38 @@ def chroma_run(address: str, collection: Collection, depth: int) -> Run:
 
 
 def sentence_transformer_run(folder: str, collection: Collection, depth: int) -> Run:
-    """A sentence-transformers bi-encoder in a folder, with the prompts its files give for queries and documents."""
+    """Embed with a sentence-transformers bi-encoder in a folder, and the prompts it has for queries and documents."""
     try:
         from sentence_transformers import SentenceTransformer  # here: only this first stage needs it
     except ImportError as error:
         raise MissingExtraError("a bi-encoder as first stage", "sentence-transformers") from error
     if encoder_kind(Path(folder)) != "SentenceTransformer":
-        # sentence-transformers would make one of any network's files, with a warning: one that nobody trained.
+        # sentence-transformers would make a bi-encoder of any network's files, with a warning: an untrained one.
         raise InputError(f"st:{folder}: no sentence-transformers bi-encoder is there (a folder with modules.json)")
     try:
         model = SentenceTransformer(folder, local_files_only=True)
-    except Exception as error:  # torch and every model class raise what they like; callers catch one type
+    except Exception as error:  # torch and model classes raise errors of any type; callers catch one
         raise ModelFileError(f"{folder} can't be loaded by sentence-transformers: {error}") from error
     return embedding_run(model.encode_document, collection, depth, embed_queries=model.encode_query)
 
 
 def encoder_kind(folder: Path) -> str | None:
-    """`SentenceTransformer` (a bi-encoder), `SparseEncoder`..., or None for a folder that holds no encoder.
+    """Return `SentenceTransformer` (a bi-encoder), `SparseEncoder`..., or None for a folder that holds no encoder.
 
-    sentence-transformers writes modules.json for cross-encoders too, and says so in another file.
+    sentence-transformers writes modules.json for cross-encoders too; another file tells which it is.
     """
     if not (folder / "modules.json").is_file():
         return None
-    about = folder / "config_sentence_transformers.json"
-    kind = json.loads(about.read_text(encoding="utf-8")).get("model_type") if about.is_file() else None
+    config = folder / "config_sentence_transformers.json"
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
     return None if kind == "CrossEncoder" else str(kind or "SentenceTransformer")
 
 
 def _vectors(embed: Embed, texts: list[str]) -> NDArray[np.float32]:
-    """Unit vectors; a vector of zeros stays one, and is near to nothing."""
+    """Return unit vectors, (texts, dimensions); a vector of zeros stays zero, and is near to nothing."""
     blocks = []
-    for start in range(0, len(texts), BLOCK):
-        block = texts[start : start + BLOCK]
+    for start in range(0, len(texts), TEXTS_PER_BLOCK):
+        block = texts[start : start + TEXTS_PER_BLOCK]
         vectors = np.asarray(embed(block), np.float32)
         if vectors.ndim != 2 or len(vectors) != len(block) or not np.isfinite(vectors).all():
             raise InputError(

@@ -1,4 +1,4 @@
-"""Pictures of measurements, as PNG or SVG files."""
+"""Plots of measurements, as PNG or SVG files."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ try:
 except ImportError as error:
     raise MissingExtraError("plots", "eval") from error
 
-SUFFIXES = (".png", ".svg")
-DOTS = 200  # per inch, of a PNG
-INK, FAINT, LINE, MARK = "#222222", "#8a8a8a", "#1f6feb", "#d1495b"
-TICKS = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
+PLOT_SUFFIXES = (".png", ".svg")
+DOTS_PER_INCH = 200  # of a PNG
+TEXT_COLOR, FAINT_COLOR, LINE_COLOR, MARK_COLOR = "#222222", "#8a8a8a", "#1f6feb", "#d1495b"
+TICK_SECONDS = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
 
 
 def check_target(path: Path) -> None:
-    """Raises InputError for a file name that no picture can have, or a folder that isn't there."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: a plot is a {' or '.join(SUFFIXES)} file")
+    """Raise InputError for a file that is neither PNG nor SVG, or whose folder isn't there."""
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise InputError(f"{path}: a plot is a {' or '.join(PLOT_SUFFIXES)} file")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
 
 
 def plot_depths(report: DepthReport, path: Path) -> None:
-    """Quality over latency, a point for each depth; the first stage dashed, the recommended depth marked."""
+    """Plot quality over latency, a point for each depth; the first stage dashed, the recommended depth marked."""
     check_target(path)
     save(_depths(report), path)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes the picture; the same figure gives the same file, to the byte."""
+    """Write the plot; the same figure gives the same file, to the byte."""
     with rc_context({"svg.hashsalt": "resift"}):
-        figure.savefig(path, dpi=DOTS, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
 
 
 def _depths(report: DepthReport) -> Figure:
@@ -53,10 +53,10 @@ def _depths(report: DepthReport) -> Figure:
     if report.recommended is not None:
         _mark(axes, report.recommended)
     _frame(axes, points)
-    axes.set_ylabel("nDCG@10, mean of the queries", color=INK)
-    axes.set_xlabel(f"reranking time of a query, median of {report.timed}", color=INK)
+    axes.set_ylabel("nDCG@10, mean of the queries", color=TEXT_COLOR)
+    axes.set_xlabel(f"reranking time of a query, median of {report.timed}", color=TEXT_COLOR)
     title = f"{report.collection}: {report.model} over {report.first_stage}, {report.queries} queries"
-    axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=28)
+    axes.set_title(title, loc="left", color=TEXT_COLOR, fontsize=12, fontweight="bold", pad=28)
     axes.legend(
         # Above the axes: inside, it would hide a curve somewhere on some collection.
         loc="lower left",
@@ -65,7 +65,7 @@ def _depths(report: DepthReport) -> Figure:
         ncols=3,
         frameon=False,
         fontsize=9,
-        labelcolor=INK,
+        labelcolor=TEXT_COLOR,
         handlelength=1.8,
         columnspacing=1.6,
     )
@@ -76,36 +76,40 @@ def _curve(axes: Axes, first: DepthPoint, points: list[DepthPoint]) -> None:
     times = [point.median_seconds for point in points]
     low = [first.ndcg + point.comparison.low for point in points if point.comparison]
     high = [min(1.0, first.ndcg + point.comparison.high) for point in points if point.comparison]
-    axes.fill_between(times, low, high, color=LINE, alpha=0.12, linewidth=0, label="95 % interval of the gain")
-    axes.plot(times, [point.ndcg for point in points], color=LINE, marker="o", markersize=5, label="reranked, by depth")
-    axes.axhline(first.ndcg, color=FAINT, linestyle="--", linewidth=1.2, label="first stage alone")
+    axes.fill_between(times, low, high, color=LINE_COLOR, alpha=0.12, linewidth=0, label="95 % interval of the gain")
+    axes.plot(
+        times, [point.ndcg for point in points], color=LINE_COLOR, marker="o", markersize=5, label="reranked, by depth"
+    )
+    axes.axhline(first.ndcg, color=FAINT_COLOR, linestyle="--", linewidth=1.2, label="first stage alone")
 
 
 def _name_points(axes: Axes, points: list[DepthPoint], chosen: DepthPoint | None) -> None:
     for point in points:
         if point is not chosen:
-            _write(axes, str(point.depth), point, above=7, size=8.5, color=INK)
+            _annotate(axes, str(point.depth), point, above=7, size=8.5, color=TEXT_COLOR)
 
 
 def _mark(axes: Axes, chosen: DepthPoint) -> None:
-    axes.plot(chosen.median_seconds, chosen.ndcg, marker="o", markersize=11, color=MARK, linestyle="none", zorder=5)
-    # Over the names of its neighbours, which are hardly higher than it: it was chosen for that.
-    _write(axes, f"rerank {chosen.depth}", chosen, above=21, size=11, color=MARK)
+    axes.plot(
+        chosen.median_seconds, chosen.ndcg, marker="o", markersize=11, color=MARK_COLOR, linestyle="none", zorder=5
+    )
+    # Above the names of the points beside it, which lie hardly higher: it was chosen for that.
+    _annotate(axes, f"rerank {chosen.depth}", chosen, above=21, size=11, color=MARK_COLOR)
 
 
-def _write(axes: Axes, text: str, point: DepthPoint, *, above: float, size: float, color: str) -> None:
-    written = axes.annotate(
+def _annotate(axes: Axes, text: str, point: DepthPoint, *, above: float, size: float, color: str) -> None:
+    label = axes.annotate(
         text,
         (point.median_seconds, point.ndcg),
         xytext=(0, above),
         textcoords="offset points",
         ha="center",
         fontsize=size,
-        fontweight="bold" if color == MARK else "normal",
+        fontweight="bold" if color == MARK_COLOR else "normal",
         color=color,
         zorder=6,
     )
-    written.set_path_effects([withStroke(linewidth=3, foreground="white")])  # a curve may run through it
+    label.set_path_effects([withStroke(linewidth=3, foreground="white")])  # a curve may run through it
 
 
 def _frame(axes: Axes, points: list[DepthPoint]) -> None:
@@ -113,20 +117,20 @@ def _frame(axes: Axes, points: list[DepthPoint]) -> None:
     times = [point.median_seconds for point in points]
     left, right = min(times) / 1.25, max(times) * 1.25
     axes.set_xlim(left, right)
-    round_times = [tick for tick in TICKS if left <= tick <= right]
+    round_times = [tick for tick in TICK_SECONDS if left <= tick <= right]
     axes.xaxis.set_major_locator(FixedLocator(round_times if len(round_times) > 1 else times))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(_duration))
     axes.margins(y=0.16)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=9)
+    axes.spines[["left", "bottom"]].set_color(FAINT_COLOR)
+    axes.tick_params(colors=TEXT_COLOR, labelsize=9)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def _duration(value: float, _: int | None = None) -> str:
-    """A tick's label.
+    """Return a tick's label.
 
     >>> _duration(0.002), _duration(0.5), _duration(20.0)
     ('2 ms', '500 ms', '20 s')
@@ -135,49 +139,54 @@ def _duration(value: float, _: int | None = None) -> str:
 
 
 def plot_reliability(report: ThresholdReport, path: Path) -> None:
-    """Left: promised against found, a dot per bin, as large as the bin is full. Right: precision and recall by cut."""
+    """Plot the bins on the left, a dot each, as large as the bin is full; precision and recall of cuts on the right."""
     check_target(path)
     figure = Figure(figsize=(9.5, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     _bins(left, report)
     _cuts(right, report)
     title = f"{report.collection}: {report.model} over {report.first_stage}, {report.pairs:,} pairs"
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", color=TEXT_COLOR, fontsize=12, fontweight="bold")
     save(figure, path)
 
 
 def _bins(axes: Axes, report: ThresholdReport) -> None:
-    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1.2)
-    most = max(one.pairs for one in report.bins)
-    sizes = [30 + 270 * (one.pairs / most) ** 0.5 for one in report.bins]
-    promised, found = [one.promised for one in report.bins], [one.found for one in report.bins]
-    axes.plot(promised, found, color=LINE, linewidth=1.2)
-    axes.scatter(promised, found, s=sizes, color=LINE, alpha=0.75, linewidth=0)
-    axes.set_xlabel("relevance, as the model says", color=INK)
-    axes.set_ylabel("share judged relevant", color=INK)
+    axes.plot([0, 1], [0, 1], color=FAINT_COLOR, linestyle="--", linewidth=1.2)
+    largest = max(bin.pairs for bin in report.bins)
+    sizes = [30 + 270 * (bin.pairs / largest) ** 0.5 for bin in report.bins]
+    promised, found = [bin.promised for bin in report.bins], [bin.found for bin in report.bins]
+    axes.plot(promised, found, color=LINE_COLOR, linewidth=1.2)
+    axes.scatter(promised, found, s=sizes, color=LINE_COLOR, alpha=0.75, linewidth=0)
+    axes.set_xlabel("relevance, as the model says", color=TEXT_COLOR)
+    axes.set_ylabel("share judged relevant", color=TEXT_COLOR)
     axes.annotate(
-        f"calibration error {report.error:.3f}", (0.03, 0.95), xycoords="axes fraction", color=INK, fontsize=9, va="top"
+        f"calibration error {report.error:.3f}",
+        (0.03, 0.95),
+        xycoords="axes fraction",
+        color=TEXT_COLOR,
+        fontsize=9,
+        va="top",
     )
     _unit_frame(axes)
 
 
 def _cuts(axes: Axes, report: ThresholdReport) -> None:
     values = [cut.min_relevance for cut in report.cuts]
-    axes.plot(values, [cut.precision for cut in report.cuts], color=LINE, linewidth=1.8, label="precision")
-    axes.plot(values, [cut.recall for cut in report.cuts], color=INK, linewidth=1.8, label="recall")
+    axes.plot(values, [cut.precision for cut in report.cuts], color=LINE_COLOR, linewidth=1.8, label="precision")
+    axes.plot(values, [cut.recall for cut in report.cuts], color=TEXT_COLOR, linewidth=1.8, label="recall")
     chosen = report.recommended
-    axes.axvline(chosen.min_relevance, color=MARK, linewidth=1.2)
+    axes.axvline(chosen.min_relevance, color=MARK_COLOR, linewidth=1.2)
     axes.annotate(
         f"best F1: {chosen.min_relevance:g}",
         (chosen.min_relevance, 1.0),
         xytext=(4, 2),
         textcoords="offset points",
-        color=MARK,
+        color=MARK_COLOR,
         fontsize=9,
         fontweight="bold",
     )
-    axes.set_xlabel("min_relevance", color=INK)
-    axes.legend(loc="center right", frameon=False, fontsize=9, labelcolor=INK)
+    axes.set_xlabel("min_relevance", color=TEXT_COLOR)
+    axes.legend(loc="center right", frameon=False, fontsize=9, labelcolor=TEXT_COLOR)
     _unit_frame(axes)
 
 
@@ -185,7 +194,7 @@ def _unit_frame(axes: Axes) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.06)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(colors=INK, labelsize=9)
+    axes.spines[["left", "bottom"]].set_color(FAINT_COLOR)
+    axes.tick_params(colors=TEXT_COLOR, labelsize=9)
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -16,7 +16,7 @@ from resift.evaluation.experiment import check_keeps_all
 from resift.evaluation.first_stage import Stage, candidates, stage_name
 from resift.reranking.reranker import Reranker
 
-BINS = 10
+BIN_COUNT = 10
 CUTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
@@ -28,14 +28,14 @@ class Bin:
     high: float
     pairs: int
     promised: float
-    """Their mean relevance. What a calibrated model promises is what is found."""
+    """Their mean relevance. A calibrated model promises as much as is found."""
     found: float
     """The share of them that is judged relevant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What `min_relevance` keeps, counted over the candidates of all queries."""
+    """What a `min_relevance` keeps, counted over the candidates of all queries."""
 
     min_relevance: float
     kept: float
@@ -47,14 +47,14 @@ class Cut:
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of both."""
+        """The harmonic mean of precision and recall."""
         total = self.precision + self.recall
         return 2 * self.precision * self.recall / total if total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdReport:
-    """Promise against finding in bins, and what each cut keeps."""
+    """The relevance that the model promises beside the relevance found, in bins, and what each cut keeps."""
 
     collection: str
     first_stage: str
@@ -65,21 +65,21 @@ class ThresholdReport:
     grade: int
     """The lowest grade that counts as relevant. A candidate without a judgement counts as not relevant."""
     bins: Sequence[Bin]
-    """Those that hold a candidate."""
+    """The bins that hold a candidate."""
     cuts: Sequence[Cut]
 
     @property
     def error(self) -> float:
-        """Expected calibration error: how far promise and finding are apart, over all candidates."""
-        return sum(one.pairs * abs(one.promised - one.found) for one in self.bins) / self.pairs
+        """Expected calibration error: the mean distance of promised and found, over all candidates."""
+        return sum(bin.pairs * abs(bin.promised - bin.found) for bin in self.bins) / self.pairs
 
     @property
     def recommended(self) -> Cut:
-        """The cut of highest F1; of equals the lowest, which loses less."""
+        """The cut of highest F1; of several the lowest, which loses less."""
         return max(self.cuts, key=lambda cut: cut.f1)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """Return the report as plain data, for JSON."""
         return {
             "collection": self.collection,
             "first_stage": self.first_stage,
@@ -89,7 +89,7 @@ class ThresholdReport:
             "relevant": self.relevant,
             "grade": self.grade,
             "calibration_error": self.error,
-            "bins": [asdict(one) for one in self.bins],
+            "bins": [asdict(bin) for bin in self.bins],
             "cuts": [{**asdict(cut), "f1": cut.f1} for cut in self.cuts],
             "recommended": self.recommended.min_relevance,
         }
@@ -105,10 +105,23 @@ def measure_thresholds(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> ThresholdReport:
-    """Scores the first `depth` candidates of the collection's first `limit` queries, and compares with judgements.
+    """Measure what `relevance` is worth: score candidates, and compare with the judgements.
 
-    `stage` is what `evaluate` takes. Raises InputError for a reranker whose scores are no probabilities, and where no
-    candidate has the grade.
+    Args:
+        collection: A judged collection.
+        reranker: Its scores have a relevance, and it has neither `top_k` nor `min_relevance`.
+        stage: The first stage, as `evaluate` takes it.
+        depth: Candidates that are scored per query.
+        grade: The lowest grade that counts as relevant.
+        limit: Only the collection's first `limit` queries; None: all.
+        progress: Called with the queries done and the queries in all.
+
+    Returns:
+        Promised and found relevance in bins, what each `min_relevance` keeps, and which one is recommended.
+
+    Raises:
+        InputError: The reranker's scores are no probabilities, no candidate has the grade, or an argument is wrong.
+
     """
     if depth < 1 or grade < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth, grade and limit must be at least 1, got {depth}, {grade} and {limit}")
@@ -116,16 +129,16 @@ def measure_thresholds(
     if not reranker.scorer.scale.has_relevance:
         raise InputError(f"{reranker.scorer.name} gives a {reranker.scorer.scale}, which min_relevance can't cut")
     lists = candidates(stage, collection, depth, limit)
-    promised, found = [], []
+    relevances, judgements = [], []
     for done, (query, listed) in enumerate(lists.items()):
         if progress is not None:
             progress(done, len(lists))
         for hit in reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__):
-            promised.append(hit.relevance or 0.0)  # never None: the scale was checked
-            found.append(collection.qrels[query].get(hit.document, 0) >= grade)
-    relevance, relevant = np.array(promised, float), np.array(found, bool)
+            relevances.append(hit.relevance or 0.0)  # never None: the scale was checked
+            judgements.append(collection.qrels[query].get(hit.document, 0) >= grade)
+    relevance, relevant = np.array(relevances, float), np.array(judgements, bool)
     if not relevant.any():
-        raise InputError(f"no candidate of {collection.name} has grade {grade}: nothing to tell a threshold by")
+        raise InputError(f"no candidate of {collection.name} has grade {grade}: there is nothing to set a threshold by")
     return ThresholdReport(
         collection.name,
         stage if isinstance(stage, str) else stage_name(stage),
@@ -140,17 +153,17 @@ def measure_thresholds(
 
 
 def reliability(relevance: NDArray[np.float64], relevant: NDArray[np.bool_]) -> list[Bin]:
-    """Ten bins of equal width, without the empty ones.
+    """Sort candidates by relevance, 0 to 1, into ten bins of equal width; empty bins are left out.
 
     >>> reliability(np.array([0.1, 0.15, 0.9]), np.array([False, True, True]))[0].found
     0.5
     """
-    places = np.minimum((relevance * BINS).astype(int), BINS - 1)
+    bin_of_pair = np.minimum((relevance * BIN_COUNT).astype(int), BIN_COUNT - 1)
     bins = []
-    for place in np.unique(places):
-        inside = places == place
+    for number in np.unique(bin_of_pair).tolist():
+        inside = bin_of_pair == number
         promised, found = float(relevance[inside].mean()), float(relevant[inside].mean())
-        bins.append(Bin(int(place) / BINS, (int(place) + 1) / BINS, int(inside.sum()), promised, found))
+        bins.append(Bin(number / BIN_COUNT, (number + 1) / BIN_COUNT, int(inside.sum()), promised, found))
     return bins
 
 
