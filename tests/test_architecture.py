@@ -52,11 +52,30 @@ def test_no_file_is_two_rooms() -> None:
 
 
 def test_every_public_name_is_there_sorted_and_documented() -> None:
-    assert resift.__all__ == sorted(resift._HOMES)
+    assert resift.__all__ == sorted(resift.__all__)
+    assert len(resift.__all__) < 35
     for name in resift.__all__:
         assert getattr(resift, name).__doc__, f"{name} has no docstring"
     with pytest.raises(AttributeError, match="nothing"):
         resift.nothing  # noqa: B018 - the attribute access is the test
+
+
+def test_the_table_of_public_names_says_what_the_imports_for_type_checkers_say() -> None:
+    tree = ast.parse(Path(resift.__file__).read_text(encoding="utf-8"))
+    typed = {
+        name.asname: node.module.removeprefix("resift.")
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in node.names
+    }
+    assert typed == resift._HOMES
+
+
+def test_tab_completion_shows_the_public_names_before_they_are_used() -> None:
+    check = "import resift; assert dir(resift) == resift.__all__; assert 'Reranker' in dir(resift)"
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
 def test_importing_is_light() -> None:

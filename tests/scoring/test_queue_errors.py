@@ -92,15 +92,20 @@ def test_an_error_at_any_line_of_the_workers_loop_leaves_nobody_waiting() -> Non
     """The tracer raises at the n-th line that the worker runs, for every n there is."""
     line, raised = 0, True
     while raised:
-        line, raised, over = line + 1, False, False
+        line, raised = line + 1, False
         lines = 0
+        over = threading.Event()
 
-        def trace(frame: FrameType, event: str, _: Any, at: int = line) -> Any:
+        def trace(frame: FrameType, event: str, _: Any, at: int = line, over: threading.Event = over) -> Any:
             nonlocal lines, raised
             if frame.f_code not in WATCHED:
                 return None
             # The exit of a `with` is an event of its line too: raised there, an error would leave the lock held.
-            if event == "line" and not (raised or over) and "with self._lock" not in getline(FILE, frame.f_lineno):
+            if (
+                event == "line"
+                and not (raised or over.is_set())
+                and "with self._lock" not in getline(FILE, frame.f_lineno)
+            ):
                 lines += 1
                 if lines == at:
                     raised = True
@@ -118,13 +123,13 @@ def test_an_error_at_any_line_of_the_workers_loop_leaves_nobody_waiting() -> Non
                     assert error is None or isinstance(error, (ScorerError, LineError)), error
             finally:
                 threading.settrace(None)  # type: ignore[arg-type]  # typeshed says a function; None ends tracing
-                over = True  # the worker's thread is still traced: let it be
+                over.set()  # the worker's thread is still traced: let it be
             assert pool.submit(reranker.rank, "red fox", DOCUMENTS).result(timeout=20)[0].document == "a red fox"
     assert line > 30, "the loop has more lines than that"
 
 
 def test_work_that_nobody_can_receive_any_more_does_not_run() -> None:
-    """Twenty daemon threads wait for a scorer that takes a second each; the interpreter ends after the one that runs."""
+    """Twenty daemon threads wait for a scorer that takes a second for each; the interpreter ends after the first."""
     script = """
     import threading, time
     from resift import Reranker, Scale
