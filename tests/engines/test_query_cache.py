@@ -20,7 +20,7 @@ def test_tokens_are_cached_where_states_are_kept_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize(
     ("model", "network", "method"),
-    [("resift:small", SplitNetwork, "_ask"), ("resift:tiny", TinyNetwork, "_expand_queries")],
+    [("resift:small", SplitNetwork, "_encode_queries"), ("resift:tiny", TinyNetwork, "_expand_queries")],
 )
 def test_a_query_is_encoded_once_however_many_rounds_its_documents_take(
     model: str, network: type, method: str, monkeypatch: pytest.MonkeyPatch

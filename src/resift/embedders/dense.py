@@ -1,4 +1,4 @@
-"""The bi-encoder inside a split network: its encoder's vectors, which the reranker's files bring along."""
+"""The bi-encoder inside a split network: the vectors of the reranker's own encoder, without files of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.reader import opener
+from resift.engines.split.reader import graph_opener
 from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.bundled import BUNDLED, DENSE, bundled_folder
@@ -21,34 +21,42 @@ from resift.text.batches import plan_batches, split_into_windows
 from resift.text.tokenizer import TextTokenizer
 
 BATCH_TOKENS = 2048  # as the reranker's
-CHUNK = 512  # texts at once: bounds the tokens held in memory, and leaves enough to sort by length
-FILES = (ENCODER, "tokenizer.json")
+TEXTS_PER_CHUNK = 512  # bounds the tokens held in memory, and leaves enough texts to sort by length
+EMBEDDER_FILES = (ENCODER, "tokenizer.json")
 
 
 def encoder_folder(folder: str | os.PathLike[str] | None) -> Path:
-    """The folder itself, or for None that of the bundled network."""
+    """Return the folder itself, or for None that of the bundled network."""
     return bundled_folder(BUNDLED[0]) if folder is None else Path(folder)
 
 
 def encoder_fingerprint(folder: str | os.PathLike[str] | None) -> str:
-    """What `DenseEmbedder.fingerprint` is for a folder, from its manifest alone. Raises ModelFileError."""
-    return Manifest.peek(encoder_folder(folder)).fingerprint_of(FILES)
+    """Return the `fingerprint` of a folder's `DenseEmbedder`, from the manifest alone. Raise ModelFileError."""
+    return Manifest.peek(encoder_folder(folder)).fingerprint_of(EMBEDDER_FILES)
 
 
 class DenseEmbedder:
-    """Texts to unit vectors, with the encoder of a split network: slower than `StaticEmbedder`, and finds more.
+    """The bi-encoder inside a split network: slower than `StaticEmbedder`, and finds more.
 
-    `folder` is None for the bundled network, whose vectors are all-MiniLM-L6-v2's; only its encoder is opened. A text
-    longer than the encoder reads is encoded in windows that overlap by a quarter, and its vector is their mean: nothing
-    goes unread, and a text that fits has exactly the bi-encoder's own vector. `batch_tokens` bounds memory and
-    changes no vector. With `states_file`, what is encoded is kept there for the reranker: see `Reranker`'s option.
-    Safe to use from any number of threads.
+    The bundled one gives all-MiniLM-L6-v2's vectors. A text longer than the encoder reads is encoded in windows that
+    overlap by a quarter, and its vector is their mean: every token is read, and a text that fits has exactly the
+    bi-encoder's own vector. Any number of threads may use it.
 
-    Raises ModelFileError when the folder is incomplete, damaged, or holds no split network.
+    Args:
+        folder: A folder with a split network, of which only the encoder is opened. Default: the bundled network.
+        threads: CPU threads. Default: one per core.
+        batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no vector.
+        states_file: A file in which the states of the texts are kept for a reranker with the same `states_file`.
+            Default: none are kept.
+
+    Raises:
+        ModelFileError: The folder is incomplete or damaged, or holds no split network.
+        InputError: An option is out of range, or no file can be where `states_file` says.
 
     >>> query, near, far = DenseEmbedder().embed(["a hungry fox", "the fox wanted food", "tax law"])
     >>> bool(query @ near > query @ far)
     True
+
     """
 
     def __init__(
@@ -64,41 +72,49 @@ class DenseEmbedder:
         self.folder = encoder_folder(folder)
         if (kind := Manifest.peek(self.folder).kind) != "split":
             raise ModelFileError(f"{self.folder} holds a {kind} model, which has no encoder for a text alone")
-        manifest = Manifest.read(self.folder, FILES if states_file is None else None)
+        manifest = Manifest.read(self.folder, EMBEDDER_FILES if states_file is None else None)
         self.name = f"resift:{DENSE}" if folder is None else manifest.name
-        self.fingerprint = manifest.fingerprint_of(FILES)
+        self.fingerprint = manifest.fingerprint_of(EMBEDDER_FILES)
         self.max_length = manifest.document_length
-        self._given = folder
+        self._folder_argument = folder
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        template, open_graph = self._tokenizer.text_template(), opener(threads)
-        if states_file is None:  # a vector needs nothing of the sparse encoder, which states hold too
-            self._encoder = Encoder(open_graph(self.folder / ENCODER), template, manifest.sum_of(ENCODER))
+        template, open_graph = self._tokenizer.text_template(), graph_opener(threads)
+        if states_file is None:  # a vector needs nothing of the sparse encoder; states do
+            self._encoder = Encoder(open_graph(self.folder / ENCODER), template, manifest.checksum_of(ENCODER))
         else:
-            self._encoder = Encoder.of(self.folder, manifest, template, open_graph, open_store(0, states_file))
+            self._encoder = Encoder.load(self.folder, manifest, template, open_graph, open_store(0, states_file))
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
-        return int(next(one.shape[1] for one in self._encoder.session.get_outputs() if one.name == "vector"))
+        """Numbers in a vector."""
+        outputs = self._encoder.session.get_outputs()
+        return int(next(output.shape[1] for output in outputs if output.name == "vector"))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector per text, (texts, dimensions), in their order, whatever the batches they went in."""
+        """Embed texts; queries and documents alike.
+
+        Args:
+            texts: The texts, of any length.
+
+        Returns:
+            One unit vector per text, (texts, dimensions), float32, in their order, whatever the batches they were in.
+
+        """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
-        extra = self._encoder.template.special_token_count
-        for start in range(0, len(texts), CHUNK):
-            tokens = self._tokenizer.encode(texts[start : start + CHUNK])
-            rows = [
-                (place, one.ids[first:last])
-                for place, one in enumerate(tokens, start)
-                for first, last in split_into_windows(len(one.ids), self.max_length - extra)
+        special = self._encoder.template.special_token_count
+        for start in range(0, len(texts), TEXTS_PER_CHUNK):
+            windows = [
+                (index, tokens.ids[first:last])
+                for index, tokens in enumerate(self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK]), start)
+                for first, last in split_into_windows(len(tokens.ids), self.max_length - special)
             ]
-            for batch in plan_batches([len(ids) + extra for _, ids in rows], self._batch_tokens):
-                encoded = self._encoder.vectors([rows[row][1] for row in batch])
-                np.add.at(vectors, [rows[row][0] for row in batch], encoded)
-        unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return unit
+            for batch in plan_batches([len(ids) + special for _, ids in windows], self._batch_tokens):
+                window_vectors = self._encoder.embed([windows[window][1] for window in batch])
+                np.add.at(vectors, [windows[window][0] for window in batch], window_vectors)
+        unit_vectors: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit_vectors
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (partial(DenseEmbedder, **self._options), (self._given,))
+        return (partial(DenseEmbedder, **self._options), (self._folder_argument,))

@@ -1,4 +1,4 @@
-"""What a bi-encoder is."""
+"""The protocol of a bi-encoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Embedder(Protocol):
-    """Texts to vectors that can be compared with each other; queries and documents alike."""
+    """A bi-encoder: texts become vectors that can be compared with each other, queries and documents alike."""
 
     @property
     def name(self) -> str:
@@ -18,11 +18,11 @@ class Embedder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Tells versions of it apart: vectors of two can't be compared."""
+        """A text that differs between versions of the model: vectors of two versions can't be compared."""
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
+        """Numbers in a vector."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector per text, (texts, dimensions), in their order."""
+        """Return one unit vector per text, (texts, dimensions), in their order."""

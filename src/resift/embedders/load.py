@@ -10,31 +10,43 @@ from resift.embedders.embedder import Embedder
 from resift.errors import UnknownModelError
 from resift.models.manifest import Manifest
 
-KINDS = {"static": "resift.embedders.static:StaticEmbedder", "dense": "resift.embedders.dense:DenseEmbedder"}
+BUNDLED_EMBEDDERS = {
+    "static": "resift.embedders.static:StaticEmbedder",
+    "dense": "resift.embedders.dense:DenseEmbedder",
+}
 """name → bi-encoder that comes with resift, by import path, the default first: each is imported when it is used."""
 
 
 def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
-    """The bi-encoder a name stands for: `resift:static` (None), `resift:dense`, or a folder that holds either kind.
+    """Return the bi-encoder that a name stands for.
 
-    Raises UnknownModelError for a name that is neither, ModelFileError for a folder that is incomplete or damaged.
+    Args:
+        model: `resift:static` (None too), `resift:dense`, or a folder that holds either kind.
+
+    Returns:
+        A `StaticEmbedder` or a `DenseEmbedder`.
+
+    Raises:
+        UnknownModelError: The name is neither a folder nor one of the bundled bi-encoders.
+        ModelFileError: The folder is incomplete or damaged, or holds another kind of model.
 
     >>> load_embedder().name, load_embedder("resift:dense").name
     ('resift:static', 'resift:dense')
+
     """
     scheme, colon, name = os.fspath(model or "resift:static").partition(":")
     if colon and scheme == "resift":
-        if name not in KINDS:
-            known = ", ".join(f"resift:{known}" for known in KINDS)
+        if name not in BUNDLED_EMBEDDERS:
+            known = ", ".join(f"resift:{known}" for known in BUNDLED_EMBEDDERS)
             raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {known}")
-        return _made(name, None)
+        return _build(name, None)
     folder = Path(os.fspath(model or ""))
     if not folder.is_dir():
         raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of resift:static, resift:dense")
-    return _made("static" if Manifest.peek(folder).kind == "static" else "dense", folder)
+    return _build("static" if Manifest.peek(folder).kind == "static" else "dense", folder)
 
 
-def _made(kind: str, folder: Path | None) -> Embedder:
-    module, _, name = KINDS[kind].partition(":")
+def _build(kind: str, folder: Path | None) -> Embedder:
+    module, _, name = BUNDLED_EMBEDDERS[kind].partition(":")
     embedder: Embedder = getattr(import_module(module), name)(folder)
     return embedder

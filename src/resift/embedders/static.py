@@ -1,7 +1,7 @@
-"""The fast bundled bi-encoder: one vector per token, looked up and averaged. numpy at run time, no network to run.
+"""The fast bundled bi-encoder: a vector for each token, looked up and averaged. It needs numpy, and runs no network.
 
-Made as model2vec makes its tables (https://github.com/MinishLab/model2vec): each token's vector is what a sentence
-encoder says of the token alone, reduced by PCA, weighted by how rare the token is.
+The table is made as model2vec makes its tables (https://github.com/MinishLab/model2vec): a token's vector is what a
+sentence encoder gives for the token alone, reduced by PCA, weighted by how rare the token is.
 """
 
 from __future__ import annotations
@@ -19,22 +19,27 @@ from resift.models.manifest import Manifest
 from resift.text.table import pool_vectors
 from resift.text.tokenizer import TextTokenizer
 
-CHUNK = 256  # texts at once: bounds the token vectors held in memory
+TEXTS_PER_CHUNK = 256  # bounds the token vectors held in memory
 
 
 def table_folder(folder: str | os.PathLike[str] | None) -> Path:
-    """The folder itself, or the bundled table's for None."""
+    """Return the folder itself, or for None that of the bundled table."""
     return bundled_folder(STATIC) if folder is None else Path(folder)
 
 
 class StaticEmbedder:
-    """Texts to unit vectors, thousands a second on one core. Safe to use from any number of threads.
+    """The fast bi-encoder: texts to unit vectors, thousands a second on one core. Any number of threads may use it.
 
-    `folder` is None for the bundled model. Raises ModelFileError when the folder is incomplete or damaged.
+    Args:
+        folder: A folder with a table of token vectors. Default: the bundled table.
+
+    Raises:
+        ModelFileError: The folder is incomplete or damaged, or holds another kind of model.
 
     >>> query, near, far = StaticEmbedder().embed(["a hungry fox", "the fox wanted food", "tax law"])
     >>> bool(query @ near > query @ far)
     True
+
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -45,21 +50,29 @@ class StaticEmbedder:
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
         self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        # Mapped, not read: rows come in as they are needed, and processes share them.
+        # Mapped, not read: rows are loaded when they are needed, and processes share them.
         self._table: NDArray[np.int8] = np.load(self.folder / "table.npy", mmap_mode="r")
         self._scales: NDArray[np.float32] = np.load(self.folder / "scales.npy")
 
     @property
     def dimensions(self) -> int:
-        """Length of a vector."""
+        """Numbers in a vector."""
         return int(self._table.shape[1])
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector per text, (texts, dimensions), in their order; a text without tokens gives zeros."""
+        """Embed texts; queries and documents alike.
+
+        Args:
+            texts: The texts, of any length.
+
+        Returns:
+            One unit vector per text, (texts, dimensions), float32, in their order. A text without tokens gives zeros.
+
+        """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
-        for start in range(0, len(texts), CHUNK):
-            tokens = self._tokenizer.encode(texts[start : start + CHUNK])
-            vectors[start : start + CHUNK] = pool_vectors(self._table, self._scales, [one.ids for one in tokens])
+        for start in range(0, len(texts), TEXTS_PER_CHUNK):
+            token_ids = [tokens.ids for tokens in self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])]
+            vectors[start : start + TEXTS_PER_CHUNK] = pool_vectors(self._table, self._scales, token_ids)
         return vectors
 
     def __reduce__(self) -> tuple[type[StaticEmbedder], tuple[Path]]:

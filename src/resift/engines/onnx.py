@@ -18,7 +18,7 @@ from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
-from resift.models.manifest import FILE, READER, Manifest, digest
+from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
 from resift.models.options import HUB_ID
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
@@ -74,7 +74,8 @@ class OnnxScorer(ScorerBase):
         self.batch_tokens = batch_tokens
         self.threads = threads
         self._state_options = (keep_states, states_file)
-        manifest = Manifest.read(self.folder) if (self.folder / FILE).exists() else _manifest_from_config(self.folder)
+        has_manifest = (self.folder / MANIFEST_FILE).exists()
+        manifest = Manifest.read(self.folder) if has_manifest else _manifest_from_config(self.folder)
         self.name = manifest.name
         self._manifest = manifest
         entry = find(str(self.folder))
@@ -87,7 +88,7 @@ class OnnxScorer(ScorerBase):
     @cached_property
     def identity(self) -> str:
         """Everything that decides the scores: the files, their precision, and how much of a text is read."""
-        files = self._manifest.fingerprint if self._manifest.files else digest(_model_files(self.folder))
+        files = self._manifest.fingerprint if self._manifest.files else fingerprint_files(_model_files(self.folder))
         states = " kept states" if self._state_options != NO_STATES else ""
         return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{states}"
 
@@ -101,7 +102,7 @@ class OnnxScorer(ScorerBase):
     def _load_network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         if manifest.kind == "split" and manifest.query_length is not None:
             store = open_store(*self._state_options)
-            encoder = Encoder.of(self.folder, manifest, tokenizer.text_template(), self._open_session, store)
+            encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session, store)
             return SplitNetwork(
                 encoder, self._open_session(self.folder / READER), manifest.query_length, self.max_length
             )
@@ -166,7 +167,7 @@ def _manifest_from_config(folder: Path) -> Manifest:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelFileError(f"{folder} has neither a {FILE} nor a readable config.json: {error}") from error
+        raise ModelFileError(f"{folder} has neither a {MANIFEST_FILE} nor a readable config.json: {error}") from error
     limit = position_limit(config)
     settings = folder / "tokenizer_config.json"
     if settings.exists():

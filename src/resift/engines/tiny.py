@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from resift._util.lru import LRUCache
 from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
-from resift.engines.split.reader import QUERIES, opener
+from resift.engines.split.reader import CACHED_QUERIES, graph_opener
 from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY_PARTS, bundled_folder
@@ -82,7 +82,7 @@ class TinyScorer(ScorerBase):
         }
         tokenizer = TextTokenizer.load(folder / "tokenizer.json")
         network = TinyNetwork(
-            SparseEncoder.load(folder, opener(threads)),
+            SparseEncoder.load(folder, graph_opener(threads)),
             np.load(static_folder / "table.npy", mmap_mode="r"),
             np.load(static_folder / "scales.npy"),
             tokenizer.text_template(),
@@ -110,7 +110,7 @@ class TinyNetwork:
     scales: Floats
     template: TextTemplate
     max_length: int
-    query_cache: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(QUERIES))
+    query_cache: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
 
     def max_document_tokens(self, query_tokens: int) -> int:
         """Return how many document tokens are read, whatever the query; 0 if the query is too long."""

@@ -1,4 +1,4 @@
-"""`resift.json`: what a model folder holds, and the checksums that loading verifies."""
+"""`resift.json`, the manifest of a model folder: what the folder holds, and the checksums that loading verifies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from resift._util.atomic import write_whole
 from resift.errors import ModelFileError
 
-FILE = "resift.json"
-FORMAT = 1
-KINDS = ("pair", "split", "static")
+MANIFEST_FILE = "resift.json"
+MANIFEST_FORMAT = 1
+MANIFEST_KINDS = ("pair", "split", "static")
 ENCODER, READER = "encoder.onnx", "reader.onnx"
 """The two graphs of a `split` model."""
 TERMS, VOCABULARY = "terms.onnx", "vocabulary.npz"
-"""What a `split` model with a sparse encoder has too."""
+"""The files of the sparse encoder that a `split` model may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,18 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path, only: Sequence[str] | None = None) -> Manifest:
-        """The manifest of a folder whose files (`only` these, where they are named) are all there and all match.
+        """Read the manifest of a folder and verify the folder's files.
 
-        Raises ModelFileError.
+        Args:
+            folder: The model folder.
+            only: Names of the files to verify. Default: all that the manifest lists.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            ModelFileError: There is no manifest, it can't be read, or a file is missing or has another checksum.
+
         """
         manifest = cls.peek(folder)
         manifest._verify(folder, manifest.files if only is None else only)
@@ -50,72 +59,114 @@ class Manifest:
 
     @classmethod
     def peek(cls, folder: Path) -> Manifest:
-        """What the manifest says, its files unread: enough to tell models apart. Raises ModelFileError."""
-        path = folder / FILE
+        """Read the manifest of a folder without reading the files it lists: enough to tell models apart.
+
+        Args:
+            folder: The model folder.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            ModelFileError: There is no manifest, or it can't be read.
+
+        """
+        path = folder / MANIFEST_FILE
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ModelFileError(f"{folder} has no {FILE}: it is no exported model folder") from None
+            raise ModelFileError(f"{folder} has no {MANIFEST_FILE}: it is no exported model folder") from None
         except ValueError as error:
             raise ModelFileError(f"{path} is not valid JSON: {error}") from error
         written = data.pop("format", None)
-        if written != FORMAT:
+        if written != MANIFEST_FORMAT:
             raise ModelFileError(
-                f"{path} has format {written}, this resift reads format {FORMAT}: export the model again"
+                f"{path} has format {written}, this resift reads format {MANIFEST_FORMAT}: export the model again"
             )
         try:
             manifest = cls(**data)
         except TypeError as error:
             raise ModelFileError(f"{path} is no manifest: {error}") from error
-        if manifest.kind not in KINDS:
-            raise ModelFileError(f"{path}: unknown kind {manifest.kind!r}, expected one of {', '.join(KINDS)}")
+        if manifest.kind not in MANIFEST_KINDS:
+            raise ModelFileError(f"{path}: unknown kind {manifest.kind!r}, expected one of {', '.join(MANIFEST_KINDS)}")
         return manifest
 
     @property
     def fingerprint(self) -> str:
-        """Tells two models of one name apart: 16 hexadecimal digits over the checksums of all files."""
+        """A text that differs for two models of one name: 16 hexadecimal digits over the checksums of all files."""
         return self.fingerprint_of(self.files)
 
     def fingerprint_of(self, files: Iterable[str]) -> str:
-        """The same for a part of the model. Raises ModelFileError for a file the manifest doesn't list."""
-        return hashlib.sha256("".join(self.sum_of(name) for name in sorted(files)).encode()).hexdigest()[:16]
+        """Return the fingerprint of a part of the model.
 
-    def sum_of(self, name: str) -> str:
-        """A file's SHA-256. Raises ModelFileError where the manifest doesn't list it."""
+        Args:
+            files: Names of the files, in any order.
+
+        Returns:
+            16 hexadecimal digits over the checksums of these files.
+
+        Raises:
+            ModelFileError: The manifest doesn't list one of them.
+
+        """
+        return hashlib.sha256("".join(self.checksum_of(name) for name in sorted(files)).encode()).hexdigest()[:16]
+
+    def checksum_of(self, name: str) -> str:
+        """Return the SHA-256 of a file, from the manifest.
+
+        Args:
+            name: Name of the file.
+
+        Returns:
+            64 hexadecimal digits.
+
+        Raises:
+            ModelFileError: The manifest doesn't list the file.
+
+        """
         if name not in self.files:
-            raise ModelFileError(f"{self.name} is a {self.kind} model, whose {FILE} lists no {name}")
+            raise ModelFileError(f"{self.name} is a {self.kind} model, whose {MANIFEST_FILE} lists no {name}")
         return self.files[name]
 
     def write(self, folder: Path, files: Iterable[str]) -> Manifest:
-        """Writes `resift.json` with the checksums of these files of the folder, and returns what it wrote."""
-        sums = {name: sha256(folder / name) for name in sorted(files)}
-        data = {"format": FORMAT, **asdict(self), "files": sums}
+        """Write `resift.json` into a folder, whole or not at all.
+
+        Args:
+            folder: The model folder.
+            files: Names of the files in it that the manifest lists, with the checksums they have now.
+
+        Returns:
+            The manifest as it was written.
+
+        """
+        checksums = {name: sha256(folder / name) for name in sorted(files)}
+        data = {"format": MANIFEST_FORMAT, **asdict(self), "files": checksums}
         text = json.dumps(data, indent=2) + "\n"
-        write_whole(folder / FILE, lambda path: path.write_text(text, encoding="utf-8"))
-        return replace(self, files=sums)
+        write_whole(folder / MANIFEST_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+        return replace(self, files=checksums)
 
     def _verify(self, folder: Path, names: Iterable[str]) -> None:
         for name in names:
-            expected = self.sum_of(name)
+            expected = self.checksum_of(name)
             try:
-                found = sha256(folder / name)
+                checksum = sha256(folder / name)
             except FileNotFoundError:
                 raise ModelFileError(
-                    f"{folder} lacks {name}, which its {FILE} lists: copy or export it again"
+                    f"{folder} lacks {name}, which its {MANIFEST_FILE} lists: copy or export it again"
                 ) from None
-            if found != expected:
+            if checksum != expected:
                 raise ModelFileError(
-                    f"{folder / name} is damaged or was changed: SHA-256 {found[:12]}…, {FILE} says {expected[:12]}…; "
-                    "copy or export the model again"
+                    f"{folder / name} is damaged or was changed: SHA-256 {checksum[:12]}…, {MANIFEST_FILE} says "
+                    f"{expected[:12]}…; copy or export the model again"
                 )
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, as hexadecimal digits."""
+    """Return the file's SHA-256, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest(files: Iterable[Path]) -> str:
-    """One for several files: 16 hexadecimal digits over their checksums."""
+def fingerprint_files(files: Iterable[Path]) -> str:
+    """Return the fingerprint of several files: 16 hexadecimal digits over their checksums, in this order."""
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()[:16]

@@ -19,59 +19,109 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ModelOptions(TypedDict, total=False):
-    """Options of the engines. Each engine takes those that make sense for it and refuses the others."""
+    """Options of the engines, all optional. An engine takes those that list it below, and refuses the others by name.
+
+    Engines are named as in `resift models`: `onnx` (the bundled `resift:small` too), `openvino`, `tiny`
+    (`resift:tiny`), `st` (sentence-transformers), `lm` (language models), `colbert` (late interaction), `openai` (an
+    LLM behind a chat endpoint), and `services`: `cohere`, `jina`, `voyage`, `mixedbread`, `tei`, `vllm`, `infinity`,
+    `llamacpp`, `nim` and `compatible`.
+    """
 
     long_documents: LongDocuments
-    """`truncate` (default) scores the beginning and warns; `max_window` scores overlapping windows and keeps
-    the best; `first_window` scores the beginning, as something you know and want."""
+    """What happens to a document longer than the model reads. `truncate` (default) scores its beginning and warns;
+    `max_window` scores overlapping windows and takes the best (not `colbert`); `first_window` scores its beginning
+    without a warning.
+
+    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
     max_length: int
-    """Tokens the model may read of query and document together. The limit is the model's own, and so is the default,
-    or less where its authors say so (`resift models`)."""
+    """Tokens the model may read of query and document together; of the document alone where the two are encoded apart.
+    Default: the model's own limit, or less where its authors say so (`resift models`).
+
+    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
     batch_tokens: int
-    """Tokens, padding included, in one batch of the network: bounds memory, and changes no score."""
+    """Tokens, padding included, in one batch of the network: bounds memory, and changes no score.
+
+    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
     threads: int
-    """CPU threads of the engine (`onnx`, `openvino`); default: one per core."""
+    """CPU threads of the engine. Default: one per core.
+
+    Supported by: `onnx`, `openvino`, `tiny`."""
     keep_states: int
-    """Bytes of document states to keep (`onnx`, networks that encode documents apart): in memory, or in `states_file`
-    if one is given. Default 0: none in memory, no limit for a file."""
+    """Bytes of document states to keep, for networks that encode documents apart: in memory, or in `states_file` if one
+    is given. Default 0: none in memory, no limit for a file.
+
+    Supported by: `onnx`, `openvino`."""
     states_file: str | os.PathLike[str]
-    """A file for document states, shared by processes (`onnx`, the same networks)."""
+    """A file for document states, shared by processes, for the same networks.
+
+    Supported by: `onnx`, `openvino`."""
     device: str
-    """Where torch runs (`st`, `lm`): "cpu", "cuda", "mps"..."""
+    """Where torch runs: "cpu", "cuda", "mps"... Default: the best that is there.
+
+    Supported by: `st`, `lm`, `colbert`."""
     dtype: Dtype
-    """What torch computes in (`st`). Default: bfloat16 on a card that has it, else float32."""
+    """The precision torch computes in. Default: bfloat16 on a GPU that has it, else float32.
+
+    Supported by: `st`."""
     instruction: str
-    """What makes a document relevant, in words, for a language model whose template takes it (`lm`)."""
+    """What makes a document relevant, in words, if the language model's template takes it. Default: its authors' own.
+
+    Supported by: `lm`."""
     revision: str
-    """Commit, tag or branch of a Hugging Face model."""
+    """Commit, tag or branch of a Hugging Face model.
+
+    Supported by: `onnx`, `openvino`, `st`, `lm`, `colbert`."""
     local_files_only: bool
-    """Never ask the hub."""
+    """True: never ask the Hugging Face hub.
+
+    Supported by: `onnx`, `openvino`, `st`, `lm`, `colbert`."""
     base_url: str
-    """Where a service or server is (`remote`, `openai`): its root or endpoint. Default: the provider's own."""
+    """Where a service or server is: its root or endpoint. Default: the provider's own.
+
+    Supported by: `openai`, `services`."""
     api_key: str | SecretLike
-    """The service's key, a text or a secret object (`remote`, `openai`). Default: its environment variable."""
+    """The service's key, a text or a secret object. Default: its environment variable.
+
+    Supported by: `openai`, `services`."""
     timeout: float
-    """Seconds one request may take (`remote`, `openai`); 60 unless you say otherwise."""
+    """Seconds that one request may take. Default: 60.
+
+    Supported by: `openai`, `services`."""
     total_timeout: float
-    """Seconds a whole call may take, with all its requests, waits and retries (`remote`). Default: no limit."""
+    """Seconds that a whole call may take, with all its requests, waits and retries. Default: no limit.
+
+    Supported by: `services`."""
     max_retries: int
-    """How often a failed request is sent again (`remote`); 2 unless you say otherwise."""
+    """How often a failed request is sent again. Default: 2.
+
+    Supported by: `services`."""
     parallel_requests: int
-    """Requests of one call that may run side by side (`remote`); 4 unless you say otherwise."""
+    """Requests of one call that may run at the same time. Default: 4.
+
+    Supported by: `services`."""
     batch_documents: int
-    """Documents in one request (`remote`). Default: what the service allows."""
+    """Documents in one request. Default: what the service allows.
+
+    Supported by: `services`."""
     scale: Scale | str
-    """What a service's scores mean, where you know better than `resift.services.rerank.known_services` (`remote`)."""
+    """What a service's scores mean, where you know better than `resift.services.rerank.known_services`.
+
+    Supported by: `services`."""
     method: Literal["listwise", "pointwise", "yes_no"]
-    """How an LLM ranks (`openai`), as `resift.services.llm.LlmScorer` has it."""
+    """How an LLM ranks, as for `resift.llm.LlmScorer`. Default: listwise.
+
+    Supported by: `openai`."""
     temperature: float | None
-    """Of an LLM (`openai`); 0 unless you say otherwise, None leaves it to the model."""
+    """Temperature of an LLM. Default: 0; None leaves it to the model.
+
+    Supported by: `openai`."""
     trust_remote_code: bool
-    """Run code that comes with the model (`st`, `lm`). Off unless you say so; a hub model's is pinned by `revision`,
-    a commit's 40 digits."""
+    """True: run Python code that comes with the model. A hub model needs `revision` too, a commit's 40 digits.
+
+    Supported by: `st`, `lm`, `colbert`."""
 
 
 def check_source(model: str) -> None:
-    """Raises UnknownModelError unless the name is a folder or can be a Hugging Face id."""
+    """Raise UnknownModelError unless the name is a folder or can be a Hugging Face id."""
     if not Path(model).is_dir() and not HUB_ID.fullmatch(model):
         raise UnknownModelError(f"{model!r} is neither a folder nor a Hugging Face id (organisation/model)")

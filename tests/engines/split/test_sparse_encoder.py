@@ -14,14 +14,14 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
-from resift.engines.split.terms import SOUGHT
+from resift.engines.split.terms import TERMS_PER_QUERY
 from resift.engines.split.terms import SparseEncoder as RuntimeTerms
 from resift.errors import ModelFileError
 from resift.export.restore import read_network
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
 from resift.networks.split import SplitModule
-from resift.networks.terms import SparseEncoder, match
+from resift.networks.terms import SparseEncoderModule, match
 from resift.testing import check_scorer
 
 LEXICAL = 3.0
@@ -42,7 +42,7 @@ def sparse() -> BertForMaskedLM:
 
 @pytest.fixture(scope="module")
 def network(sparse: BertForMaskedLM) -> SplitModule:
-    made = SplitModule(trunk(), separate=2, slope=7.0, bias=-1.5, terms=SparseEncoder(sparse))
+    made = SplitModule(trunk(), separate=2, slope=7.0, bias=-1.5, terms=SparseEncoderModule(sparse))
     torch.manual_seed(6)
     for name, parameter in made.named_parameters():  # equal tensors are exported once, and read back as one
         if not name.startswith("terms."):
@@ -68,7 +68,7 @@ def weights_of(sparse: BertForMaskedLM, ids: list[int]) -> torch.Tensor:
 def matched(sparse: BertForMaskedLM, asked: list[int], read: list[int]) -> float:
     """The dot product over the query's strongest terms, as a share of what the query looks for."""
     query, document = weights_of(sparse, asked), weights_of(sparse, read)
-    found = query.topk(SOUGHT).indices
+    found = query.topk(TERMS_PER_QUERY).indices
     return float(query[found] @ document[found] / query[found].sum())
 
 
@@ -82,7 +82,7 @@ def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network
     assert max(expected) - min(expected) > 0.001, "a match that is always the same proves nothing"
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens(folder, text)) for text in DOCUMENTS], batch_first=True)
     with torch.inference_mode():
-        query = network.ask(torch.tensor([tokens(folder, QUERY)]))
+        query = network.encode_queries(torch.tensor([tokens(folder, QUERY)]))
         document = network.encode(ids)
         found = match(query.terms.expand(len(ids), -1, -1), document.states[..., network.width :], document.mask)
     assert found.tolist() == pytest.approx(expected, abs=1e-5)
@@ -100,9 +100,9 @@ def test_a_document_that_speaks_against_a_term_counts_as_one_that_says_nothing_o
 def test_the_exported_graphs_equal_the_network(network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
     with torch.inference_mode():
-        query = network.ask(torch.tensor([tokens(folder, QUERY)]))
+        query = network.encode_queries(torch.tensor([tokens(folder, QUERY)]))
         expected = [
-            float(network.join(query, network.encode(torch.tensor([tokens(folder, text)])))) for text in DOCUMENTS
+            float(network.score(query, network.encode(torch.tensor([tokens(folder, text)])))) for text in DOCUMENTS
         ]
     scorer = load_scorer(folder, batch_tokens=200)
     assert list(scorer.score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=1e-4)
@@ -119,7 +119,7 @@ def test_what_was_exported_is_read_back(network: SplitModule, precision: str, ap
     ids = torch.tensor([tokens(folder, QUERY)])
     scorer = load_scorer(folder)
     with torch.inference_mode():
-        logit = float(back.join(back.ask(ids), back.encode(ids)))
+        logit = float(back.score(back.encode_queries(ids), back.encode(ids)))
     assert scorer.score(QUERY, [QUERY])[0] == pytest.approx(logit, abs=apart)
     assert network.terms is not None
     assert back.terms is not None

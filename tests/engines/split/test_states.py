@@ -81,7 +81,7 @@ def test_states_have_a_width_of_their_own(where: str, tmp_path: Path) -> None:
     texts = [np.array(ids, np.int32) for ids in ([7, 5, 3], [9], [7, 2])]
     exact = encoder.encode(texts)
     for taken in (False, True):
-        found, which = encoder.read(texts)
+        found, which = encoder.encode_or_load(texts)
         assert which.tolist() == [taken] * 3
         np.testing.assert_allclose(found.states, exact.states, atol=0.2)
         for part in (0, 2):

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.manifest import digest
+from resift.models.manifest import fingerprint_files
 
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 
@@ -42,7 +42,7 @@ class ModelSource:
         None if the commit is not known: the model may change while its name stays the same.
         """
         if self.is_folder:
-            return digest(sorted(path for path in Path(self.name).rglob("*") if path.is_file()))
+            return fingerprint_files(sorted(path for path in Path(self.name).rglob("*") if path.is_file()))
         return getattr(config, "_commit_hash", None)
 
     def read_config(self) -> dict[str, Any]:

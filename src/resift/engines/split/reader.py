@@ -1,4 +1,7 @@
-"""ONNX sessions, and the network whose parts are encoded apart and joined."""
+"""The bundled network at run time: queries and documents are encoded apart, then a second graph reads the two together.
+
+Also the ONNX Runtime sessions that its graphs, and those of pair networks, run in.
+"""
 
 from __future__ import annotations
 
@@ -21,34 +24,34 @@ from resift.engines.split.terms import OpenGraph
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids
 
-QUERIES = 64  # remembered: calls that are scored piece by piece, in turns with others, ask again and again
+CACHED_QUERIES = 64  # a call whose documents are scored in several rounds, between others, needs its query again
 
 
 def open_session(path: Path, threads: int | None) -> InferenceSession:
-    """A CPU session whose threads sleep while there is nothing to do."""
+    """Open a graph as a CPU session whose threads sleep while there is nothing to do."""
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     options = SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
-    # Threads that wait busily for the next operator take the cores from the other sessions of a split network, and from
-    # everybody else on the machine.
+    # Threads that spin while they wait for the next operator take the cores from the other sessions of a split network,
+    # and from every other program on the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors only: its warnings speak of its own graph passes
+    options.log_severity_level = 3  # errors only: its warnings are about its own graph passes
     try:
         return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exception types share no base
+    except Exception as error:  # onnxruntime's exception types have no common base
         raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
 
 
-def opener(threads: int | None) -> OpenGraph:
-    """What opens graphs as sessions that know their limits."""
+def graph_opener(threads: int | None) -> OpenGraph:
+    """Return the function that opens a graph as a `Session` of this many threads (None: one per core)."""
     return lambda graph: Session(partial(open_session, graph, threads), threads)
 
 
 def pair_forward(session: InferenceSession) -> Forward:
-    """A session's forward pass; it is fed the inputs its graph names."""
-    names = [wanted.name for wanted in session.get_inputs()]
+    """Return the forward pass of a pair network's session. It passes on those inputs that the graph has."""
+    names = [graph_input.name for graph_input in session.get_inputs()]
 
     def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = session.run(None, {name: inputs[name] for name in names})[0]
@@ -57,86 +60,89 @@ def pair_forward(session: InferenceSession) -> Forward:
     return forward
 
 
-class Asked(NamedTuple):
-    """One query, as every document is read for it."""
+class EncodedQuery(NamedTuple):
+    """A query, encoded once, ready to score any document."""
 
     ids: NDArray[np.int64]
+    """(tokens,)."""
     states: NDArray[np.float32]
     """(tokens, width)."""
     vector: NDArray[np.float32]
-    sought: NDArray[np.float32] | None
-    """The terms it looks for, where there is a sparse encoder: see `Terms.expand`."""
+    """(width,), of unit length."""
+    terms: NDArray[np.float32] | None
+    """Its expansion terms; None without a sparse encoder. See `SparseEncoder.expand`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitNetwork:
-    """Query and document encoded apart, then the query reads: its own part is computed once for a whole list."""
+    """Encodes queries and documents apart, then reads each pair. A query is encoded once for its whole list."""
 
     encoder: Encoder
     reader: InferenceSession
     query_length: int
     document_length: int
-    recent: LRUCache[bytes, Asked] = field(default_factory=lambda: LRUCache(QUERIES))
+    query_cache: LRUCache[bytes, EncodedQuery] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
 
     def max_document_tokens(self, query_tokens: int) -> int:
-        """The document has an input of its own; what the query takes only decides whether there is one at all."""
-        extra = self.encoder.template.special_token_count
-        return self.document_length - extra if query_tokens + extra <= self.query_length else 0
+        """Return how many document tokens are read, whatever the query; 0 if the query is too long."""
+        special = self.encoder.template.special_token_count
+        return self.document_length - special if query_tokens + special <= self.query_length else 0
 
     def count_tokens(self, query_tokens: Counts, document_tokens: Counts) -> Counts:  # noqa: ARG002 - encoded before
         """Return the tokens computed for each pair, (pairs,): those of the document alone."""
         return document_tokens + self.encoder.template.special_token_count
 
-    def prepare(self, queries: Sequence[Ids]) -> Reading:
-        """Encodes every query once, also where its documents come in several rounds."""
-        asked = self.recent.get_or_compute([query.tobytes() for query in queries], self._ask)
-        return Reading(self.encoder, self.reader, asked)
+    def prepare(self, queries: Sequence[Ids]) -> SplitBatchScorer:
+        """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
+        keys = [query.tobytes() for query in queries]
+        return SplitBatchScorer(self.encoder, self.reader, self.query_cache.get_or_compute(keys, self._encode_queries))
 
-    def _ask(self, keys: Sequence[bytes]) -> list[Asked]:
+    def _encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
         ids, states, vectors = self.encoder.encode([np.frombuffer(key, np.int32) for key in keys])
-        found = []
+        sparse = self.encoder.terms
+        queries = []
         for row, length in enumerate((ids != 0).sum(1)):
-            own = states[row, :length]
-            terms = self.encoder.terms
-            sought = None if terms is None else terms.expand(own[:, -terms.table.shape[1] :])
-            found.append(Asked(ids[row, :length].copy(), own.copy(), vectors[row].copy(), sought))
-        return found
+            query_states = states[row, :length]
+            terms = None if sparse is None else sparse.expand(query_states[:, -sparse.table.shape[1] :])
+            queries.append(EncodedQuery(ids[row, :length].copy(), query_states.copy(), vectors[row].copy(), terms))
+        return queries
 
 
-class Reading:
-    """Scores batches of documents for the queries of one pass. `from_store` says which documents of the last batch had
-    stored states.
+class SplitBatchScorer:
+    """Scores batches of documents for the queries of one pass.
+
+    `from_store` says which documents of the last batch had stored states.
     """
 
-    def __init__(self, encoder: Encoder, reader: InferenceSession, asked: Sequence[Asked]) -> None:
+    def __init__(self, encoder: Encoder, reader: InferenceSession, queries: Sequence[EncodedQuery]) -> None:
         self.from_store: NDArray[np.bool_] = np.zeros(0, bool)
         self._encoder = encoder
         self._reader = reader
-        self._lengths = np.array([len(one.ids) for one in asked])
+        self._lengths = np.array([len(query.ids) for query in queries])
         longest = int(self._lengths.max())
-        self._ids = np.zeros((len(asked), longest), np.int64)
-        self._states = np.zeros((len(asked), longest, asked[0].states.shape[1]), np.float32)
-        for row, one in enumerate(asked):
-            self._ids[row, : len(one.ids)] = one.ids
-            self._states[row, : len(one.ids)] = one.states
-        self._vectors = np.stack([one.vector for one in asked])
-        sought = [one.sought for one in asked if one.sought is not None]
-        self._sought = np.stack(sought) if sought else None
+        self._ids = np.zeros((len(queries), longest), np.int64)
+        self._states = np.zeros((len(queries), longest, queries[0].states.shape[1]), np.float32)
+        for row, query in enumerate(queries):
+            self._ids[row, : len(query.ids)] = query.ids
+            self._states[row, : len(query.ids)] = query.states
+        self._vectors = np.stack([query.vector for query in queries])
+        terms = [query.terms for query in queries if query.terms is not None]
+        self._terms = np.stack(terms) if terms else None
 
     def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
-        """A logit per row."""
-        owners = [number for number, _ in rows]
-        longest = int(self._lengths[owners].max())
-        read, self.from_store = self._encoder.read([document for _, document in rows])
+        """Return a logit for each row, a row being (index of its query, token ids of its document)."""
+        queries = [query for query, _ in rows]
+        longest = int(self._lengths[queries].max())
+        documents, self.from_store = self._encoder.encode_or_load([ids for _, ids in rows])
         inputs = {
-            "query_ids": self._ids[owners, :longest],
-            "query_states": self._states[owners, :longest],
-            "query_vector": self._vectors[owners],
-            "document_ids": read.ids,
-            "document_states": read.states,
-            "document_vector": read.vector,
+            "query_ids": self._ids[queries, :longest],
+            "query_states": self._states[queries, :longest],
+            "query_vector": self._vectors[queries],
+            "document_ids": documents.ids,
+            "document_states": documents.states,
+            "document_vector": documents.vector,
         }
-        if self._sought is not None:
-            inputs["query_terms"] = self._sought[owners]
+        if self._terms is not None:
+            inputs["query_terms"] = self._terms[queries]
         output: NDArray[np.float32] = self._reader.run(None, inputs)[0]
         return output

@@ -1,4 +1,4 @@
-"""The sparse encoder of a split network at run time: a graph over token rows, and the vocabulary they come from."""
+"""The sparse encoder of a split network at run time: a graph from rows of a vocabulary table to token states."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from resift.engines.common.session import Session
 from resift.errors import ModelFileError
 from resift.models.manifest import TERMS, VOCABULARY
 
-SOUGHT = 32  # a query's strongest terms; 256 rank no better
+TERMS_PER_QUERY = 32  # the strongest; 256 rank no better
 Floats = NDArray[np.float32]
 OpenGraph = Callable[[Path], Session]
 
 
 @dataclass(frozen=True, slots=True)
 class SparseEncoder:
-    """Token states to be compared with a vocabulary, and what a query looks for in them (SPLADE)."""
+    """Encodes texts to token states, and expands queries to terms that are matched with those states (SPLADE)."""
 
     session: Session
     table: Floats
@@ -28,11 +28,11 @@ class SparseEncoder:
     bias: Floats
     """(vocabulary,)."""
     size: float
-    """size x state x vocabulary + bias are logits."""
+    """The factor of token states: the logit of a term is size x state · row of the table + bias."""
 
     @classmethod
     def load(cls, folder: Path, open_graph: OpenGraph) -> SparseEncoder:
-        """From an exported model's folder. Raises ModelFileError for a file that is no vocabulary."""
+        """Load it from a model folder. Raise ModelFileError for a file that is no vocabulary."""
         try:
             with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
                 table = np.multiply(stored["table"], stored["scales"], dtype=np.float32)  # in one pass
@@ -42,22 +42,29 @@ class SparseEncoder:
         return cls(open_graph(folder / TERMS), table, bias, size)
 
     def encode(self, ids: NDArray[np.int64]) -> Floats:
-        """Of padded texts, (texts, tokens): (texts, tokens, width)."""
+        """Return the token states of padded texts: from (texts, tokens) to (texts, tokens, width)."""
         return self.session.run(["states"], {"input_ids": ids, "rows": self.table[ids]})[0]
 
     def expand(self, states: Floats) -> Floats:
-        """The terms a query looks for, from its token states (tokens, width): see `SparseEncoderModule.expand`."""
+        """Return the strongest terms of a query, from its token states (tokens, width), the strongest first.
+
+        A row for each term, (terms, width + 2): its vector, its bias, and its share of the query's weight. See
+        `SparseEncoderModule.expand`.
+        """
         logits = self.size * (states @ self.table.T).max(0) + self.bias
-        some = np.argpartition(-logits, min(SOUGHT, len(logits)) - 1)[:SOUGHT]
-        found = some[np.argsort(-logits[some], kind="stable")]
-        weights = np.log1p(np.maximum(logits[found], 0))  # which grows with the logit: the strongest are the same
+        candidates = np.argpartition(-logits, min(TERMS_PER_QUERY, len(logits)) - 1)[:TERMS_PER_QUERY]
+        strongest = candidates[np.argsort(-logits[candidates], kind="stable")]
+        weights = np.log1p(np.maximum(logits[strongest], 0))  # grows with the logit, so the strongest are the same
         shares = weights / max(float(weights.sum()), 1e-6)
-        return np.concatenate([self.size * self.table[found], self.bias[found, None], shares[:, None]], 1)
+        return np.concatenate([self.size * self.table[strongest], self.bias[strongest, None], shares[:, None]], 1)
 
     @staticmethod
-    def match(sought: Floats, states: Floats, text: NDArray[np.bool_]) -> Floats:
-        """How strongly documents stand for what queries look for, a row each: see `resift.networks.terms.match`."""
-        logits = states @ sought[:, :, :-2].transpose(0, 2, 1) + sought[:, None, :, -2]
-        best = np.where(text[:, :, None], logits, -np.inf).max(1)
-        matched: Floats = (np.log1p(np.maximum(best, 0)) * sought[:, :, -1]).sum(1)
-        return matched
+    def match(terms: Floats, states: Floats, is_text: NDArray[np.bool_]) -> Floats:
+        """Return how well each document matches the terms of its query, (rows,). See `resift.networks.terms.match`.
+
+        `terms` is (rows, terms, width + 2), `states` (rows, tokens, width), `is_text` (rows, tokens).
+        """
+        logits = states @ terms[:, :, :-2].transpose(0, 2, 1) + terms[:, None, :, -2]
+        best = np.where(is_text[:, :, None], logits, -np.inf).max(1)
+        scores: Floats = (np.log1p(np.maximum(best, 0)) * terms[:, :, -1]).sum(1)
+        return scores
