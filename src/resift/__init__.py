@@ -1,7 +1,8 @@
 """resift: the precision stage for RAG. Put retrieved documents in the order a cross-encoder gives them.
 
-These are the names that users hold. `resift.scorer` is for authors of scorers, `resift.adapters` for authors of adapters
-to frameworks; `resift.chroma`, `resift.llm`, `resift.evaluation`, `resift.training` and `resift.testing` are public too.
+These are the names that users hold. `resift.scorer` is for authors of scorers, `resift.adapters` for authors of
+adapters to frameworks. `resift.chroma`, `resift.llm`, `resift.evaluation`, `resift.training` and `resift.testing` are
+public too.
 """
 
 from __future__ import annotations

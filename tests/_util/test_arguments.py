@@ -90,7 +90,7 @@ def test_what_is_no_collection_is_refused_with_the_way_out() -> None:
         TwoStageSearch(collection)  # type: ignore[arg-type]
 
     class AsyncCollection:
-        configuration_json: dict[str, Any] = {}
+        configuration_json = None
 
         async def query(self, **_: Any) -> None: ...
 

@@ -24,19 +24,20 @@ def order_by_score(scorer: Scorer, call: RankCall[T], pending: PendingRequest, l
     """
     answer, unscored = pending.answer()
     scores = check_scores(scorer, answer, call.slots, unscored)
+    values = scores.values
     waiting = [index for index, slot in enumerate(call.slots) if slot in unscored]
-    scored = [index for index in scores.order or range(len(scores)) if call.slots[index] not in unscored]
-    scored.sort(key=lambda index: -scores[index])  # stable
+    scored = [index for index in scores.order or range(len(values)) if call.slots[index] not in unscored]
+    scored.sort(key=lambda index: -values[index])  # stable
     scale = scores.scale or scorer.scale
     if limits.min_relevance is not None and not scale.has_relevance:
         model = f"{scores.model or scorer.name} answered on the {scale} scale"
         raise ScorerError(f"{model}, which min_relevance={limits.min_relevance} can't cut")
-    relevance = {index: scale.relevance(scores[index]) for index in scored}
+    relevance = {index: scale.relevance(values[index]) for index in scored}
     if limits.min_relevance is not None:  # only what has a score can be found too low
         scored = [index for index in scored if (relevance[index] or 0.0) >= limits.min_relevance]
     order = [*scored, *waiting][: limits.top_k]
     hits = [_hit(call, index, rank, scores, relevance.get(index)) for rank, index in enumerate(order, 1)]
-    reasons = [scores.degraded, _why_unscored(len(scores) - len(waiting), len(scores), pending, limits)]
+    reasons = [scores.degraded, _why_unscored(len(values) - len(waiting), len(values), pending, limits)]
     return _ranking(scorer, call, hits, scores, "; ".join(filter(None, reasons)) or None)
 
 
@@ -60,7 +61,7 @@ def _hit(call: RankCall[T], index: int, rank: int, scores: Scores, relevance: fl
     return Hit(
         document=call.documents[index],
         text=call.unique[call.slots[index]],
-        score=scores[index],
+        score=scores.values[index],
         relevance=relevance,
         index=index,
         rank=rank,

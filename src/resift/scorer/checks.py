@@ -44,7 +44,7 @@ def as_scores(scorer: Scorer, answer: Iterable[float], count: int) -> Scores:
     """
     known = answer if isinstance(answer, Scores) else Scores(())
     try:
-        values = tuple(float(value) for value in answer)
+        values = tuple(map(float, known.values if known is answer else answer))
     except (InputError, ScorerError):
         raise
     except Exception as error:  # a generator runs the scorer's own code here
@@ -81,9 +81,9 @@ def check_scores(
 
     """
     known = as_scores(scorer, answer, len(set(slots)))
-    spread = tuple(known[slot] for slot in slots)
+    spread = tuple(known.values[slot] for slot in slots)
     refuse_nonfinite(scorer, {index: spread[index] for index, slot in enumerate(slots) if slot not in unscored})
     spans = {index: known.spans[slot] for index, slot in enumerate(slots) if slot in known.spans}
     rank = {slot: position for position, slot in enumerate(known.order)}
-    order = sorted(range(len(slots)), key=lambda index: rank.get(slots[index], len(known))) if rank else ()
+    order = sorted(range(len(slots)), key=lambda index: rank.get(slots[index], len(known.values))) if rank else ()
     return replace(known, values=spread, spans=spans, order=tuple(order))

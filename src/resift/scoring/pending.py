@@ -106,7 +106,7 @@ class PendingRequest:
         self._parts.append((indices, scores))
         self._next += len(indices)
         if self.stopping is not None and self._next < len(self._order):
-            self.stopped_early = self.stopping.is_enough([value for _, part in self._parts for value in part])
+            self.stopped_early = self.stopping.is_enough([value for _, part in self._parts for value in part.values])
 
     def answer(self) -> tuple[Scores, frozenset[int]]:
         """Return scores for all texts, and the indices of those without one, whose score is NaN."""
@@ -119,7 +119,7 @@ class PendingRequest:
         order: list[int] = []
         for indices, scores in parts:
             for position, index in enumerate(indices):
-                values[index] = scores[position]
+                values[index] = scores.values[position]
             spans |= {indices[position]: span for position, span in scores.spans.items()}
             order += [indices[position] for position in scores.order]
             usage, degraded = whole.usage + scores.usage, whole.degraded or scores.degraded
