@@ -17,7 +17,7 @@ from resift.cli.app import app
 from resift.cli.index import EmbedderName
 from resift.cli.models import SCHEMES
 from resift.demo import QUESTIONS, fables
-from resift.embedders.load import KINDS
+from resift.embedders.load import BUNDLED_EMBEDDERS
 from resift.scoring.load import ENGINES
 
 PAGES = {
@@ -225,7 +225,7 @@ def test_every_engine_is_listed() -> None:
 
 
 def test_every_bundled_embedder_is_an_option() -> None:
-    assert [str(one) for one in EmbedderName] == list(KINDS)
+    assert [str(one) for one in EmbedderName] == list(BUNDLED_EMBEDDERS)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EmbedderName(StrEnum):
-    """`resift.embedders.load.KINDS`, as an option."""
+    """`resift.embedders.load.BUNDLED_EMBEDDERS`, as an option."""
 
     STATIC = "static"
     DENSE = "dense"
@@ -39,7 +39,8 @@ Embedder = Annotated[
     ),
 ]
 KeepStates = Annotated[
-    bool, typer.Option("--keep-states", help="Encode for the reranker too, so that a search pays for its reading.")
+    bool,
+    typer.Option("--keep-states", help="Also store what the reranker encodes of each passage: searches get faster."),
 ]
 
 
@@ -85,7 +86,7 @@ def index(
 
 @contextmanager
 def _bar() -> Iterator[IngestProgress]:
-    """A bar on stderr while a terminal watches; rich draws none elsewhere."""
+    """Show a bar on stderr, where that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
