@@ -1,1 +1,1 @@
-"""Small helpers of the house: each knows nothing of reranking."""
+"""Small helpers that know nothing of reranking."""

@@ -12,14 +12,18 @@ R = TypeVar("R")
 
 
 class Lazy(Generic[R]):
-    """What `make` gives, made once however many threads and event loops ask for it, and never on a loop.
+    """The value that `make` returns, made once however many threads and event loops ask for it, never on a loop.
 
-    A failure is raised to everyone who waits, and forgotten: the next call tries again. Deep copies share the
-    value; pickling leaves it behind, so `make` must be picklable.
+    If `make` fails, everyone who waits gets the error, and the next call tries again. Deep copies share the value. A
+    pickle contains `make`, which must be picklable, and not the value.
+
+    Args:
+        make: Makes the value. It is called in a thread: the caller's for `get`, a new one for `aget`.
 
     >>> numbers = Lazy(lambda: [1, 2, 3])
     >>> numbers.get() is numbers.get()
     True
+
     """
 
     def __init__(self, make: Callable[[], R]) -> None:
@@ -28,36 +32,36 @@ class Lazy(Generic[R]):
         self._future: Future[R] | None = None
 
     def get(self) -> R:
-        """The value, made in this thread if it is the first to ask."""
-        future, mine = self._claim()
-        if mine:
+        """Return the value. It is made in this thread if nobody has asked before."""
+        future, is_first = self._claim()
+        if is_first:
             self._fulfil(future)
         return future.result()
 
     async def aget(self) -> R:
-        """The value, made in a thread of its own if this is the first to ask."""
-        import asyncio  # only now, as above
+        """Return the value. It is made in a new thread if nobody has asked before."""
+        import asyncio  # takes 60 ms to import; whoever awaits has imported it already
 
-        future, mine = self._claim()
-        if mine:
+        future, is_first = self._claim()
+        if is_first:
             call = copy_context().run
             threading.Thread(target=call, args=(self._fulfil, future), name="resift-load", daemon=True).start()
         return future.result() if future.done() else await asyncio.wrap_future(future)
 
     def _claim(self) -> tuple[Future[R], bool]:
-        """The one future, and whether this caller is to fulfil it."""
+        """Return the future of the value, and whether this caller has to fulfil it."""
         with self._lock:
-            mine = self._future is None
+            is_first = self._future is None
             if self._future is None:
                 self._future = Future()
-                # Running futures can't be cancelled: one task that gives up takes nothing from the others.
+                # A running future can't be cancelled: a task that gives up takes the value from nobody else.
                 self._future.set_running_or_notify_cancel()
-            return self._future, mine
+            return self._future, is_first
 
     def _fulfil(self, future: Future[R]) -> None:
         try:
             value = self.make()
-        except BaseException as error:  # whoever waits has to hear of it, whatever it is
+        except BaseException as error:  # whatever it is: those who wait must get it, or they wait for ever
             with self._lock:
                 self._future = None
             future.set_exception(error)

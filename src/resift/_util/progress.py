@@ -1,4 +1,4 @@
-"""How a long run tells its progress."""
+"""How a long run reports its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that is used and never shown."""
+"""An API key that is used and never shown."""
 
 from __future__ import annotations
 
@@ -13,40 +13,44 @@ STARS = "**********"
 
 @runtime_checkable
 class SecretLike(Protocol):
-    """What secret types have in common: ours, and pydantic's `SecretStr`."""
+    """What all secret types have: ours, and pydantic's `SecretStr`."""
 
     def get_secret_value(self) -> str:
-        """The secret itself."""
+        """Return the secret itself."""
 
 
 class ApiKey:
-    """A service's key. Nothing that prints, logs, copies or saves it finds more than stars; pickling it is an error.
+    """The key of a service. Whoever prints, logs or shows it gets stars; pickling it is an error.
 
-    Takes a text or a secret object (`get_secret_value()`, as pydantic's `SecretStr` has it). Raises InputError
-    for what can't be a key: nothing, or something that does not fit into an HTTP header.
+    Args:
+        value: A text, or a secret object with `get_secret_value()`, such as pydantic's `SecretStr`.
+
+    Raises:
+        InputError: The value can't be a key: it is empty, or does not fit into an HTTP header.
 
     >>> ApiKey("sk-1234")
     ApiKey('**********')
+
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str | SecretLike) -> None:
-        found = value.get_secret_value() if isinstance(value, SecretLike) else value
-        if not isinstance(found, str):
-            raise InputError(f"an API key is a text or a secret with get_secret_value(), not a {type(found).__name__}")
-        self._value = found.strip()  # files and shells leave line ends
+        text = value.get_secret_value() if isinstance(value, SecretLike) else value
+        if not isinstance(text, str):
+            raise InputError(f"an API key is a text or a secret with get_secret_value(), not a {type(text).__name__}")
+        self._value = text.strip()  # files and shells leave line ends
         if not self._value:
             raise InputError("the API key is empty")
-        if not all("!" <= letter <= "~" for letter in self._value):
+        if not all("!" <= character <= "~" for character in self._value):
             raise InputError("the API key has characters that no key has (spaces, line ends or accents): copy it again")
 
     def get_secret_value(self) -> str:
-        """The key itself."""
+        """Return the key itself."""
         return self._value
 
     def hide(self, text: str) -> str:
-        """The text with stars wherever it holds the key: servers quote what they refuse.
+        """Return the text with stars in place of the key: servers quote what they refuse.
 
         >>> ApiKey("sk-1234").hide("invalid key: sk-1234")
         'invalid key: **********'
@@ -55,7 +59,7 @@ class ApiKey:
 
     @staticmethod
     def hide_in(options: Mapping[str, Any]) -> dict[str, Any]:
-        """Model options whose `api_key`, if they have one, is an ApiKey: for objects that keep and show them.
+        """Return the model options with `api_key`, if there is one, as an ApiKey: for objects that keep and show them.
 
         >>> ApiKey.hide_in({"timeout": 5, "api_key": "sk-1234"})
         {'timeout': 5, 'api_key': ApiKey('**********')}
@@ -65,7 +69,7 @@ class ApiKey:
 
     @staticmethod
     def leave_out(options: Mapping[str, Any]) -> dict[str, Any]:
-        """Model options without `api_key`: what may be saved of them."""
+        """Return the model options without `api_key`: what may be saved of them."""
         return {name: value for name, value in options.items() if name != "api_key"}
 
     def __repr__(self) -> str:
@@ -91,9 +95,9 @@ class ApiKey:
 
 
 def find_key(given: str | SecretLike | None, variables: Sequence[str]) -> ApiKey | None:
-    """The key that was given, else that of the first environment variable that has one; None where none has."""
+    """Return the given key, else that of the first of the environment variables that is set; None if none is."""
     if given is not None:
         return ApiKey(given)
-    found = (os.environ.get(variable, "").strip() for variable in variables)
-    key = next(filter(None, found), None)
+    keys = (os.environ.get(variable, "").strip() for variable in variables)
+    key = next(filter(None, keys), None)
     return None if key is None else ApiKey(key)

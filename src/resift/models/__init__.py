@@ -1,1 +1,1 @@
-"""From a model's name to its files: options, manifests, what is known of published models, and the bundled ones."""
+"""What a model's name stands for: options, manifests, the catalogue of published models, and the bundled models."""

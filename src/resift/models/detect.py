@@ -1,4 +1,4 @@
-"""Which engine a model goes to, from what its folder holds; for an id on the hub, from the catalogue."""
+"""The engine for a model: from the files of its folder or, for a Hugging Face id, from the catalogue."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ GRAPHS = ("model.onnx", "onnx/model.onnx")
 
 
 def folder_engine(folder: Path) -> str:
-    """The engine for a folder: a language model's is `lm`, else an ONNX graph comes before torch's weights, and
-    of these the ones saved for late interaction have an engine of their own.
+    """Return the engine for a folder. A language model goes to `lm`; else an ONNX graph goes before torch weights.
 
-    Raises ModelFileError for a folder that holds no model.
+    Torch weights that were saved for late interaction go to `colbert`, others to `st`. Raises ModelFileError for a
+    folder without a model.
     """
     if (folder / "resift.json").exists():
         return "onnx"
@@ -34,9 +34,10 @@ def folder_engine(folder: Path) -> str:
 
 
 def hub_engine(model: str, *, remote_code: bool) -> str:
-    """The engine for a Hugging Face id: its row's, else sentence-transformers'. `remote_code`: may run the model's own.
+    """Return the engine for a Hugging Face id: the one in its row, else `st` (sentence-transformers).
 
-    Raises ModelFileError for a model that no engine runs; the message says why, and what to do.
+    `remote_code` says whether the model's own code may run, which makes its ONNX graph unnecessary. Raises
+    ModelFileError for a model that no engine runs; the message says why, and what to do.
     """
     entry = find(model)
     if entry is None or (entry.engine == "onnx" and remote_code):
@@ -47,10 +48,10 @@ def hub_engine(model: str, *, remote_code: bool) -> str:
 
 
 def _is_language_model(folder: Path) -> bool:
-    """A model that generates, or that reads a prompt of its own; unless sentence-transformers has modules for it."""
+    """Return whether the model generates text or reads a prompt, and sentence-transformers has no modules for it."""
     if (folder / "modules.json").exists():
         return False
-    architecture = (_json(folder / "config.json").get("architectures") or [""])[0]
+    architecture = (_read_json(folder / "config.json").get("architectures") or [""])[0]
     if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")):
         return not _has_pair_template(folder)
     entry = find(str(folder))
@@ -58,25 +59,26 @@ def _is_language_model(folder: Path) -> bool:
 
 
 def _is_late_interaction(folder: Path) -> bool:
-    """Whether sentence-transformers, pylate or Stanford's ColBERT wrote the folder as a multi-vector model."""
-    saved = _json(folder / "config_sentence_transformers.json")
-    kinds = {saved.get("model_type"), *(_json(folder / "config.json").get("architectures") or [])}
+    """Return whether sentence-transformers, pylate or Stanford's ColBERT saved the folder as a multi-vector model."""
+    saved = _read_json(folder / "config_sentence_transformers.json")
+    kinds = {saved.get("model_type"), *(_read_json(folder / "config.json").get("architectures") or [])}
     return bool(kinds & {"MultiVectorEncoder", "ColBERT", "HF_ColBERT"}) or "query_prefix" in saved
 
 
 def _has_pair_template(folder: Path) -> bool:
-    """Whether the folder's chat template has the roles `query` and `document`, which `CrossEncoder` fills in."""
+    """Return whether the folder's chat template has the roles `query` and `document`, which `CrossEncoder` fills in."""
     template = folder / "chat_template.jinja"
     if template.exists():
         text = template.read_text(encoding="utf-8")
     else:
-        text = str(_json(folder / "tokenizer_config.json").get("chat_template", ""))
+        text = str(_read_json(folder / "tokenizer_config.json").get("chat_template", ""))
     return all(f'"{role}"' in text or f"'{role}'" in text for role in ("query", "document"))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file; an empty one if it can't be read."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the engine that reads it says what is wrong with it
+    except (OSError, ValueError):  # the engine reads the file again, and says what is wrong with it
         return {}
     return data if isinstance(data, dict) else {}

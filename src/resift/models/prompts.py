@@ -1,4 +1,4 @@
-"""How language models are asked whether a document answers a query: their authors' templates, as data."""
+"""The prompts that ask language models whether a document answers a query: their authors' templates, as data."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from resift.errors import InputError
 
 BOS, EOS = "{bos}", "{eos}"
-"""Stand for the tokenizer's own tokens of that name."""
+"""Placeholders for the tokenizer's tokens of these names."""
 LEAD = " "
-"""Stands before a document, and is tokenised with it: in every vocabulary the space belongs to the word after it."""
+"""Stands before a document and is tokenised with it: in every vocabulary a space belongs to the word that follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """What stands around a query and a document, and the tokens that answer.
+    """The text around a query and a document, and the tokens of the answer.
 
     The input is `before`, the query in its form, `between`, a space and the document, `after`. Each piece is
-    tokenised by itself, as the authors do. Only the document is ever cut.
+    tokenised by itself, as the authors do it. Only the document is ever cut.
     """
 
     query: str
-    """The query's form: `{query}`, and `{instruction}` where the model takes one."""
+    """The form of the query: `{query}`, and `{instruction}` if the model takes one."""
     yes: str
     no: str | None
-    """The answers, each one token. The score is the difference of their logits; of `yes` alone, its logit."""
+    """The answers, one token each. The score is the logit of `yes`, minus that of `no` if there is one."""
     length: int
-    """Tokens of the whole input, in the authors' own code."""
+    """Tokens of the whole input, as in the authors' own code."""
     source: str
     before: tuple[str, ...] = ()
     between: tuple[str, ...] = ()
@@ -34,10 +34,10 @@ class PromptTemplate:
     instruction: str | None = None
     """The authors' own instruction."""
     bare: str = ""
-    """The query's form where nobody gives an instruction; empty for `query`."""
+    """The form of the query if no instruction is given; empty: the same as `query`."""
 
     def around_query(self, instruction: str | None) -> tuple[str, str]:
-        r"""What stands before and after the query. Raises InputError for an instruction the model doesn't take.
+        r"""Return the text before and after the query. Raises InputError for an instruction the model doesn't take.
 
         >>> PROMPTS["mxbai-rerank-v2"].around_query("prefer recent documents")
         ('instruction: prefer recent documents\nquery: ', '')
@@ -46,10 +46,10 @@ class PromptTemplate:
             raise InputError(f"this model's template has no place for an instruction: {self.query!r}")
         if instruction is not None and not instruction.strip():
             raise InputError("the instruction is empty; leave it out for the authors' own")
-        wanted = self.instruction if instruction is None else instruction
-        form = self.query if wanted is not None else self.bare or self.query
+        used_instruction = self.instruction if instruction is None else instruction
+        form = self.query if used_instruction is not None else self.bare or self.query
         before, _, after = form.partition("{query}")
-        return before.replace("{instruction}", wanted or ""), after
+        return before.replace("{instruction}", used_instruction or ""), after
 
 
 PROMPTS = {
@@ -112,4 +112,4 @@ PROMPTS = {
         "Sequence-to-Sequence Model",
     ),
 }
-"""name → template. Each name is a scheme as well: `monot5:folder` asks that folder's model so."""
+"""name → template. Each name is a scheme too: `monot5:folder` is the model in that folder, with this template."""

@@ -1,4 +1,4 @@
-"""The models that travel in the wheel, one folder each, with a manifest (`resift.json`) that names their files."""
+"""The models in the wheel, one folder each, with a manifest (`resift.json`) that lists their files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 BUNDLED = ("small",)
 """Cross-encoders, the default first."""
 STATIC = "static"
-"""The bi-encoder that is a table of its own."""
+"""The bi-encoder that is a table of token vectors."""
 DENSE = "dense"
-"""The bi-encoder that is the default cross-encoder's encoder, and has no folder of its own."""
+"""The bi-encoder that is the encoder of the default cross-encoder; it has no folder of its own."""
 TINY = "tiny"
-"""The reranker made of parts of the others, which has no folder of its own either."""
+"""The reranker made of parts of the other models; it has no folder of its own either."""
 TINY_PARTS = {
     BUNDLED[0]: (TERMS, VOCABULARY, "tokenizer.json"),
     STATIC: ("table.npy", "scales.npy"),
 }
-"""Folder → its files that `tiny` reads."""
+"""Folder → the files of it that `tiny` reads."""
 MODEL_KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 """Kind in a manifest → what such a model is."""
 
@@ -33,16 +33,16 @@ class BundledModel(NamedTuple):
     kind: str
     """Such as "cross-encoder (split)"."""
     bytes: int
-    """Of its files. Models that share files count them each."""
+    """Size of its files. A file that two models share counts for both."""
     max_length: int | None
-    """Tokens of a text that it reads; None where any length will do."""
+    """Tokens of a text that it reads; None: any number."""
     precision: str
     licence: str
     source: str
 
 
 def bundled_folder(name: str) -> Path:
-    """Where a bundled model lies. Raises UnknownModelError, listing what there is.
+    """Return the folder of a bundled model. Raises UnknownModelError, which lists the bundled models.
 
     >>> bundled_folder("small").name
     'small'
@@ -68,7 +68,7 @@ def list_bundled() -> list[BundledModel]:
         name=f"resift:{TINY}",
         kind="cross-encoder (tiny)",
         bytes=sum(_size(bundled_folder(folder) / name for name in names) for folder, names in TINY_PARTS.items()),
-        precision=static.precision,  # what it reads of the small one has rounded weights alone, as the table has
+        precision=static.precision,  # of the small model it reads only files with rounded weights, like the table's
         source=f"parts of {small.name} and {static.name}, at no extra bytes",
     )
     dense = small._replace(
