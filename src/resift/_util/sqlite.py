@@ -1,12 +1,12 @@
 """Values by key in an SQLite file that threads and processes share: a cache, which may fail without doing harm.
 
-One policy for all trouble with the file. Whatever happens to it (damaged, locked, full, read-only, not there), the
-caller gets one warning and an empty answer, and the file is left alone for `RETRY_SECONDS`. Then it is tried again,
-without a second warning while the reason is the same. A file that can be read but not written is still read.
+One policy for every failure of the file, whether it is damaged, locked, full, read-only or missing: there is one
+warning, the caller gets nothing from it, and the file is not used for `RETRY_SECONDS`. Then it is tried again, without
+a second warning while the reason is the same. If only writing fails, the file is still read.
 
-One answer to forks: the file is closed before the process forks, and parent and child each open it again. It is not
-enough that the child leaves the inherited connection alone and opens its own: while the inherited one exists, SQLite
-believes in the child that it holds the parent's locks.
+One answer to forks: the file is closed before the process forks, and parent and child each open it again. It would not
+be enough for the child to open a connection of its own beside an inherited one that it doesn't use: SQLite in the child
+would believe that it holds the parent's locks.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from resift._util.fork import suspend_during_forks
 R = TypeVar("R")
 
 RETRY_SECONDS = 60.0
-"""How long a file that failed is left alone."""
+"""How long a file is not used after it failed."""
 SHORT_WAIT_SECONDS = 0.1
-"""How long to wait for a lock that was there the last time too."""
+"""How long to wait for another process's lock when the file was locked the last time too."""
 KEYS_PER_STATEMENT = 500  # SQLite may be built to take as few as 999 variables
 EVICTED_SHARE = 32
-"""A file over its limit loses this fraction of its entries (1/32) at a time, the oldest first."""
+"""From a file over its limit, the oldest 1/32 of the entries is removed, until it is below."""
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 WRITE_FAILURES = LOCKED | {
     sqlite3.SQLITE_FULL,
@@ -50,13 +51,13 @@ class ForeignDatabaseError(sqlite3.DatabaseError):
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How a store's files are laid out, and what tells them from all others."""
+    """The layout of a store's files, and the numbers in their header that tell them from other files."""
 
     table: str
     columns: tuple[str, ...]
     """Names of the blobs of a value. One that is read alone stands first: SQLite reads a row from its start."""
     application_id: int
-    """In the file's header: nothing is ever written into a file with another one."""
+    """A file with another one belongs to another program: nothing is written into it."""
     version: int
     """Raise it when the stored form changes: entries of an earlier version are dropped."""
     write_ahead_log: bool
@@ -65,14 +66,14 @@ class FileFormat:
 
 @dataclass(slots=True)
 class _Pause:
-    """Until when something is not tried again (seconds of the monotonic clock), and why."""
+    """Why the file, or only writing, is not used, and until when (seconds of the monotonic clock)."""
 
     until: float = 0.0
     reason: str = ""
     locked: bool = False
 
     def end(self) -> None:
-        """Forget the reason: it worked."""
+        """Clear the reason, after a success."""
         self.reason, self.locked = "", False
 
 
@@ -108,12 +109,12 @@ class KeyValueFile:
         self._file_id: tuple[int, int] | None = None
         self._busy_seconds = wait_seconds
         self._closed = False
-        self._damage_told = False
+        self._warned_of_damage = False
         self._file_pause, self._write_pause = _Pause(), _Pause()
         suspend_during_forks(self)
 
     def open(self) -> None:
-        """Open the file now, creating it where there is none. Trouble is a warning, as in every other method.
+        """Open the file now, and create it if there is none. A failure is a warning, as in all other methods.
 
         Raises:
             ForeignDatabaseError: The file is the database of another program. Other methods only warn of it.
@@ -131,7 +132,7 @@ class KeyValueFile:
             self._warn(reason)
 
     def get(self, keys: Iterable[bytes], columns: Sequence[str] | None = None) -> dict[bytes, tuple[bytes, ...]]:
-        """Return the blobs of `columns` (None: of all) for each of the keys that is there and undamaged."""
+        """Return the blobs of `columns` (None: all) for each key whose entry is there and undamaged."""
         columns = self._format.columns if columns is None else columns
         nothing: list[tuple[Any, ...]] = []
         rows = whole = self._use(partial(self._select, list(keys), columns), nothing)
@@ -143,8 +144,8 @@ class KeyValueFile:
                 if type(row[blob]) is type(row[0]) is bytes
                 and row[checksum] == zlib.crc32(row[blob], zlib.crc32(row[0], seed))
             ]
-        if len(whole) < len(rows) and not self._damage_told:
-            self._damage_told = True  # until something is written, which callers do with what they have to compute
+        if len(whole) < len(rows) and not self._warned_of_damage:
+            self._warned_of_damage = True  # until the next write: callers store again what they have to compute
             damaged = len(rows) - len(whole)
             self._warn(f"{damaged} of its entries {'is' if damaged == 1 else 'are'} damaged")
         return {row[0]: row[2::2] for row in whole}
@@ -162,26 +163,26 @@ class KeyValueFile:
             self._use(partial(self._write, rows), None, writing=True)
 
     def close(self) -> None:
-        """Close the file for good: from now on it holds nothing and takes nothing."""
+        """Close the file for good: from now on nothing is read from it or written to it."""
         with self._lock:
             self._closed = True
             self._disconnect()
 
     def suspend(self) -> None:
         """Close the file before a fork, and let no other thread open it until the fork is over."""
-        # A wait with a bound: if a thread is stuck in the file, the fork goes ahead, and `renew` makes the best of it.
+        # With a limit: if a thread is stuck in the file, the fork goes ahead, and the child inherits the connection.
         if self._lock.acquire(timeout=self._wait_seconds + 1):
             self._suspended_by = threading.get_ident()
             self._disconnect()
 
     def resume(self) -> None:
-        """After a fork, in the parent: the file may be used again."""
+        """Let other threads use the file again. Called in the parent, after the fork."""
         if self._suspended_by == threading.get_ident():
             self._suspended_by = None
             self._lock.release()
 
     def renew(self) -> None:
-        """After a fork, in the child. A connection that is still there is never used, nor closed."""
+        """Make a new lock. An inherited connection is neither used nor closed. Called in the child, after the fork."""
         if self._finalizer is not None:
             self._finalizer.detach()
             _INHERITED.append(self._connection)
@@ -190,7 +191,7 @@ class KeyValueFile:
         self._lock = threading.Lock()
 
     def _use(self, use: Callable[[sqlite3.Connection], R], otherwise: R, *, writing: bool = False) -> R:
-        """Return what `use` makes of the open file; `otherwise`, with a warning, where the file can't be used."""
+        """Return the result of `use` with the open file; `otherwise` if the file can't be used."""
         with self._lock:
             now = time.monotonic()
             if self._closed or now < self._file_pause.until or (writing and now < self._write_pause.until):
@@ -206,30 +207,31 @@ class KeyValueFile:
                 self._file_pause.end()
                 if writing:
                     self._write_pause.end()
-                    self._damage_told = False
+                    self._warned_of_damage = False
                 return result
         if reason:
             self._warn(reason)
         return otherwise
 
     def _pause(self, error: sqlite3.Error, *, writing: bool) -> str | None:
-        """Leave the file, or only writing, alone for a while. Return the reason, or None if it was told before."""
+        """Stop using the file, or only writing, for a while. Return the reason, or None if it was warned of."""
         self._disconnect()
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the higher bits only say more of the same
         pause = self._write_pause if writing and code in WRITE_FAILURES else self._file_pause
-        reason, known = str(error), (self._file_pause.reason, self._write_pause.reason)
+        reason = f"{error}; delete it to begin anew" if code in DAMAGED else str(error)
+        known = self._file_pause.reason, self._write_pause.reason
         pause.until, pause.reason, pause.locked = time.monotonic() + RETRY_SECONDS, reason, code in LOCKED
         return None if reason in known else reason
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None and _file_id(self.path) != self._file_id:  # deleted, or another in its place
+        if self._connection is not None and _file_id(self.path) != self._file_id:  # it was deleted or replaced
             self._disconnect()
         was_locked = self._file_pause.locked or self._write_pause.locked
         wait = min(SHORT_WAIT_SECONDS, self._wait_seconds) if was_locked else self._wait_seconds
         if self._connection is None:
             connection = sqlite3.connect(self.path, timeout=wait, isolation_level=None, check_same_thread=False)
             try:
-                connection.text_factory = bytes  # a blob that became a text: its checksum decides, not its encoding
+                connection.text_factory = bytes  # a damaged blob may be a text: no error, its checksum is wrong
                 self._prepare(connection)
             except BaseException:
                 connection.close()
@@ -253,7 +255,7 @@ class KeyValueFile:
         table = self._format.table
         if not self._is_ready(connection):
             connection.execute("BEGIN IMMEDIATE")
-            if not self._is_ready(connection):  # another process may just have made it so
+            if not self._is_ready(connection):  # another process may have made it in the meantime
                 pairs = (f"{name}_checksum INTEGER NOT NULL, {name} BLOB NOT NULL" for name in self._format.columns)
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
                 connection.execute(f"CREATE TABLE {table} (key BLOB NOT NULL UNIQUE, {', '.join(pairs)})")
@@ -262,7 +264,7 @@ class KeyValueFile:
             connection.execute("COMMIT")
         if self._format.write_ahead_log:
             if _pragma(connection, "journal_mode") != b"wal":
-                # Not while another process is in the file; then the next one to open it does this.
+                # It fails while another process uses the file; then the next one to open it does this.
                 with suppress(sqlite3.OperationalError):
                     connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -299,7 +301,7 @@ class KeyValueFile:
     def _evict(self, connection: sqlite3.Connection) -> int:
         """Remove the oldest entries, at least one. Return how many."""
         table = self._format.table
-        # Row ids grow with time, for a value that is stored again is a new row.
+        # Row ids grow with time: a value that is stored again becomes a new row.
         (oldest,), (newest,) = (
             connection.execute(f"SELECT {end}(rowid) FROM {table}").fetchone()  # noqa: S608 - a table of ours
             for end in ("min", "max")
@@ -311,11 +313,11 @@ class KeyValueFile:
 
 
 _INHERITED: list[sqlite3.Connection | None] = []
-"""Connections of a parent, which must not be closed in its child."""
+"""Connections of a parent process, which must not be closed in its child."""
 
 
 def _file_id(path: str) -> tuple[int, int] | None:
-    """Return what tells this file from another of its name; None where there is none."""
+    """Return device and inode, which tell the file from another one at the same path; None if there is no file."""
     try:
         status = os.stat(path)  # noqa: PTH116 - at every use: a Path costs as much again
     except OSError:
@@ -332,6 +334,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> Any:
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
-    """Return how many bytes of the file hold something."""
+    """Return how many bytes of the file are in use."""
     pages, free = _pragma(connection, "page_count"), _pragma(connection, "freelist_count")
     return int((pages - free) * _pragma(connection, "page_size"))
