@@ -114,6 +114,6 @@ def test_doctests(module: str) -> None:
 def test_doctests_are_found_at_all() -> None:
     found = sum(
         doctest.testmod(importlib.import_module(module)).attempted
-        for module in ("resift.reranking.reranker", "resift.scorer")
+        for module in ("resift.reranking.reranker", "resift.scorer.scores", "resift.scorer.wrapper")
     )
     assert found >= 3

@@ -1,7 +1,7 @@
-"""What can go wrong, as one small tree.
+"""The errors, as one small tree.
 
 ResiftError
-├── InputError (ValueError)        the call makes no sense: empty query, negative top_k, a query over the budget
+├── InputError (ValueError)        the call makes no sense: empty query, negative top_k, a query too long for the model
 ├── MissingExtraError (ImportError)  an optional library is not installed; the message names the extra
 ├── UnknownModelError (ValueError)   no such model, folder or scheme; the message lists what there is
 ├── ModelFileError (OSError)       a model file is missing, damaged or not what its manifest says

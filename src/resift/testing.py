@@ -1,4 +1,4 @@
-"""Stand-ins for tests of your own, and the checks every scorer must pass.
+"""Scorers without a model for tests of your own, and the checks that every scorer must pass.
 
 >>> from resift import Reranker
 >>> Reranker(OverlapScorer()).rank("red fox", ["a blue whale", "the red fox"])[0].document
@@ -22,14 +22,14 @@ class OverlapScorer:
     scale: Scale = Scale.PROBABILITY
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        """One share per document."""
-        wanted = _words(query)
-        return [len(wanted & _words(document)) / max(1, len(wanted)) for document in documents]
+        """Return one share per document."""
+        words = _words(query)
+        return [len(words & _words(document)) / max(1, len(words)) for document in documents]
 
 
 @dataclass(slots=True)
 class ScriptedScorer:
-    """Answers with what it was given, whatever it is asked, and remembers what it was asked.
+    """Gives the same answer to every request, and keeps the requests in `calls`.
 
     `answer` may be an exception, which is raised.
     """
@@ -40,7 +40,7 @@ class ScriptedScorer:
     calls: list[Request] = field(default_factory=list)
 
     def score(self, query: str, documents: Sequence[str]) -> Sequence[float]:
-        """The scripted answer."""
+        """Return the answer, or raise it."""
         self.calls.append(Request(query, tuple(documents)))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -48,10 +48,17 @@ class ScriptedScorer:
 
 
 def check_scorer(scorer: Scorer, tolerance: float = 1e-4) -> None:
-    """Runs the contract every scorer must keep; AssertionError says which part is broken.
+    """Check what every scorer promises.
 
-    Finite scores, one per document and in their order; the same alone, in company, in another order and asked
-    together with another query.
+    Scores are finite, one per document and in their order. They are the same alone, together with others, in another
+    order, and together with another query.
+
+    Args:
+        scorer: Yours.
+        tolerance: By how much the same score may differ.
+
+    Raises:
+        AssertionError: It says which promise is broken.
     """
     query, other = "which animal eats bamboo?", "how are bonds taxed?"
     documents = ["Pandas eat bamboo all day.", "Bond interest is taxed as income.", "", "Bamboo " * 40]
@@ -66,7 +73,7 @@ def check_scorer(scorer: Scorer, tolerance: float = 1e-4) -> None:
 
 
 def _same(how: str, expected: Sequence[float], found: Sequence[float], tolerance: float) -> None:
-    worst = max(abs(one - two) for one, two in zip(expected, found, strict=True))
+    worst = max(abs(before - after) for before, after in zip(expected, found, strict=True))
     assert worst <= tolerance, f"{how}, a score differs by {worst} (tolerance {tolerance})"
 
 

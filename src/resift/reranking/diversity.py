@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: what is relevant, and not yet said."""
+"""Maximal marginal relevance: hits that are relevant and unlike those before them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ T = TypeVar("T")
 
 
 def diversify(ranking: Ranking[T], vectors: ArrayLike, *, balance: float = 0.7) -> Ranking[T]:
-    """The same hits, so ordered that each is relevant and unlike those before it (Carbonell and Goldstein 1998,
-    https://doi.org/10.1145/290941.291025): the next is always the one with the highest
-    balance x relevance - (1 - balance) x its greatest cosine with a hit that was taken.
+    """Return the same hits, ordered so that each is relevant and unlike those before it.
 
-    `vectors` has a row for each hit, in the ranking's order: the first stage's, or any embedder's of `hit.text`.
-    `balance`=1 keeps the order, 0 looks at the vectors alone. Scores stay as they are, ranks are counted anew, no
-    hit is lost: cut afterwards. Where the scale has no relevance, scores are stretched to 0..1 over the list; where
-    the scorer failed and there are no scores, places are. Raises InputError for vectors that don't fit.
+    The next hit is always the one with the highest balance x relevance - (1 - balance) x its greatest cosine with a hit
+    that was taken (Carbonell and Goldstein 1998, https://doi.org/10.1145/290941.291025). Scores stay as they are, ranks
+    are counted anew, and no hit is lost: cut afterwards. Where the scale has no relevance, scores are stretched to 0..1
+    over the list; where the scorer failed and there are no scores, ranks are.
+
+    Args:
+        ranking: What `Reranker.rank` returned.
+        vectors: A row for each hit, in the ranking's order: the first stage's, or any embedder's of `hit.text`.
+        balance: 1 keeps the order, 0 looks at the vectors alone.
+
+    Raises:
+        InputError: Vectors that don't fit, or a balance outside 0..1.
     """
     if not 0 <= balance <= 1:
         raise InputError(f"balance must lie between 0 and 1, got {balance}")
@@ -38,20 +44,20 @@ def diversify(ranking: Ranking[T], vectors: ArrayLike, *, balance: float = 0.7) 
         similar = unit @ unit[best]
         nearest = np.maximum(nearest, similar) if order else similar
         order.append(best)
-    hits = tuple(replace(ranking.hits[place], rank=rank) for rank, place in enumerate(order, 1))
+    hits = tuple(replace(ranking.hits[index], rank=rank) for rank, index in enumerate(order, 1))
     return replace(ranking, hits=hits, model=f"{ranking.model}, diversified")
 
 
 def _unit(vectors: ArrayLike, hits: int) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.asarray(vectors, np.float64)
-    if hits == 0 and found.size == 0:
+    rows: NDArray[np.float64] = np.asarray(vectors, np.float64)
+    if hits == 0 and rows.size == 0:
         return np.zeros((0, 1))
-    if found.ndim != 2 or len(found) != hits or not np.isfinite(found).all():
+    if rows.ndim != 2 or len(rows) != hits or not np.isfinite(rows).all():
         raise InputError(
-            f"vectors must be {hits} rows of finite numbers, one for each hit; got the shape {found.shape}"
+            f"vectors must be {hits} rows of finite numbers, one for each hit; got the shape {rows.shape}"
         )
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = found / np.where(norms > 0, norms, 1.0)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = rows / np.where(norms > 0, norms, 1.0)
     return unit
 
 

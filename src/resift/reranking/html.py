@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-SHOWN = 300  # characters of a text; a notebook cell is for looking, not for reading
+CHARACTERS_SHOWN = 300  # of a text; a notebook cell is for looking, not for reading
 
 Row = tuple[int, int, str, float | None, str, tuple[int, int] | None]
+"""Rank, movement, score, relevance, text and span of a hit."""
 
 
 def arrow(moved: int) -> str:
-    """Movement against the first stage, for people.
+    """Return the movement against the first stage as a person reads it.
 
     >>> arrow(3), arrow(-1), arrow(0)
     ('▲3', '▼1', '=')
@@ -20,7 +21,7 @@ def arrow(moved: int) -> str:
 
 
 def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Row]) -> str:
-    """A table of (rank, movement, score, relevance, text, span) rows under the query."""
+    """Return the HTML of a table with a row per hit, under the query and a note."""
     flag = "" if degraded is None else f"<p style='color:#b00020'><b>degraded:</b> {escape(degraded)}</p>"
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("", "moved", "score", "relevance", "text"))
     body = "".join(_row(*row) for row in rows)
@@ -49,9 +50,9 @@ def _bar(relevance: float | None) -> str:
 
 
 def _excerpt(text: str, span: tuple[int, int] | None) -> str:
-    """The start of a text, or its best window with the surroundings hinted at."""
+    """Return the start of a text, or of the part that gave the score, with dots where text is left out."""
     start, end = span or (0, len(text))
-    shown = text[start : min(end, start + SHOWN)]
+    shown = text[start : min(end, start + CHARACTERS_SHOWN)]
     before = "… " if start > 0 else ""
     after = " …" if start + len(shown) < len(text) else ""
     return f"{before}{escape(shown)}{after}"

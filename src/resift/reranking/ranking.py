@@ -1,4 +1,4 @@
-"""What comes back: hits in order, and everything worth knowing about how they got there."""
+"""What comes back: hits in order, what they cost, and why the order is degraded, if it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resift.scorer import Scale
 
 T = TypeVar("T")
 
-SHOWN = 50  # rows of a notebook table
+ROWS_SHOWN = 50  # of a notebook table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Hit(Generic[T]):
     relevance: float | None
     """The score as 0..1; None where the scale has no such reading, or the score is NaN."""
     index: int
-    """The place it came from: first-stage position, from 0."""
+    """Its index in the documents that were given: its first-stage position, from 0."""
     rank: int
-    """The place it has now, from 1."""
+    """Its rank now, from 1."""
     truncated: bool = False
     """Whether part of the text went unread."""
     span: tuple[int, int] | None = None
@@ -38,7 +38,7 @@ class Hit(Generic[T]):
 
     @property
     def moved(self) -> int:
-        """Places it rose against the first stage; negative where it fell.
+        """How many ranks it rose against the first stage; negative where it fell.
 
         >>> Hit("d", "d", 1.0, None, index=3, rank=1).moved
         3
@@ -46,7 +46,7 @@ class Hit(Generic[T]):
         return self.index + 1 - self.rank
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe: the text stands for the document."""
+        """Return the hit as JSON-safe data; the text stands for the document."""
         return {
             "rank": self.rank,
             "index": self.index,
@@ -91,7 +91,7 @@ class Stats:
         return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe."""
+        """Return the figures as JSON-safe data."""
         return {
             "documents": self.documents,
             "pairs": self.pairs,
@@ -138,7 +138,11 @@ class Ranking(Sequence[Hit[T]]):
         return self.hits[index]
 
     def to_dict(self, document: Callable[[T], Any] | None = None) -> dict[str, Any]:
-        """JSON-safe. `document` turns a document into something JSON-safe of yours, added to each hit."""
+        """Return the ranking as JSON-safe data.
+
+        Args:
+            document: Turns a document into JSON-safe data of yours, which is added to each hit. None: texts alone.
+        """
         hits = [hit.to_dict() for hit in self.hits]
         if document is not None:
             hits = [{**row, "document": document(hit.document)} for row, hit in zip(hits, self.hits, strict=True)]
@@ -159,9 +163,8 @@ class Ranking(Sequence[Hit[T]]):
         return "\n".join([head, *flag, *rows, *rest])
 
     def _repr_html_(self) -> str:
-        rows = [
-            (hit.rank, hit.moved, f"{hit.score:.3f}", hit.relevance, hit.text, hit.span) for hit in self.hits[:SHOWN]
-        ]
+        hits = self.hits[:ROWS_SHOWN]
+        rows = [(hit.rank, hit.moved, f"{hit.score:.3f}", hit.relevance, hit.text, hit.span) for hit in hits]
         note = f"{self.stats.documents} documents, {self.model}, {self.scale} scores"
         return ranking_table(self.query, note, self.degraded, rows)
 
