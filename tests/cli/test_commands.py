@@ -208,6 +208,25 @@ def test_a_long_text_is_shortened_and_no_number_is(here: Path, monkeypatch: pyte
     assert out.splitlines()[2].rstrip().endswith("…")
 
 
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        ("index", "the collection's own, or dense"),
+        ("rerank", "all"),
+        ("eval", "all"),
+        ("score", "by the CPUs"),
+        ("distill", "by the base"),
+        ("distill", "the folder's"),
+        ("train", "its own, or resift:static"),
+        ("train", "the folder's"),
+    ],
+)
+def test_help_names_defaults_that_are_no_values(command: str, default: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a help text, rich takes what stands in square brackets for markup, and leaves it out."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert f"[default: ({default})]" in run(command, "--help").stdout
+
+
 def test_models() -> None:
     found = as_json("models")
     names = [model["name"] for model in found["models"]]

@@ -1,4 +1,4 @@
-"""How the catalogue of published models is shown."""
+"""The catalogue of published models, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def legend() -> Iterator[str]:
     """Yield the lines under the table: what its figures are, and how to see more."""
     figure = measures()[FIGURE_SHOWN]
     yield f"MTEB: {figure.what}. Published by {figure.source}."
-    yield "tokens: read by default / at most. All of a row: resift models NAME"
+    yield "tokens: read by default / at most. All of a model: resift models NAME"
 
 
 def find_entry(name: str) -> Entry:

@@ -1,4 +1,4 @@
-"""A reranker from the options of a command, and what it should tell about long texts."""
+"""A reranker from the options of a command, and its warnings as notes of the command line."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ if TYPE_CHECKING:
     from resift.reranking.reranker import Reranker
 
 
-def reranker(model: str | None, long_documents: LongDocuments | None, states: Path | None = None) -> Reranker:
-    """The reranker for `--model` and `--long-documents`.
+def reranker(model: str | None, long_documents: LongDocuments | None, states_file: Path | None = None) -> Reranker:
+    """Return the reranker for `--model` and `--long-documents`.
 
-    The default one, for which `index --keep-states` encodes, takes the states from their file where it is there.
+    The default one, for which `index --keep-states` encodes, reads the states from their file where there is one.
     """
     from resift.models.bundled import BUNDLED
     from resift.models.options import ModelOptions
     from resift.reranking.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
-    if states is not None and states.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
-        options["states_file"] = states
+    if states_file is not None and states_file.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
+        options["states_file"] = states_file
     return Reranker(model, **options)
 
 
 @contextmanager
 def note_states_warnings() -> Iterator[None]:
-    """Kept states that can't be used are told in words of the command line, once."""
+    """Turn warnings of states that can't be used into notes, each once; other warnings pass."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StatesWarning)
         yield
-    for message in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, StatesWarning)):
+    messages = [str(warning.message) for warning in caught if issubclass(warning.category, StatesWarning)]
+    for message in dict.fromkeys(messages):
         note(message)
-    for one in caught:
-        if not issubclass(one.category, StatesWarning):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    for warning in caught:
+        if not issubclass(warning.category, StatesWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 @contextmanager
 def no_truncation_warning() -> Iterator[None]:
-    """Truncation is told by `tell_truncation`, in words of the command line."""
+    """Silence warnings of truncated texts: `note_truncation` says it in words of the command line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)
         yield
 
 
-def tell_truncation(stats: Stats, long_documents: LongDocuments | None) -> None:
-    """A note where texts were cut and nobody asked for that."""
+def note_truncation(stats: Stats, long_documents: LongDocuments | None) -> None:
+    """Print a note where texts were cut without `--long-documents`."""
     if stats.truncated and long_documents is None:
         note(
             f"{stats.truncated} of {stats.documents} texts are longer than the model reads: only their beginning was "

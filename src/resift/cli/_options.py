@@ -1,4 +1,4 @@
-"""Options that several commands have, written once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ class LongDocuments(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 Db = Annotated[Path, typer.Option("--db", help="Folder of the database.")]
-TopK = Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="How many results; all without it.")]
+TopK = Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="How many results.", show_default="all")]
 MinRelevance = Annotated[
     float | None, typer.Option("--min-relevance", min=0, max=1, help="Only results at least this relevant, 0 to 1.")
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A bundled model, a folder, scheme:name or a Hugging Face id; see `models`."),
+    typer.Option(
+        "--model", "-m", help="A bundled model, a folder, scheme:name or a Hugging Face id; `resift models` lists them."
+    ),
 ]
 Long = Annotated[
     LongDocuments | None,
@@ -42,12 +44,14 @@ FirstStage = Annotated[
         help="bm25, static, dense (bi-encoders), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
     ),
 ]
-Queries = Annotated[int | None, typer.Option("--queries", min=1, help="Only so many queries.")]
-Qrels = Annotated[Path | None, typer.Option("--qrels", help="The judgements, where there are several files.")]
+Queries = Annotated[
+    int | None, typer.Option("--queries", min=1, help="How many queries, from the first on.", show_default="all")
+]
+Qrels = Annotated[Path | None, typer.Option("--qrels", help="The file of judgements, where the folder has several.")]
 
 
-def drawable(path: Path | None) -> Path | None:
-    """For `--plot`: a name that can't be written should cost no minutes of measuring."""
+def check_plot(path: Path | None) -> Path | None:
+    """Check the file of `--plot` before minutes of measuring. Raises InputError."""
     if path is not None:
         from resift.evaluation.plot import check_target
 
@@ -58,4 +62,4 @@ def drawable(path: Path | None) -> Path | None:
 COLLECTION = "documents"
 DB = Path(".resift")
 STATES = "states.sqlite3"
-"""Beside the database: what `--keep-states` keeps."""
+"""The file beside the database where `--keep-states` keeps document states."""

@@ -1,4 +1,4 @@
-"""How results are shown: JSON for programs, tables for people. Results go to stdout, notes to stderr."""
+"""How results are shown: as JSON for programs, as tables for people. Results go to stdout, notes to stderr."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from rich.text import Text
 
 from resift.reranking.html import arrow
 
-WIDTH = 120
-"""Columns where stdout is no terminal and COLUMNS says nothing."""
+DEFAULT_WIDTH = 120
+"""Columns where stdout is no terminal and COLUMNS is not set."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Made when needed, so that it writes to the streams of the moment. Text is shown as it is, never as markup."""
+    """Return a new console, which writes to the present sys.stdout or sys.stderr. Text is never read as markup."""
     stream = sys.stderr if stderr else sys.stdout
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not stream.isatty() and "COLUMNS" not in made._environ:
-        made.width = WIDTH
-    return made
+    screen = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not stream.isatty() and "COLUMNS" not in screen._environ:
+        screen.width = DEFAULT_WIDTH
+    return screen
 
 
 def json_document(data: Mapping[str, Any]) -> None:
-    """Prints the one JSON document of a `--json` run, in ASCII: every terminal and pipe passes it on unharmed."""
+    """Print the JSON document of a `--json` run, in ASCII, which every terminal and pipe passes on unharmed."""
     typer.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
 def note(message: str) -> None:
-    """A line on stderr that is no error."""
+    """Print a line on stderr that is no error."""
     typer.echo(f"note: {message}", err=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, one_line: bool = True) -> Table:
-    """A table without rules. A column whose name starts with `>` is of numbers, and stands to the right.
+    """Return a table without lines. A column whose name starts with `>` is aligned to the right, for numbers.
 
-    `one_line` shortens what is too wide for the terminal, rather than breaking it.
+    `one_line` shortens cells that are too wide for the terminal, rather than breaking them into lines.
     """
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    result = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in columns:
         numbers = name.startswith(">")
-        made.add_column(Text(name.removeprefix(">")), justify="right" if numbers else "left", no_wrap=numbers)
+        result.add_column(Text(name.removeprefix(">")), justify="right" if numbers else "left", no_wrap=numbers)
     for row in rows:
         cells = [cell if isinstance(cell, Text) else Text(cell) for cell in row]
         for cell in cells:
-            # Of the cell, not of its column: rich narrows every column before one that is said not to wrap.
+            # Set on the cell, not on its column: rich narrows all other columns before one that must not wrap.
             cell.no_wrap, cell.overflow = one_line, "ellipsis" if one_line else "fold"
-        made.add_row(*cells)
-    return made
+        result.add_row(*cells)
+    return result
 
 
 def movement(moved: int) -> Text:
-    """How far a result came from its first-stage place, in colour.
+    """Return how many ranks a result moved up or down from the first stage, in colour.
 
     >>> movement(3).plain
     '▲3'
@@ -65,12 +65,12 @@ def movement(moved: int) -> Text:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for people; nothing for none."""
+    """Return a number with so many digits; an empty text for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def snippet(text: str, width: int) -> str:
-    r"""The beginning of a text on one line.
+    r"""Return the beginning of a text, on one line.
 
     >>> snippet("The fox could not\n\nreach the grapes.", 24)
     'The fox could not reach…'
@@ -82,7 +82,7 @@ def snippet(text: str, width: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it.
+    """Return a duration in milliseconds or seconds.
 
     >>> seconds(0.0042), seconds(1.5)
     ('4.2 ms', '1.50 s')

@@ -1,4 +1,4 @@
-"""How far a long measurement has come, while somebody watches."""
+"""A progress bar for commands that take long."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(what: str = "queries") -> Iterator[Progress]:
-    """A bar on stderr while a terminal watches."""
+def bar(items: str = "queries") -> Iterator[Progress]:
+    """Show a bar on stderr, where that is a terminal."""
     from rich.progress import Progress
 
     screen = console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as shown:
-        task = shown.add_task(what, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as display:
+        task = display.add_task(items, total=None)
+        yield lambda done, total: display.update(task, completed=done, total=total)

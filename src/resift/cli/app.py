@@ -1,4 +1,4 @@
-"""The `resift` command: what there is to run, and how errors are told."""
+"""The `resift` command: its subcommands, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from resift.errors import ResiftError
 
 
 class _Commands(TyperGroup):
-    """Expected errors are one line on stderr and exit code 1. Anything else is a bug, and shows its traceback."""
+    """Shows expected errors as one line on stderr, with exit code 1. Anything else is a bug and keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""`resift demo`: two stages over Aesop's fables, with the core alone. No result is written beforehand."""
+"""`resift demo`: two stages over Aesop's fables, without any extra. Every result is computed when it runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from resift.reranking.ranking import Hit, Ranking
     from resift.search.two_stage import Passage
 
-SHOWN = 3
+ROWS_SHOWN = 3
 CANDIDATES = 30
-NEXT = (
+NEXT_STEPS = (
     ("resift index docs/", "index a folder of your own (needs: pip install 'resift[chroma,documents]')"),
     ('resift search "your question" --compare', "search it in two stages"),
     ("from resift import Reranker", "in Python: Reranker().rank(query, documents)"),
@@ -39,8 +39,8 @@ def demo(as_json: Json = False) -> None:
     pair = TwoStageSearch(MemoryFirstStage(AMBIGUOUS_DOCUMENTS, first_stage.embedder), reranker)
     ambiguous = pair.search(AMBIGUOUS.text, top_k=None)
     if as_json:
-        found = [_as_json(question, ranking) for question, ranking in answers]
-        json_document({"ready_seconds": ready, "questions": found, "ambiguous": _as_json(AMBIGUOUS, ambiguous)})
+        questions = [_as_json(question, ranking) for question, ranking in answers]
+        json_document({"ready_seconds": ready, "questions": questions, "ambiguous": _as_json(AMBIGUOUS, ambiguous)})
         return
     screen = console()
     screen.print(
@@ -54,31 +54,31 @@ def demo(as_json: Json = False) -> None:
     _show_tally(answers)
     _show_ambiguous(AMBIGUOUS, ambiguous)
     screen.print()
-    for command, what in NEXT:
-        screen.print(Text(f"{command:<42}", "bold").append(what, "not bold"))
+    for command, purpose in NEXT_STEPS:
+        screen.print(Text(f"{command:<42}", "bold").append(purpose, "not bold"))
 
 
 def _title(hit: Hit[Passage]) -> str:
     return str(hit.document.metadata.get("title", hit.text))
 
 
-def _place(question: Question, ranking: Ranking[Passage]) -> tuple[int, int] | None:
-    """First-stage place and rank of the fable that answers the question, both from 1; None if it wasn't fetched."""
+def _ranks(question: Question, ranking: Ranking[Passage]) -> tuple[int, int] | None:
+    """Return first-stage and final rank of the fable that answers, both from 1; None if it wasn't fetched."""
     return next(((hit.index + 1, hit.rank) for hit in ranking if _title(hit) == question.answer), None)
 
 
 def _show(question: Question, ranking: Ranking[Passage]) -> None:
-    before = sorted(ranking, key=lambda hit: hit.index)[:SHOWN]
+    before = sorted(ranking, key=lambda hit: hit.index)[:ROWS_SHOWN]
     rows = [
         (
-            str(place),
-            _marked(old, question),
+            str(rank),
+            _title_cell(old, question),
             number(old.document.similarity),
             movement(new.moved),
-            _marked(new, question),
+            _title_cell(new, question),
             number(new.score, 2),
         )
-        for place, (old, new) in enumerate(zip(before, ranking[:SHOWN], strict=True), 1)
+        for rank, (old, new) in enumerate(zip(before, ranking[:ROWS_SHOWN], strict=True), 1)
     ]
     screen = console()
     screen.print()
@@ -87,31 +87,31 @@ def _show(question: Question, ranking: Ranking[Passage]) -> None:
     screen.print(Text(f"{_verdict(question, ranking)}  [{_timing(ranking)}]", style="dim"))
 
 
-def _marked(hit: Hit[Passage], question: Question) -> Text:
-    """The title; the fable that answers the question stands out."""
+def _title_cell(hit: Hit[Passage], question: Question) -> Text:
+    """Return the title of a fable; the one that answers the question is green, with a check mark."""
     title = _title(hit)
     return Text(f"✓ {title}", style="bold green") if title == question.answer else Text(f"  {title}")
 
 
 def _verdict(question: Question, ranking: Ranking[Passage]) -> str:
-    place = _place(question, ranking)
-    if place is None:
+    ranks = _ranks(question, ranking)
+    if ranks is None:
         return f"{question.answer}: not among the {CANDIDATES} candidates, so no reranker can find it"
-    first, final = place
+    first, final = ranks
     if first == final:
         return f"{question.answer}: stays at {final}"
     return f"{question.answer}: from {first} to {final}" + (", which is worse" if final > first else "")
 
 
 def _timing(ranking: Ranking[Passage]) -> str:
-    spent = ranking.stats.seconds
-    return f"first stage {seconds(spent['first_stage'])}, reranking {seconds(spent['total'] - spent['first_stage'])}"
+    times = ranking.stats.seconds
+    return f"first stage {seconds(times['first_stage'])}, reranking {seconds(times['total'] - times['first_stage'])}"
 
 
 def _show_tally(answers: list[tuple[Question, Ranking[Passage]]]) -> None:
-    places = [_place(question, ranking) for question, ranking in answers]
-    before = sum(place is not None and place[0] == 1 for place in places)
-    after = sum(place is not None and place[1] == 1 for place in places)
+    ranks = [_ranks(question, ranking) for question, ranking in answers]
+    before = sum(pair is not None and pair[0] == 1 for pair in ranks)
+    after = sum(pair is not None and pair[1] == 1 for pair in ranks)
     screen = console()
     screen.print()
     screen.print(
@@ -125,7 +125,7 @@ def _show_ambiguous(question: Question, ranking: Ranking[Passage]) -> None:
         (
             str(hit.rank),
             movement(hit.moved),
-            _marked(hit, question),
+            _title_cell(hit, question),
             number(hit.document.similarity),
             number(hit.score, 2),
         )
@@ -138,17 +138,17 @@ def _show_ambiguous(question: Question, ranking: Ranking[Passage]) -> None:
     lead = ranking[0].score - ranking[1].score
     right = _title(ranking[0]) == question.answer
     first = "animal" if right else "programming language"
-    judged = "right" if right else "wrong, the query asks for the animal"
-    screen.print(Text(f"{ranking.model} puts the {first} first, by {lead:.2f}: {judged}.", style="dim"))
+    verdict = "right" if right else "wrong, the query asks for the animal"
+    screen.print(Text(f"{ranking.model} puts the {first} first, by {lead:.2f}: {verdict}.", style="dim"))
 
 
 def _as_json(question: Question, ranking: Ranking[Passage]) -> dict[str, Any]:
-    place = _place(question, ranking)
+    ranks = _ranks(question, ranking)
     return {
         "question": question.text,
         "answer": question.answer,
-        "answer_first_stage_rank": place and place[0],
-        "answer_rank": place and place[1],
+        "answer_first_stage_rank": ranks and ranks[0],
+        "answer_rank": ranks and ranks[1],
         "model": ranking.model,
         "seconds": dict(ranking.stats.seconds),
         "hits": [

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, drawable
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, check_plot
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -21,12 +21,14 @@ def depth(
     folder: JudgedCollection,
     stage: FirstStage = "bm25",
     model: Model = None,
-    deepest: Annotated[int, typer.Option("--depth", min=1, help="The deepest that is measured.")] = 500,
+    deepest: Annotated[
+        int, typer.Option("--depth", min=1, help="The largest number of candidates that is measured.")
+    ] = 500,
     limit: Queries = None,
     qrels: Qrels = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", callback=drawable, help="Draw quality over latency in a file, .png or .svg."),
+        typer.Option("--plot", callback=check_plot, help="Plot quality over latency in a .png or .svg file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -53,10 +55,10 @@ def _show(report: DepthReport) -> None:
     chosen = report.recommended
     rows = []
     for point in report.points:
-        versus = point.comparison
-        gain = "" if versus is None else f"{versus.difference:+.3f} [{versus.low:+.3f}, {versus.high:+.3f}]"
+        change = point.comparison
+        gain = "" if change is None else f"{change.difference:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
         cells = (str(point.depth), number(point.ndcg), gain, seconds(point.median_seconds) if point.seconds else "")
-        remark = "first stage" if versus is None else "recommended" if point is chosen else ""
+        remark = "first stage" if change is None else "recommended" if point is chosen else ""
         style = "bold" if point is chosen else ""
         rows.append([Text(cell, style) for cell in (*cells, remark)])
     title = f"{report.collection}: {report.queries} queries, {report.model} over {report.first_stage}"
@@ -64,4 +66,4 @@ def _show(report: DepthReport) -> None:
     screen.print(table(title, (">depth", ">nDCG@10", ">gain", ">median", ""), rows))
     screen.print(report.recommendation, soft_wrap=True)
     if report.cache_hits:
-        note(f"the times hold {report.cache_hits} results kept from before: documents read anew take longer")
+        note(f"{report.cache_hits} of the timed results came from a cache: documents that are not in it take longer")

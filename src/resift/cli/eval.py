@@ -33,13 +33,13 @@ def evaluate(
     fuse: Annotated[
         float | None,
         typer.Option(
-            "--fuse", metavar="W", help="Show each reranker fused with the first stage too, whose weight is W, 0 to 1."
+            "--fuse", metavar="W", help="Also show each reranker fused with the first stage, whose weight is W, 0 to 1."
         ),
     ] = None,
     limit: Queries = None,
     qrels: Qrels = None,
     per_query: Annotated[
-        Path | None, typer.Option("--per-query", help="Write a jsonl line per query and order.")
+        Path | None, typer.Option("--per-query", help="Write the figures of every query to a jsonl file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,26 +61,27 @@ def evaluate(
 
 def _show(report: EvaluationReport) -> None:
     rows = []
-    for each in report.evaluations:
-        found = each.to_dict()
-        cost = [seconds(found[key]) if key in found else "" for key in ("median_seconds", "p95_seconds")]
-        speed = f"{found['pairs_per_second']:,.0f}" if "pairs_per_second" in found else ""
-        rows.append((each.name, *(number(value) for value in each.metrics.values()), *cost, speed))
+    for evaluation in report.evaluations:
+        figures = evaluation.to_dict()
+        times = [seconds(figures[key]) if key in figures else "" for key in ("median_seconds", "p95_seconds")]
+        speed = f"{figures['pairs_per_second']:,.0f}" if "pairs_per_second" in figures else ""
+        metrics = [number(value) for value in evaluation.metrics.values()]
+        rows.append((evaluation.name, *metrics, *times, speed))
     columns = ("", *(f">{metric}" for metric in report.evaluations[0].metrics), ">median", ">p95", ">pairs/s")
     screen = console()
     screen.print(table(f"{report.collection}: {report.queries} queries, {report.depth} candidates", columns, rows))
-    for each in report.evaluations:
-        if each.refused:
-            query, reason = next(iter(each.refused.items()))
-            share = f"{len(each.refused)} of {report.queries} queries"
-            note(f"{each.name} refused {share}, which keep their first-stage order: {query}: {reason}")
+    for evaluation in report.evaluations:
+        if evaluation.refused:
+            query, reason = next(iter(evaluation.refused.items()))
+            share = f"{len(evaluation.refused)} of {report.queries} queries"
+            note(f"{evaluation.name} refused {share}, which keep their first-stage order: {query}: {reason}")
     if not report.ordered:
         screen.print("The candidates are the judged documents: their first-stage order means nothing.")
         return
-    for each in report.evaluations:
-        if versus := each.comparison:
+    for evaluation in report.evaluations:
+        if change := evaluation.comparison:
             screen.print(
-                f"{each.name}: nDCG@10 {versus.difference:+.3f} [{versus.low:+.3f}, {versus.high:+.3f}], "
-                f"{versus.wins} won, {versus.losses} lost, {versus.ties} tied: {VERDICTS[versus.verdict]}",
+                f"{evaluation.name}: nDCG@10 {change.difference:+.3f} [{change.low:+.3f}, {change.high:+.3f}], "
+                f"{change.wins} won, {change.losses} lost, {change.ties} tied: {VERDICTS[change.verdict]}",
                 soft_wrap=True,
             )

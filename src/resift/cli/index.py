@@ -34,8 +34,8 @@ Embedder = Annotated[
     EmbedderName | None,
     typer.Option(
         "--embedder",
-        help="The bi-encoder of the first stage: dense finds more, static is many times as fast "
-        "[default: the collection's own, or dense].",
+        help="The bi-encoder of the first stage: dense finds more, static is many times as fast.",
+        show_default="the collection's own, or dense",
     ),
 ]
 KeepStates = Annotated[

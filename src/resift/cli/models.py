@@ -1,4 +1,4 @@
-"""`resift models`: what can be named as a model."""
+"""`resift models`: the models that `--model` takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Scheme(NamedTuple):
-    """What `scheme:` in a model's name stands for."""
+    """What `scheme:` at the start of a model's name means."""
 
     takes: str
     library: str
@@ -25,14 +25,14 @@ class Scheme(NamedTuple):
 
     @property
     def installed(self) -> bool:
-        """Whether its library is there."""
+        """Whether the library is installed that it needs."""
         return find_spec(self.library) is not None
 
 
 SCHEMES = {
     "resift": Scheme("a bundled model: resift:small", "onnxruntime", "pip install resift"),
     "onnx": Scheme("a folder made by `resift export`, or with a model.onnx", "onnxruntime", "pip install resift"),
-    "openvino": Scheme("the same folder, run by OpenVINO", "openvino", "pip install 'resift[openvino]'"),
+    "openvino": Scheme("a folder as for onnx:, run by OpenVINO", "openvino", "pip install 'resift[openvino]'"),
     "colbert": Scheme(
         "a Hugging Face id or folder of a late-interaction model (sentence-transformers', pylate's)",
         "sentence_transformers",
@@ -47,7 +47,7 @@ SCHEMES = {
         "pip install 'resift[sentence-transformers]'",
     ),
     "lm": Scheme(
-        "the same of a language model; its template's name is a scheme too",
+        "a Hugging Face id or folder of a language model; the name of its template is a scheme too",
         "sentence_transformers",
         "pip install 'resift[sentence-transformers]'",
     ),
@@ -60,7 +60,7 @@ SCHEMES = {
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="A published model, to see all of its row.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A published model, to see all that is known of it.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""

@@ -1,4 +1,4 @@
-"""`resift rerank`: put the lines of a file, or the records of a jsonl file, in order."""
+"""`resift rerank`: order the lines of a file, or the records of a jsonl file, by relevance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resift.cli._models import no_truncation_warning, reranker, tell_truncation
+from resift.cli._models import no_truncation_warning, note_truncation, reranker
 from resift.cli._options import Json, Long, MinRelevance, Model, TopK
 from resift.cli._output import console, json_document, movement, number, snippet, table
 
@@ -19,7 +19,7 @@ def rerank(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     file: Annotated[str, typer.Argument(help="A file with one document a line, or - for stdin.", show_default=False)],
     jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Each line is a JSON object with a text; a file's .jsonl says so too.")
+        bool, typer.Option("--jsonl", help="Each line is a JSON object with a text; for a .jsonl file the default.")
     ] = False,
     top_k: TopK = None,
     min_relevance: MinRelevance = None,
@@ -28,12 +28,12 @@ def rerank(
     as_json: Json = False,
 ) -> None:
     """Rerank documents from a file or a pipe."""
-    documents = _documents(file, jsonl or file.lower().endswith(".jsonl"))
+    documents = _read_documents(file, jsonl or file.lower().endswith(".jsonl"))
     ranker = reranker(model, long_documents)
     with no_truncation_warning():
         ranking = ranker.rank(question, documents, text=_text, top_k=top_k, min_relevance=min_relevance)
     if as_json:
-        json_document(ranking.to_dict(document=_line))
+        json_document(ranking.to_dict(document=_fields))
     else:
         screen = console()
         rows = [
@@ -48,32 +48,32 @@ def rerank(
             for hit in ranking
         ]
         screen.print(table("", (">rank", ">was", ">moved", ">score", ">relevance", "document"), rows))
-    tell_truncation(ranking.stats, long_documents)
+    note_truncation(ranking.stats, long_documents)
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Document:
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _documents(file: str, jsonl: bool) -> list[_Line]:
+def _read_documents(file: str, jsonl: bool) -> list[_Document]:
     from resift.documents.content import decode
     from resift.documents.records import records
 
     name = "stdin" if file == "-" else file
     text = decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(), name)
     if not jsonl:
-        return [_Line(line.strip()) for line in text.split("\n") if line.strip()]
+        return [_Document(line.strip()) for line in text.split("\n") if line.strip()]
     return [
-        _Line(f"{record.title}\n\n{record.text}" if record.title else record.text, record.fields)
+        _Document(f"{record.title}\n\n{record.text}" if record.title else record.text, record.fields)
         for record in records(text, name)
     ]
 
 
-def _text(line: _Line) -> str:
-    return line.text
+def _text(document: _Document) -> str:
+    return document.text
 
 
-def _line(line: _Line) -> dict[str, Any]:
-    return dict(line.fields)
+def _fields(document: _Document) -> dict[str, Any]:
+    return dict(document.fields)

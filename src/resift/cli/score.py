@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Engine(StrEnum):
-    """Where the work is done."""
+    """Where rows are scored."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -33,18 +33,23 @@ class OnBadRow(StrEnum):
 
 Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL or Parquet file, or a folder of such.")]
 Target = Annotated[Path, typer.Argument(metavar="OUTPUT", help="A file of the same format, or a folder of parts.")]
-EngineOption = Annotated[Engine, typer.Option("--engine", help="This process, or workers on Ray.")]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="Score in this process, or with workers on Ray.")]
 ColumnNames = Annotated[
     str, typer.Option("--columns", metavar="NAMES", help="Names of columns that differ, as query=q,document=passage.")
 ]
 OnBadRowOption = Annotated[
-    OnBadRow, typer.Option("--on-bad-row", help="A row without query or document: stop before, or a null score.")
+    OnBadRow,
+    typer.Option("--on-bad-row", help="A row without query or document: stop before any is scored, or a null score."),
 ]
-BlockRows = Annotated[int, typer.Option("--block-rows", min=1, help="Rows written at once: what a kill can cost.")]
+BlockRows = Annotated[
+    int, typer.Option("--block-rows", min=1, help="Rows written at once: the most that a killed run loses.")
+]
 WorkerCount = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Ray: processes with a model each; all CPUs without it.")
+    int | None, typer.Option("--workers", min=1, help="Ray: processes with a model each.", show_default="by the CPUs")
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads of the model, or each.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads of the model; of each, with --workers.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what a finished or a different run wrote.")]
 
 
@@ -100,11 +105,11 @@ def _show(report: BulkReport, as_json: bool) -> None:
 
 
 def _columns(text: str) -> Columns:
-    """The names in `query=q,document=passage`; those not named keep their own."""
+    """Return the columns of `query=q,document=passage`; those not named keep their names."""
     from resift.bulk import Columns
 
-    chosen = dict(item.partition("=")[::2] for item in text.split(",") if item)
-    unknown = sorted(set(chosen) - set(Columns.__slots__))
-    if unknown or not all(chosen.values()):
+    names = dict(item.partition("=")[::2] for item in text.split(",") if item)
+    unknown = sorted(set(names) - set(Columns.__slots__))
+    if unknown or not all(names.values()):
         raise InputError(f"--columns takes name=column of {', '.join(Columns.__slots__)}, not {text!r}")
-    return Columns(**chosen)
+    return Columns(**names)

@@ -1,4 +1,4 @@
-"""`resift search`: two stages over an indexed collection."""
+"""`resift search`: search an indexed collection in two stages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning, reranker, note_states_warnings, tell_truncation
+from resift.cli._models import no_truncation_warning, note_states_warnings, note_truncation, reranker
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json, Long, MinRelevance, Model
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
@@ -43,8 +43,7 @@ def search(
 
     stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
     with no_truncation_warning(), note_states_warnings():
-        second = reranker(model, long_documents, db / STATES)
-        two_stages = TwoStageSearch(stage, second, candidates=candidates)
+        two_stages = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
         ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
     if as_json:
         json_document({"collection": collection, **ranking.to_dict(document=_document)})
@@ -52,19 +51,19 @@ def search(
         _show_comparison(ranking)
     else:
         _show(ranking)
-    tell_truncation(ranking.stats, long_documents)
+    note_truncation(ranking.stats, long_documents)
 
 
 def _filter(conditions: list[str]) -> dict[str, Any] | None:
-    """Chroma's `where` for KEY=VALUE conditions, all of which must hold.
+    """Return Chroma's `where` for KEY=VALUE conditions, all of which must hold.
 
     >>> _filter(["path=docs/a.md"])
     {'path': 'docs/a.md'}
-    >>> _filter(["year=1867"])  # stored as a number or as a text: who asks can't know
+    >>> _filter(["year=1867"])  # may be stored as a number or as a text
     {'$or': [{'year': '1867'}, {'year': 1867}]}
     """
-    found = [_condition(condition) for condition in conditions]
-    return {"$and": found} if len(found) > 1 else found[0] if found else None
+    filters = [_condition(condition) for condition in conditions]
+    return {"$and": filters} if len(filters) > 1 else filters[0] if filters else None
 
 
 def _condition(condition: str) -> dict[str, Any]:
@@ -87,10 +86,10 @@ def _document(passage: Passage) -> dict[str, Any]:
 def _show(ranking: Ranking[Passage]) -> None:
     screen = console()
     for hit in ranking:
-        place, text = _place_and_body(hit.document)
+        source, text = _source_and_body(hit.document)
         relevance = "" if hit.relevance is None else f"  relevance {number(hit.relevance)}"
         head = (
-            Text(f"{hit.rank}. ").append(place, style="bold").append(f"  score {number(hit.score)}{relevance}", "dim")
+            Text(f"{hit.rank}. ").append(source, style="bold").append(f"  score {number(hit.score)}{relevance}", "dim")
         )
         screen.print(head)
         screen.print(Text(snippet(text, 2 * (screen.width - 4))), width=screen.width)
@@ -101,31 +100,31 @@ def _show_comparison(ranking: Ranking[Passage]) -> None:
     screen = console()
     rows = []
     for hit in ranking:
-        place, text = _place_and_body(hit.document)
+        source, text = _source_and_body(hit.document)
         cells = (str(hit.rank), str(hit.index + 1), movement(hit.moved))
         scores = (number(hit.score), number(hit.document.similarity))
-        rows.append((*cells, *scores, Text(place, "bold").append(f"  {snippet(text, screen.width)}", "not bold")))
+        rows.append((*cells, *scores, Text(source, "bold").append(f"  {snippet(text, screen.width)}", "not bold")))
     screen.print(table("", (">rank", ">was", ">moved", ">score", ">similarity", "passage"), rows))
     _show_end(ranking)
 
 
 def _show_end(ranking: Ranking[Passage]) -> None:
-    spent, stats = ranking.stats.seconds, ranking.stats
-    first = spent.get("first_stage", 0.0)
+    times = ranking.stats.seconds
+    first_stage = times.get("first_stage", 0.0)
     empty = "" if ranking.hits else "no result. "
     line = (
-        f"{empty}{stats.documents} candidates in {seconds(first)}, "
-        f"reranked by {ranking.model} in {seconds(spent.get('total', 0.0) - first)}"
+        f"{empty}{ranking.stats.documents} candidates in {seconds(first_stage)}, "
+        f"reranked by {ranking.model} in {seconds(times.get('total', 0.0) - first_stage)}"
     )
     console().print(Text(line, style="dim"))
 
 
-def _place_and_body(passage: Passage) -> tuple[str, str]:
-    """Where a passage stands, in one line, and its text without that."""
+def _source_and_body(passage: Passage) -> tuple[str, str]:
+    """Return where a passage comes from, in one line, and its text without that line."""
     from resift.documents.passages import body
 
     metadata = passage.metadata
     title, section = str(metadata.get("title", "")), str(metadata.get("section", ""))
     page = f"page {metadata['page']}" if "page" in metadata else ""
-    place = " · ".join(part for part in (str(metadata.get("path", passage.id)), section or title, page) if part)
-    return place, body(passage.text, title, section)
+    source = " · ".join(part for part in (str(metadata.get("path", passage.id)), section or title, page) if part)
+    return source, body(passage.text, title, section)

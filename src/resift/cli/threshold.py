@@ -9,14 +9,14 @@ import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, drawable
+from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, check_plot
 from resift.cli._output import console, json_document, number, table
 from resift.cli._progress import bar
 
 if TYPE_CHECKING:
     from resift.evaluation import ThresholdReport
 
-SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)  # beside the recommended one
+CUTS_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)  # beside the recommended one
 
 
 def threshold(
@@ -30,7 +30,9 @@ def threshold(
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", callback=drawable, help="Draw what relevance promises against what is found, .png or .svg."
+            "--plot",
+            callback=check_plot,
+            help="Plot the promised relevance against the share judged relevant, in a .png or .svg file.",
         ),
     ] = None,
     as_json: Json = False,
@@ -58,7 +60,7 @@ def _show(report: ThresholdReport) -> None:
     chosen = report.recommended
     rows = []
     for cut in report.cuts:
-        if cut is not chosen and cut.min_relevance not in SHOWN:
+        if cut is not chosen and cut.min_relevance not in CUTS_SHOWN:
             continue
         figures = (cut.precision, cut.recall, cut.f1)
         cells = (number(cut.min_relevance, 2), f"{cut.kept:.1f}", *(number(figure, 2) for figure in figures))
@@ -68,5 +70,5 @@ def _show(report: ThresholdReport) -> None:
     title = f"{report.collection}: {report.queries} queries, {report.model} over {report.first_stage}"
     columns = (">min_relevance", ">kept per query", ">precision", ">recall", ">F1", "")
     screen.print(table(title, columns, rows))
-    bins = ", ".join(f"{one.promised:.2f} → {one.found:.2f}" for one in report.bins)
+    bins = ", ".join(f"{bin.promised:.2f} → {bin.found:.2f}" for bin in report.bins)
     screen.print(f"relevance → share judged relevant: {bins} (calibration error {report.error:.3f})", soft_wrap=True)

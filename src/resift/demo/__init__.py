@@ -1,4 +1,4 @@
-"""The small collection that travels in the package: Aesop's fables, and questions to ask of them. See SOURCE.md."""
+"""The small collection in the package: Aesop's fables, and questions that they answer. See SOURCE.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FABLES_FILE = Path(__file__).parent / "fables.jsonl"
 
 
 class Question(NamedTuple):
-    """A question, and the title of the fable that a person would answer with."""
+    """A question, and the title of the fable that answers it."""
 
     text: str
     answer: str
@@ -25,18 +25,23 @@ QUESTIONS = (
     Question("a father teaches his sons that unity is strength", "The Father and His Sons"),
     Question("why did the goose that laid golden eggs die?", "The Hen and the Golden Eggs"),
 )
-"""Picked by hand: they show what reranking does, and measure nothing."""
+"""Picked by hand: they show what reranking does, but measure nothing."""
 
 AMBIGUOUS = Question("python snake", "Ball python care guide")
-"""The classic: both documents share a word with the query, one of them shares its meaning."""
+"""A query with two meanings: both documents share a word with it, one of them shares its meaning."""
 AMBIGUOUS_DOCUMENTS = ("Python programming tutorial", AMBIGUOUS.answer)
 
 
 def fables() -> list[Passage]:
-    """176 of Aesop's fables, a passage each: its title, an empty line, its text.
+    """Return 176 of Aesop's fables, in a fixed order.
+
+    Returns:
+        A passage per fable. Its text is the title, an empty line and the fable; its id is made of the title, which
+        is in the metadata, too.
 
     >>> fables()[0].metadata["title"]
     'The Wolf and the Lamb'
+
     """
     return [
         Passage(f"{row['title']}\n\n{row['text']}", row["id"], {"title": row["title"]})
