@@ -52,7 +52,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_tried_again() -> None:
     await asyncio.sleep(0)
     release.set()
     waiting = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [str(one) for one in waiting] == ["disk", "disk"]
+    assert [str(error) for error in waiting] == ["disk", "disk"]
     assert await lazy.aget() == "value"
     assert lazy.get() == "value"
 

@@ -228,7 +228,8 @@ with warnings.catch_warnings(record=True) as caught:
     for _ in range(3):
         put(STORES["states"], opened, 2)
         assert hits(STORES["states"], opened, 1, 2) == [1]
-assert ["readonly" in str(warning.message) for warning in caught] == [True], [str(one.message) for one in caught]
+messages = [str(warning.message) for warning in caught]
+assert ["readonly" in message for message in messages] == [True], messages
 """
 
 

@@ -76,7 +76,7 @@ def test_a_long_text_is_read_to_its_end_in_windows(embedder: DenseEmbedder, refe
     parts = split_into_windows(len(ids), split_models.LENGTH - 2)
     assert len(parts) > 2
     tokens = [[2, *ids[start:stop], 3] for start, stop in parts]
-    states = [split_models.vector(one) for one in tokens]
+    states = [split_models.vector(ids) for ids in tokens]
     expected = np.mean(states, 0) / np.linalg.norm(np.mean(states, 0))
     np.testing.assert_allclose(embedder.embed([text])[0], expected, atol=TOLERANCE)
     ending = f"{text} {random_models.text(40, seed=5)}"

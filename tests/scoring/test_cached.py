@@ -27,16 +27,16 @@ TEXTS = ["a red fox", "a whale", "red wine", ""]
 
 @dataclass(eq=False)
 class Counting:
-    """The length of a text is its score; counts what it is asked."""
+    """The length of a text is its score; lists what it has scored."""
 
     identity: str | None = "counting 1"
     name: str = "counting"
     scale: Scale = Scale.LOGIT
-    asked: list[str] = field(default_factory=list)
+    scored: list[str] = field(default_factory=list)
     degraded: str | None = None
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
-        self.asked += documents
+        self.scored += documents
         spans = {0: Span(1, 2, truncated=True)} if documents and documents[0] == "a whale" else {}
         values = tuple(float(len(text)) for text in documents)
         return Scores(values, Usage(pairs=len(documents)), spans, self.degraded)
@@ -52,13 +52,13 @@ def test_what_is_known_is_not_asked_again(path: Path | None) -> None:
     cached = Cached(scorer, path)
     first = cached.score("q", ["a whale", "a red fox"])
     second = cached.score("q", ["a whale", "red wine", "a red fox", "red wine"])
-    assert scorer.asked == ["a whale", "a red fox", "red wine"]
+    assert scorer.scored == ["a whale", "a red fox", "red wine"]
     assert list(second) == [7, 8, 9, 8]
     assert first.spans == second.spans == {0: Span(1, 2, truncated=True)}
     assert (first.usage.cache_hits, second.usage.cache_hits, second.usage.pairs) == (0, 2, 1)
     assert cached.score("another", ["a whale"]).usage.cache_hits == 0
-    one, other = cached.score_many([Request("q", ["a whale", "new"]), Request("another", ["a whale"])])
-    assert (one.usage.cache_hits, other.usage.cache_hits) == (1, 1)
+    first_answer, second_answer = cached.score_many([Request("q", ["a whale", "new"]), Request("another", ["a whale"])])
+    assert (first_answer.usage.cache_hits, second_answer.usage.cache_hits) == (1, 1)
 
 
 def test_a_file_serves_other_objects_and_other_processes(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_file_serves_other_objects_and_other_processes(tmp_path: Path) -> None
     Cached(Counting(), path).score("q", TEXTS)
     again = Counting()
     assert list(Cached(again, path).score("q", TEXTS)) == [9, 7, 8, 0]
-    assert again.asked == []
+    assert again.scored == []
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         hits = pool.apply(_hits, (pickle.dumps(Cached(OverlapScorer2(), path)),))
@@ -116,11 +116,11 @@ def test_an_engine_without_a_manifest_is_told_by_its_files(saved: Callable[[str]
 
 
 @given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
-def test_query_and_text_are_kept_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert (_join_with_lengths(*one) == _join_with_lengths(*other)) is (one == other)
+def test_query_and_text_are_kept_apart(first: tuple[str, str], second: tuple[str, str]) -> None:
+    assert (_join_with_lengths(*first) == _join_with_lengths(*second)) is (first == second)
     cached = Cached(Counting())
-    cached.score(one[0] + "x", [one[1]])
-    assert cached.score(one[0], ["x" + one[1]]).usage.cache_hits == 0
+    cached.score(first[0] + "x", [first[1]])
+    assert cached.score(first[0], ["x" + first[1]]).usage.cache_hits == 0
 
 
 def test_memory_is_bounded_and_keeps_what_was_used_last() -> None:
@@ -132,7 +132,7 @@ def test_memory_is_bounded_and_keeps_what_was_used_last() -> None:
     scorer = Counting()
     none = Cached(scorer, memory_bytes=0)
     assert [list(none.score("q", TEXTS)) for _ in range(2)] == [[9, 7, 8, 0]] * 2
-    assert len(scorer.asked) == 2 * len(TEXTS)
+    assert len(scorer.scored) == 2 * len(TEXTS)
 
 
 @pytest.mark.parametrize("damage", ["no database", "another database", "cut", "no folder", "a wrong value"])
@@ -162,9 +162,9 @@ def test_whatever_becomes_of_the_file_scores_are_right_and_it_is_said(
     for _ in range(2):
         assert list(Cached(scorer, path, memory_bytes=0).score("q", TEXTS)) == [9, 7, 8, 0]
     if damage == "a wrong value":
-        assert scorer.asked == TEXTS, "its checksum was wrong: computed again, and kept"
+        assert scorer.scored == TEXTS, "its checksum was wrong: computed again, and kept"
     else:
-        assert len(scorer.asked) == 2 * len(TEXTS)
+        assert len(scorer.scored) == 2 * len(TEXTS)
         assert "scores are computed without the cache" in caplog.text
     if damage == "another database":
         check = sqlite3.connect(path)
@@ -215,7 +215,7 @@ async def test_a_service_is_still_awaited(tmp_path: Path) -> None:
     reranker = Reranker(service, cache=tmp_path / "scores.sqlite")
     hits = [(await reranker.arank("q", TEXTS)).stats.cache_hits for _ in range(2)]
     assert hits == [0, 4]
-    assert service.asked == TEXTS
+    assert service.scored == TEXTS
 
 
 def test_scores_that_must_not_be_kept_are_not(path: Path | None) -> None:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from weakref import finalize
 
@@ -131,7 +131,7 @@ class KeyValueFile:
         if reason:
             self._warn(reason)
 
-    def get(self, keys: Iterable[bytes], columns: Sequence[str] | None = None) -> dict[bytes, tuple[bytes, ...]]:
+    def get(self, keys: Iterable[bytes], columns: tuple[str, ...] | None = None) -> dict[bytes, tuple[bytes, ...]]:
         """Return the blobs of `columns` (None: all) for each key whose entry is there and undamaged."""
         columns = self._format.columns if columns is None else columns
         nothing: list[tuple[Any, ...]] = []
@@ -280,15 +280,12 @@ class KeyValueFile:
         return bool(version == self._format.version and self._format.table.encode() in names)
 
     def _select(
-        self, keys: Sequence[bytes], columns: Sequence[str], connection: sqlite3.Connection
+        self, keys: Sequence[bytes], columns: tuple[str, ...], connection: sqlite3.Connection
     ) -> list[tuple[Any, ...]]:
-        names = ", ".join(f"{name}_checksum, {name}" for name in columns)
         rows: list[tuple[Any, ...]] = []
         for start in range(0, len(keys), KEYS_PER_STATEMENT):
             part = keys[start : start + KEYS_PER_STATEMENT]
-            # Only our own names and question marks are put together here.
-            query = f"SELECT key, {names} FROM {self._format.table} WHERE key IN ({_marks(len(part))})"  # noqa: S608
-            rows += connection.execute(query, part).fetchall()
+            rows += connection.execute(_select_statement(self._format.table, columns, len(part)), part)
         return rows
 
     def _write(self, rows: Sequence[Sequence[bytes | int]], connection: sqlite3.Connection) -> None:
@@ -323,6 +320,12 @@ def _file_id(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+@lru_cache(maxsize=128)
+def _select_statement(table: str, columns: tuple[str, ...], count: int) -> str:
+    names = ", ".join(f"{name}_checksum, {name}" for name in columns)
+    return f"SELECT key, {names} FROM {table} WHERE key IN ({_marks(count)})"  # noqa: S608 - names of ours, and marks
 
 
 def _marks(count: int) -> str:

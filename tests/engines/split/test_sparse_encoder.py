@@ -65,9 +65,9 @@ def weights_of(sparse: BertForMaskedLM, ids: list[int]) -> torch.Tensor:
         return sparse(torch.tensor([ids])).logits[0].relu().log1p().amax(0)
 
 
-def matched(sparse: BertForMaskedLM, asked: list[int], read: list[int]) -> float:
+def weighted_match(sparse: BertForMaskedLM, query_ids: list[int], document_ids: list[int]) -> float:
     """The dot product over the query's strongest terms, as a share of what the query looks for."""
-    query, document = weights_of(sparse, asked), weights_of(sparse, read)
+    query, document = weights_of(sparse, query_ids), weights_of(sparse, document_ids)
     found = query.topk(TERMS_PER_QUERY).indices
     return float(query[found] @ document[found] / query[found].sum())
 
@@ -78,7 +78,7 @@ def tokens(folder: Path, text: str) -> list[int]:
 
 def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
-    expected = [matched(sparse, tokens(folder, QUERY), tokens(folder, text)) for text in DOCUMENTS]
+    expected = [weighted_match(sparse, tokens(folder, QUERY), tokens(folder, text)) for text in DOCUMENTS]
     assert max(expected) - min(expected) > 0.001, "a match that is always the same proves nothing"
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens(folder, text)) for text in DOCUMENTS], batch_first=True)
     with torch.inference_mode():
@@ -89,12 +89,12 @@ def test_terms_match_as_the_sparse_encoder_says(sparse: BertForMaskedLM, network
 
 
 def test_a_document_that_speaks_against_a_term_counts_as_one_that_says_nothing_of_it() -> None:
-    sought = torch.tensor([[[1.0, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.5]]])  # two terms: vector, bias, share
+    terms = torch.tensor([[[1.0, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.5]]])  # two terms: vector, bias, share
     states = torch.tensor([[[-9.0, 3.0], [-0.5, 1.0], [7.0, 7.0]]])  # the last is padding
     text = torch.tensor([[1.0, 1.0, 0.0]])
     expected = pytest.approx([0.5 * np.log1p(3.0)])
-    assert match(sought, states, text).tolist() == expected
-    assert RuntimeTerms.match(sought.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
+    assert match(terms, states, text).tolist() == expected
+    assert RuntimeTerms.match(terms.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
 
 
 def test_the_exported_graphs_equal_the_network(network: SplitModule, tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_a_vocabulary_that_is_none_is_told(network: SplitModule, tmp_path: Path)
 
 def test_the_vocabulary_is_stored_once(network: SplitModule, tmp_path: Path) -> None:
     graph = onnx.load(export(network, tmp_path) / "terms.onnx").graph
-    assert not [one.name for one in graph.initializer if 300 in one.dims]
+    assert not [tensor.name for tensor in graph.initializer if 300 in tensor.dims]

@@ -46,7 +46,7 @@ def scorer(folder: Path, **options: object) -> OnnxScorer:
     return OnnxScorer(folder, threads=1, long_documents="max_window", **options)  # type: ignore[arg-type]
 
 
-def kept(tokens: int = 3, width: int = 8, seed: int = 0) -> DocumentState:
+def random_state(tokens: int = 3, width: int = 8, seed: int = 0) -> DocumentState:
     random = np.random.default_rng(seed)
     states = random.normal(size=(tokens, width)).astype(np.float32)
     return DocumentState.quantize(
@@ -130,18 +130,18 @@ def test_a_ranking_tells_what_was_kept(folder: Path) -> None:
 
 
 def test_memory_stays_within_its_bound_and_forgets_what_was_not_used() -> None:
-    one = kept().bytes
-    assert one == 3 * 8 + 3 * 2 + 4 * 4 + STATE_OVERHEAD_BYTES
-    store = MemoryStates(3 * one)
+    size = random_state().bytes
+    assert size == 3 * 8 + 3 * 2 + 4 * 4 + STATE_OVERHEAD_BYTES
+    store = MemoryStates(3 * size)
     for number in range(3):
-        store.put({bytes([number]): kept(seed=number)})
+        store.put({bytes([number]): random_state(seed=number)})
     store.get([b"\x00"])
-    store.put({b"new": kept(seed=9)})
+    store.put({b"new": random_state(seed=9)})
     assert set(store.get([b"\x00", b"\x01", b"\x02", b"new"])) == {b"\x00", b"\x02", b"new"}
-    assert (len(store), store.held) == (3, 3 * one)
-    store.put({b"new": kept(seed=9)})
-    assert store.held == 3 * one
-    store.put({b"huge": kept(tokens=1000)})
+    assert (len(store), store.held) == (3, 3 * size)
+    store.put({b"new": random_state(seed=9)})
+    assert store.held == 3 * size
+    store.put({b"huge": random_state(tokens=1000)})
     assert not store.get([b"huge"])
     assert len(store) == 3
 
@@ -158,11 +158,11 @@ def test_a_file_stays_within_its_bound(tmp_path: Path) -> None:
     limit = 200_000
     store = FileStates(tmp_path / "states.sqlite3", limit)
     for number in range(40):
-        store.put({number.to_bytes(2, "big"): kept(tokens=100, width=128, seed=number)})
+        store.put({number.to_bytes(2, "big"): random_state(tokens=100, width=128, seed=number)})
     assert store.path.stat().st_size <= limit + 20_000
     assert not store.get([b"\x00\x00"])
     last = store.get([(39).to_bytes(2, "big")])
-    for found, put in zip(next(iter(last.values())), kept(100, 128, 39), strict=True):
+    for found, put in zip(next(iter(last.values())), random_state(100, 128, 39), strict=True):
         np.testing.assert_array_equal(found, put)
 
 
@@ -203,7 +203,7 @@ for number in range(100_000):
         warnings.simplefilter("error")
         for number in range(5):
             assert len(store.get([number.to_bytes(4, "big") + bytes([part]) for part in range(8)])) == 8
-        store.put({b"after": kept()})
+        store.put({b"after": random_state()})
         assert store.get([b"after"])
 
 
@@ -219,8 +219,8 @@ def test_a_changed_encoder_never_meets_old_states(folder: Path, tmp_path: Path) 
 def test_the_length_that_is_read_tells_states_apart(folder: Path) -> None:
     store = MemoryStates(10**6)
     long, short = (scorer(folder, keep_states=10**6, max_length=length) for length in (64, 32))
-    for one in (long, short):
-        object.__setattr__(one._pipeline.network.encoder, "store", store)  # type: ignore[attr-defined]
+    for loaded in (long, short):
+        object.__setattr__(loaded._pipeline.network.encoder, "store", store)  # type: ignore[attr-defined]
     long.score(QUERY, DOCUMENTS)
     found = short.score(QUERY, DOCUMENTS)
     assert list(found) == pytest.approx(
@@ -317,5 +317,5 @@ def test_rounding_moves_the_bundled_models_scores_little() -> None:
     keeping = OnnxScorer(exact.folder, threads=1, long_documents="first_window", keep_states=10**8)
     texts = sorted((story.text for story in fables()), key=len)[::12]
     for question in QUESTIONS[:3]:
-        one, two = exact.score(question.text, texts), keeping.score(question.text, texts)
-        assert list(one) == pytest.approx(list(two), abs=0.05)
+        exact_scores, kept_scores = exact.score(question.text, texts), keeping.score(question.text, texts)
+        assert list(exact_scores) == pytest.approx(list(kept_scores), abs=0.05)

@@ -129,7 +129,7 @@ class FileStates:
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Return only the vectors of the stored states of these keys; nothing else of them is read."""
-        return {key: np.frombuffer(vector, np.float32) for key, (vector,) in self._file.get(keys, ["vector"]).items()}
+        return {key: np.frombuffer(vector, np.float32) for key, (vector,) in self._file.get(keys, ("vector",)).items()}
 
     def put(self, entries: Mapping[bytes, DocumentState]) -> None:
         """Store these states: all of them or, if the process is killed meanwhile, none."""
