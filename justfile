@@ -17,6 +17,14 @@ setup:
 test *arguments:
     python -m pytest {{ arguments }}
 
+# Run the slow tests, which `just test` leaves out
+slow *arguments:
+    python -m pytest -m slow {{ arguments }}
+
+# Run all tests and show how much of the code they run
+coverage:
+    python -m pytest --cov
+
 # Check formatting, style, imports between folders, and types; change nothing
 lint:
     ruff format --check .

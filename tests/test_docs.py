@@ -38,6 +38,17 @@ LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid"}
 SHORT_FILE_BYTES = 6500
 
 
+@pytest.fixture
+def empty_ephemeral_chroma() -> Iterator[None]:
+    """Delete what a page leaves in Chroma's memory, which is the same for all clients of a process."""
+    yield
+    if "chromadb" in sys.modules:
+        client = sys.modules["chromadb"].EphemeralClient()
+        for collection in client.list_collections():
+            client.delete_collection(collection.name)
+
+
+@pytest.mark.usefixtures("empty_ephemeral_chroma")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_runs_and_prints_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
