@@ -25,14 +25,6 @@ slow *arguments:
 coverage:
     python -m pytest --cov
 
-# Run the tests on models of full size, which `just test` leaves out
-test-slow *arguments:
-    python -m pytest -m slow {{ arguments }}
-
-# Run all tests and measure how much of the code they reach
-coverage:
-    python -m pytest --cov
-
 # Check formatting, style, imports between folders, and types; change nothing
 lint:
     ruff format --check .
