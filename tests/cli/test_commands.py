@@ -31,7 +31,7 @@ PAGES = {
 
 
 def run(*arguments: object, stdin: str | None = None, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, [str(one) for one in arguments], input=stdin, catch_exceptions=False)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result
 
@@ -93,9 +93,9 @@ def test_compare_shows_where_each_came_from(here: Path) -> None:
     for row, hit in zip(rows, expected, strict=True):
         steps = hit["index"] + 1 - hit["rank"]
         moved = "=" if steps == 0 else f"▲{steps}" if steps > 0 else f"▼{-steps}"
-        place = hit["document"]["metadata"]["path"]
+        path = hit["document"]["metadata"]["path"]
         numbers = [f"{hit['score']:.3f}", f"{hit['document']['similarity']:.3f}"]
-        assert row[:6] == [str(hit["rank"]), str(hit["index"] + 1), moved, *numbers, place]
+        assert row[:6] == [str(hit["rank"]), str(hit["index"] + 1), moved, *numbers, path]
 
 
 def test_where_filters_and_finds_numbers_and_texts(here: Path) -> None:
@@ -244,7 +244,7 @@ def test_every_engine_is_listed() -> None:
 
 
 def test_every_bundled_embedder_is_an_option() -> None:
-    assert [str(one) for one in EmbedderName] == list(BUNDLED_EMBEDDERS)
+    assert [str(name) for name in EmbedderName] == list(BUNDLED_EMBEDDERS)
 
 
 def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:

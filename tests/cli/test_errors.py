@@ -20,8 +20,8 @@ from resift.models.manifest import Manifest
 
 
 def fails(*arguments: object, code: int = 1, stdin: str | bytes | None = None) -> str:
-    """The one line that a failing command says."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments], input=stdin, catch_exceptions=False)
+    """The line that a failing command prints."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, catch_exceptions=False)
     assert result.exit_code == code, result.output
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1, result.stderr

@@ -91,15 +91,15 @@ def test_what_is_stored(collection: Any, docs: Path) -> None:
 
 def test_an_edited_file_is_replaced(collection: Any, docs: Path) -> None:
     ingest(collection, [docs], base=docs.parent)
-    others = {id: one for id, one in stored(collection).items() if one[1]["path"] != "docs/page2.md"}
+    others = {id: record for id, record in stored(collection).items() if record[1]["path"] != "docs/page2.md"}
     (docs / "page2.md").write_text("# Page 2\n\nQuite another text.")
     report = ingest(collection, [docs], base=docs.parent)
     assert (report.changed, report.unchanged, report.added) == (1, 5, 1)
     assert report.removed > 1
     after = stored(collection)
-    mine = [one for one in after.values() if one[1]["path"] == "docs/page2.md"]
+    mine = [record for record in after.values() if record[1]["path"] == "docs/page2.md"]
     assert [text for text, _ in mine] == ["Page 2\n\nQuite another text."]
-    assert {id: one for id, one in after.items() if one[1]["path"] != "docs/page2.md"} == others
+    assert {id: record for id, record in after.items() if record[1]["path"] != "docs/page2.md"} == others
 
 
 def test_a_file_that_became_empty_is_removed(collection: Any, docs: Path) -> None:
@@ -169,10 +169,10 @@ module(collection, [{str(docs)!r}], base={str(tmp_path)!r}, batch=4)
 from pathlib import Path
 from resift.search.collections import open_collection
 got = open_collection(Path({str(tmp_path / "db")!r}), "documents").get(include=["metadatas"])["metadatas"]
-places = {{(one["path"], one["position"]) for one in got}}
-assert len(places) == len(got), "duplicates"
-assert all(one["passages"] == sum(other["path"] == one["path"] for other in got) for one in got), "incomplete"
-assert len({{path for path, _ in places}}) == 6
+positions = {{(passage["path"], passage["position"]) for passage in got}}
+assert len(positions) == len(got), "duplicates"
+assert all(passage["passages"] == sum(other["path"] == passage["path"] for other in got) for passage in got)
+assert len({{path for path, _ in positions}}) == 6
 """
     subprocess.run([sys.executable, "-c", count], check=True, timeout=120)
 
@@ -225,10 +225,10 @@ def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(collection: Any,
 
 
 def test_progress_and_batches(collection: Any, docs: Path) -> None:
-    told: list[tuple[int, int, int]] = []
-    report = ingest(collection, [docs], base=docs.parent, batch=3, progress=lambda *now: told.append(now))
-    assert [done for done, _, _ in told] == list(range(7))
-    assert told[-1] == (6, 6, report.added)
+    calls: list[tuple[int, int, int]] = []
+    report = ingest(collection, [docs], base=docs.parent, batch=3, progress=lambda *now: calls.append(now))
+    assert [done for done, _, _ in calls] == list(range(7))
+    assert calls[-1] == (6, 6, report.added)
     assert report.passages_per_second > 0
 
 

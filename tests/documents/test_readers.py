@@ -20,7 +20,7 @@ def sections(document: SourceDocument) -> list[tuple[tuple[str, ...], str]]:
     return [(section.headings, section.text.strip()) for section in document.sections]
 
 
-def one(data: str | bytes, name: str) -> SourceDocument:
+def parse(data: str | bytes, name: str) -> SourceDocument:
     (document,) = read(data.encode() if isinstance(data, str) else data, name)
     return document
 
@@ -41,11 +41,11 @@ def pdf(*pages: str, title: str = "") -> bytes:
         head = f"<< /Length {len(stream)} /Filter /FlateDecode >>\nstream\n".encode()
         objects.append(head + stream + b"\nendstream")
     objects.append(f"<< /Title ({title}) >>".encode())
-    out, places = b"%PDF-1.4\n", []
+    out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>\n"
     return (
         out + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}startxref\n{len(out)}\n%%EOF".encode()
@@ -53,7 +53,7 @@ def pdf(*pages: str, title: str = "") -> bytes:
 
 
 def test_text() -> None:
-    document = one(b"\xef\xbb\xbfOne.\r\n\r\nTwo: \xc3\xa9.", "docs/house_rules-2024.txt")
+    document = parse(b"\xef\xbb\xbfOne.\r\n\r\nTwo: \xc3\xa9.", "docs/house_rules-2024.txt")
     assert document.title == "house rules 2024"
     assert sections(document) == [((), "One.\n\nTwo: é.")]
 
@@ -87,7 +87,7 @@ Setext
 
 #not-a-heading
 """
-    document = one(text, "guide.md")
+    document = parse(text, "guide.md")
     assert document.title == "Ignored: no"
     assert sections(document) == [
         ((), "Before."),
@@ -106,7 +106,7 @@ Setext
     [("# Guide\n## A\n## B", "Guide"), ("# One\n# Two", "the file"), ("words", "the file"), ("## A\n# B", "the file")],
 )
 def test_the_title_is_that_of_the_only_top_heading(text: str, title: str) -> None:
-    assert one(text, "the_file.md").title == title
+    assert parse(text, "the_file.md").title == title
 
 
 def test_rst() -> None:
@@ -136,7 +136,7 @@ Use
 ---
 Text.
 """
-    document = one(text, "guide.rst")
+    document = parse(text, "guide.rst")
     assert document.title == "Guide"
     assert [(headings, body[:19]) for headings, body in sections(document)] == [
         (("Guide",), "Intro."),
@@ -151,7 +151,7 @@ Text.
     ["Some words\n--\nrest", "A paragraph\nof two lines\n------------\n", "  Indented\n----------\n", "====\n----\n"],
 )
 def test_lines_that_are_no_rst_headings(text: str) -> None:
-    assert sections(one(text, "a.rst")) == [((), text.strip())]
+    assert sections(parse(text, "a.rst")) == [((), text.strip())]
 
 
 def test_html() -> None:
@@ -162,7 +162,7 @@ world.<br>Next line.</p><!-- no --><ul><li><p>one</p></li><li>two</li></ul>
 
   b = 2</code></pre><table><tr><th>k</th><th>v</th></tr><tr><td>1</td><td>2</td></tr></table>
 <script>bad()</script><footer>Imprint</footer></body></html>"""
-    document = one(text, "a.html")
+    document = parse(text, "a.html")
     assert document.title == "The guide"
     assert sections(document) == [
         (("The guide",), "Hello bold world.\nNext line.\n\n- one\n\n- two"),
@@ -171,15 +171,17 @@ world.<br>Next line.</p><!-- no --><ul><li><p>one</p></li><li>two</li></ul>
 
 
 def test_html_reads_the_main_part_the_declared_encoding_and_any_depth() -> None:
-    assert sections(one("<div>menu</div><main><p>text</p></main>", "a.htm")) == [((), "text")]
+    assert sections(parse("<div>menu</div><main><p>text</p></main>", "a.htm")) == [((), "text")]
     declared = '<meta charset="iso-8859-1"><p>caf\xe9</p>'.encode("iso-8859-1")
-    assert sections(one(declared, "a.html")) == [((), "café")]
-    assert sections(one("<div>" * 5000 + "deep", "a.html")) == [((), "deep")]
-    assert sections(one('<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><p>x</p></html>', "a.html"))
+    assert sections(parse(declared, "a.html")) == [((), "café")]
+    assert sections(parse("<div>" * 5000 + "deep", "a.html")) == [((), "deep")]
+    assert sections(parse('<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><p>x</p></html>', "a.html"))
 
 
 def test_pdf() -> None:
-    document = one(pdf("The first page ends with a hyphen-\nated word.", "", "Third page.", title="A report"), "a.pdf")
+    document = parse(
+        pdf("The first page ends with a hyphen-\nated word.", "", "Third page.", title="A report"), "a.pdf"
+    )
     assert document.title == "A report"
     assert sections(document) == [((), "The first page ends with a hyphenated word."), ((), "Third page.")]
     assert [section.page for section in document.sections] == [1, 3]

@@ -30,8 +30,8 @@ def test_examples_in_docstrings(name: str) -> None:
 @given(texts, st.integers(1, 80), st.integers(0, 40))
 def test_everything_is_in_some_passage_and_none_is_too_long(text: str, size: int, overlap: int) -> None:
     spans = split(text, size, overlap)
-    covered = {place for span in spans for place in range(span.start, span.end)}
-    assert {place for place, letter in enumerate(text) if not letter.isspace()} <= covered
+    covered = {index for span in spans for index in range(span.start, span.end)}
+    assert {index for index, letter in enumerate(text) if not letter.isspace()} <= covered
     assert all(span.end - span.start <= size for span in spans)
     assert all(text[span.start : span.end].strip() for span in spans)
 
@@ -39,10 +39,10 @@ def test_everything_is_in_some_passage_and_none_is_too_long(text: str, size: int
 @given(texts, st.integers(1, 80), st.integers(0, 40))
 def test_passages_keep_the_order_and_each_brings_something_new(text: str, size: int, overlap: int) -> None:
     spans = split(text, size, overlap)
-    for one, two in pairwise(spans):
-        assert one.start < two.start
-        assert one.end < two.end
-        assert one.end - two.start <= overlap
+    for first, second in pairwise(spans):
+        assert first.start < second.start
+        assert first.end < second.end
+        assert first.end - second.start <= overlap
 
 
 @given(texts)
@@ -77,7 +77,7 @@ def test_a_long_paragraph_is_cut_after_sentences_and_overlaps_a_little() -> None
     spans = split(text)
     assert len(spans) > 2
     assert all(text[span.end - 1] == "." and text[span.start : span.start + 8] == "Sentence" for span in spans)
-    assert all(0 < one.end - two.start <= OVERLAP for one, two in pairwise(spans))
+    assert all(0 < first.end - second.start <= OVERLAP for first, second in pairwise(spans))
 
 
 def test_an_abbreviation_ends_no_sentence() -> None:
@@ -120,7 +120,9 @@ def test_passages_stand_alone_within_the_size() -> None:
         assert passage.metadata["year"] == 1867
         assert passage.metadata["start"] >= 10
     assert len({passage.id for passage in found}) == len(found)
-    assert [passage.id for passage in passages([document], "docs/guide.md", "other")] == [one.id for one in found]
+    assert [passage.id for passage in passages([document], "docs/guide.md", "other")] == [
+        passage.id for passage in found
+    ]
 
 
 @pytest.mark.parametrize("words", range(170, 190))

@@ -24,7 +24,7 @@ LENGTH = 12
 
 @pytest.fixture
 def collection() -> Collection:
-    """Every query has one answer: the document of its words, which the first stage has in place 0, 3, 6 or 9."""
+    """Every query has one answer: the document of its words, which the first stage has at index 0, 3, 6 or 9."""
     documents = {f"d{number}": f"alpha{number} beta{number}" for number in range(LENGTH * QUERIES)}
     queries = {f"q{number}": documents[f"d{answer(number)}"] for number in range(QUERIES)}
     return Collection(
@@ -38,7 +38,7 @@ def answer(query: int) -> int:
 
 @pytest.fixture
 def run() -> dict[str, list[str]]:
-    return {f"q{query}": [f"d{LENGTH * query + place}" for place in range(LENGTH)] for query in range(QUERIES)}
+    return {f"q{query}": [f"d{LENGTH * query + index}" for index in range(LENGTH)] for query in range(QUERIES)}
 
 
 @dataclass
@@ -70,9 +70,9 @@ def test_each_depth_equals_reranking_so_many_and_keeping_the_rest(
         expected = evaluate(collection, {}, stage=plain).evaluations[0]
         assert point.per_query == expected.per_query["nDCG@10"]
         assert point.ndcg == expected.metrics["nDCG@10"]
-    first, one, *_, deepest = report.points
+    first, single, *_, deepest = report.points
     assert (first.comparison, first.seconds, first.gain) == (None, (), 0.0)
-    assert one.ndcg == first.ndcg
+    assert single.ndcg == first.ndcg
     assert deepest.ndcg == 1
     assert (report.first_stage, report.model, report.queries) == ("given run", "overlap", QUERIES)
 
@@ -81,10 +81,10 @@ def test_one_pass_over_the_deepest_and_every_depth_timed_on_a_few(
     collection: Collection, run: dict[str, list[str]]
 ) -> None:
     scorer = Counting(seconds=0.002)
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     report = measure_depths(
         collection, Reranker(scorer), stage=run, depths=(3, 6, 12), timed=5,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )  # fmt: skip
     assert scorer.calls[:QUERIES] == [LENGTH] * QUERIES
     timed = [scorer.calls[start : start + 3] for start in range(QUERIES, len(scorer.calls), 3)]
@@ -95,7 +95,7 @@ def test_one_pass_over_the_deepest_and_every_depth_timed_on_a_few(
     three, twelve = report.points[1].median_seconds, report.points[-1].median_seconds
     assert three >= 0.006
     assert twelve >= 0.024
-    assert told == [(done, QUERIES + 5) for done in range(QUERIES + 5)]
+    assert calls == [(done, QUERIES + 5) for done in range(QUERIES + 5)]
 
 
 def test_queries_with_fewer_candidates_count_with_those_they_have(
@@ -173,9 +173,9 @@ def test_the_recommendation_follows_its_rule(gains: dict[int, float], depth: int
     report = report_of(gains)
     assert (report.recommended and report.recommended.depth) == depth
     assert report.recommendation == sentence
-    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert (told["recommended"], told["recommendation"]) == (depth, sentence)
-    assert [point["depth"] for point in told["depths"]] == [0, *gains]
+    data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert (data["recommended"], data["recommendation"]) == (depth, sentence)
+    assert [point["depth"] for point in data["depths"]] == [0, *gains]
 
 
 def test_a_gain_that_chance_explains_is_none() -> None:
@@ -237,11 +237,11 @@ def test_the_command(collection: Collection, tmp_path: Path) -> None:
     folder, plot = tmp_path / "made", tmp_path / "plot.svg"
     folder.mkdir()
     # The answers of four queries, and as many others to find them among.
-    keep = [f"d{LENGTH * query + place}" for query in range(4) for place in (0, 3, 6, 9)]
+    keep = [f"d{LENGTH * query + index}" for query in range(4) for index in (0, 3, 6, 9)]
     rows = [json.dumps({"_id": id, "title": "", "text": collection.documents[id]}) for id in keep]
     (folder / "corpus.jsonl").write_text("\n".join(rows))
-    asked = [json.dumps({"_id": f"q{query}", "text": collection.queries[f"q{query}"]}) for query in range(4)]
-    (folder / "queries.jsonl").write_text("\n".join(asked))
+    queries = [json.dumps({"_id": f"q{query}", "text": collection.queries[f"q{query}"]}) for query in range(4)]
+    (folder / "queries.jsonl").write_text("\n".join(queries))
     (folder / "qrels.tsv").write_text("\n".join(f"q{query}\td{answer(query)}\t1" for query in range(4)))
     found = CliRunner().invoke(
         app, ["depth", str(folder), "--first-stage", "static", "--queries", "2", "--plot", str(plot), "--json"]

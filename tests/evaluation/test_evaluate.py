@@ -62,8 +62,8 @@ def test_metrics_equal_what_a_hand_computes() -> None:
 def test_the_order_counts_whatever_the_ids_are() -> None:
     """trec_eval breaks ties by id: an order made of equal scores would be reshuffled by it."""
     listed = [f"d{number}" for number in range(10)]
-    for place, id in enumerate(listed):
-        assert measure({"q": {id: 1}}, {"q": listed})["RR@10"]["q"] == pytest.approx(1 / (place + 1))
+    for index, id in enumerate(listed):
+        assert measure({"q": {id: 1}}, {"q": listed})["RR@10"]["q"] == pytest.approx(1 / (index + 1))
 
 
 def test_a_query_that_the_run_lacks_counts_as_nothing() -> None:
@@ -101,29 +101,29 @@ def test_first_stages(collection: Collection, tmp_path: Path) -> None:
 def test_rerankers_side_by_side(collection: Collection) -> None:
     good, useless = Reranker(OverlapScorer()), Reranker(ScriptedScorer([0.0, 0.0, 0.0]), on_error="keep_order")
     report = evaluate(collection, {"good": good, "useless": useless}, stage="judged")
-    first, one, two = report.evaluations
+    first, good_one, useless_one = report.evaluations
     assert first.metrics["nDCG@10"] < 1
-    assert one.metrics["nDCG@10"] == 1
-    assert one.comparison is not None
-    assert (one.comparison.wins, one.comparison.ties) == (1, 1)
-    assert two.metrics == first.metrics, "ties keep the first stage's order, and earn what it earns"
+    assert good_one.metrics["nDCG@10"] == 1
+    assert good_one.comparison is not None
+    assert (good_one.comparison.wins, good_one.comparison.ties) == (1, 1)
+    assert useless_one.metrics == first.metrics, "ties keep the first stage's order, and earn what it earns"
     assert not report.ordered
-    assert (one.pairs, len(one.seconds)) == (4, 2)
+    assert (good_one.pairs, len(good_one.seconds)) == (4, 2)
     json.dumps(report.to_dict(), allow_nan=False)
     assert {row["query"] for row in report.per_query()} == {"q1", "q2"}
 
 
 def test_a_query_that_is_refused_keeps_its_first_stage_order(make: Make) -> None:
-    """And is told: a collection with one query too long for a model can be measured all the same."""
+    """The report says so: a collection with one query too long for a model can be measured all the same."""
     lines = [json.dumps({"_id": id, "text": text}) for id, text in {**QUERIES, "q2": "stocks " * 600}.items()]
     folder = make(queries="\n".join(lines))
     collection = read_collection(folder)
     report = evaluate(collection, {"small": Reranker("resift:tiny")}, stage="judged")
-    first, one = report.evaluations
-    assert list(one.refused) == ["q2"]
-    assert one.refused["q2"].startswith("the query has 600 tokens")
-    assert one.per_query["nDCG@10"]["q2"] == first.per_query["nDCG@10"]["q2"]
-    assert (len(one.seconds), one.pairs) == (1, 3), "only what was scored is timed"
+    first, tiny = report.evaluations
+    assert list(tiny.refused) == ["q2"]
+    assert tiny.refused["q2"].startswith("the query has 600 tokens")
+    assert tiny.per_query["nDCG@10"]["q2"] == first.per_query["nDCG@10"]["q2"]
+    assert (len(tiny.seconds), tiny.pairs) == (1, 3), "only what was scored is timed"
     command = ["eval", str(folder), "--first-stage", "judged", "--model", "resift:tiny"]
     found = CliRunner().invoke(app, command)
     assert "resift:tiny refused 1 of 2 queries, which keep their first-stage order: q2: the query has" in found.stderr

@@ -45,13 +45,13 @@ def letters(texts: list[str]) -> list[list[float]]:
 
 
 def test_fusing_counts_reciprocal_ranks() -> None:
-    one, other = {"q": ["a", "b", "c"]}, {"q": ["c", "d"], "r": ["e"]}
+    first, second = {"q": ["a", "b", "c"]}, {"q": ["c", "d"], "r": ["e"]}
     counts = {"a": 1 / 61, "b": 1 / 62, "c": 1 / 63 + 1 / 61, "d": 1 / 62}
-    expected = sorted(counts, key=lambda one: -counts[one])
+    expected = sorted(counts, key=lambda document: -counts[document])
     assert expected == ["c", "a", "b", "d"], "b and d count the same: the first list's comes first"
-    assert fuse([one, other]) == {"q": expected, "r": ["e"]}
-    assert fuse([other, one])["q"] == ["c", "a", "d", "b"]
-    assert fuse([one, other], [0.99, 0.01])["q"] == ["a", "b", "c", "d"]
+    assert fuse([first, second]) == {"q": expected, "r": ["e"]}
+    assert fuse([second, first])["q"] == ["c", "a", "d", "b"]
+    assert fuse([first, second], [0.99, 0.01])["q"] == ["a", "b", "c", "d"]
 
 
 def test_what_counts_the_same_is_equal_to_the_last_bit() -> None:
@@ -74,10 +74,10 @@ def test_bm25_takes_equal_documents_in_their_order_however_many_are_asked_for(co
     assert deep == {"q1": ["d2", "d1", "d4"], "q2": ["d3", "d5"], "q3": []}
     for depth in (1, 2, 3):
         assert first_stage("bm25", collection, depth) == {query: listed[:depth] for query, listed in deep.items()}
-    texts = {f"d{place}": ("the same words", "words words", "other things")[place % 3] for place in range(300)}
+    texts = {f"d{number}": ("the same words", "words words", "other things")[number % 3] for number in range(300)}
     equal = Collection("equal", texts, {"q": "words"}, {"q": {"d0": 1}})
     found = first_stage("bm25", equal, 150)["q"]
-    assert found == [f"d{place}" for place in [*range(1, 300, 3), *range(0, 150, 3)]]
+    assert found == [f"d{number}" for number in [*range(1, 300, 3), *range(0, 150, 3)]]
 
 
 def test_bm25_leaves_a_gpu_alone_where_jax_is_installed(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_bm25_leaves_a_gpu_alone_where_jax_is_installed(tmp_path: Path) -> None:
             around["XLA_PYTHON_CLIENT_PREALLOCATE"] = given
         ran = subprocess.run([sys.executable, "-c", program], env=around, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
-        heard, places, after = ran.stdout.splitlines()
-        assert (heard, after) == (f"on import: {on_import}", f"after: {given}")
-        assert sorted(json.loads(places)[0]) == [1, 2]
+        printed, indices, after = ran.stdout.splitlines()
+        assert (printed, after) == (f"on import: {on_import}", f"after: {given}")
+        assert sorted(json.loads(indices)[0]) == [1, 2]
 
 
 def test_joined_names_are_fused_from_deep_lists(collection: Collection) -> None:
@@ -143,18 +143,18 @@ def test_any_embedding_function_is_a_first_stage(collection: Collection) -> None
     run = embedding_run(letters, collection, 3)
     vectors, query = np.array(letters(list(DOCUMENTS.values()))), np.array(letters(["pandas bamboo"]))[0]
     cosines = vectors @ query / np.linalg.norm(vectors, axis=1)
-    assert run["q1"] == [list(DOCUMENTS)[place] for place in np.argsort(-cosines, kind="stable")[:3]]
+    assert run["q1"] == [list(DOCUMENTS)[index] for index in np.argsort(-cosines, kind="stable")[:3]]
     assert run["q2"][:2] == ["d3", "d5"], "equal documents keep the collection's order"
     assert embedding_run(StaticEmbedding(), collection, 3) == first_stage("static", collection, 3)
     assert embedding_run(DenseEmbedding(), collection, 3) == first_stage("dense", collection, 3)
-    asked: list[str] = []
+    embedded: list[str] = []
 
     def embed_queries(texts: list[str]) -> list[list[float]]:
-        asked.extend(texts)
+        embedded.extend(texts)
         return letters(["stocks fell on monday"] * len(texts))
 
     assert embedding_run(letters, collection, 1, embed_queries=embed_queries)["q1"] == ["d3"]
-    assert asked == list(QUERIES.values())
+    assert embedded == list(QUERIES.values())
 
 
 @pytest.mark.parametrize(

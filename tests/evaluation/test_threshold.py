@@ -1,4 +1,4 @@
-"""Promise against finding, on scores whose meaning is known beforehand."""
+"""Promised and found relevance, on scores whose meaning is known beforehand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from resift.testing import OverlapScorer
 
 
 @dataclass(frozen=True)
-class Told:
+class ScoreInText:
     """Reads its score from the text itself."""
 
-    name: str = "told"
+    name: str = "made"
     scale: Scale = Scale.PROBABILITY
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
@@ -33,7 +33,7 @@ class Told:
 def collection() -> Collection:
     documents = {"a": "0.95", "b": "0.9", "c": "0.55", "d": "0.5", "e": "0.05", "f": "0.0"}
     qrels = {"q": {"a": 2, "b": 1, "c": 0, "d": 1}, "r": {"a": 1, "e": 1}}
-    return Collection("told", documents, {"q": "one", "r": "two"}, qrels)
+    return Collection("made", documents, {"q": "one", "r": "two"}, qrels)
 
 
 def run(collection: Collection) -> dict[str, list[str]]:
@@ -41,22 +41,22 @@ def run(collection: Collection) -> dict[str, list[str]]:
 
 
 def test_bins_and_cuts_are_what_a_hand_counts(collection: Collection) -> None:
-    report = measure_thresholds(collection, Reranker(Told()), stage=run(collection))
+    report = measure_thresholds(collection, Reranker(ScoreInText()), stage=run(collection))
     assert (report.queries, report.pairs, report.relevant) == (2, 12, 5)
-    told = [(one.low, one.pairs, round(one.promised, 3), one.found) for one in report.bins]
-    assert told == [(0.0, 4, 0.025, 0.25), (0.5, 4, 0.525, 0.25), (0.9, 4, 0.925, 0.75)]
+    bins = [(bin.low, bin.pairs, round(bin.promised, 3), bin.found) for bin in report.bins]
+    assert bins == [(0.0, 4, 0.025, 0.25), (0.5, 4, 0.525, 0.25), (0.9, 4, 0.925, 0.75)]
     assert report.error == pytest.approx((4 * 0.225 + 4 * 0.275 + 4 * 0.175) / 12)
     cuts = {cut.min_relevance: cut for cut in report.cuts}
     assert (cuts[0.9].kept, cuts[0.9].precision, cuts[0.9].recall) == (2, 0.75, 0.6)
     assert (cuts[0.5].precision, cuts[0.5].recall) == (0.5, 0.8)
     assert cuts[0.05].f1 == pytest.approx(cuts[0.6].f1)
     assert report.recommended is cuts[0.05]  # of the highest F1, the one that loses less
-    assert measure_thresholds(collection, Reranker(Told()), stage=run(collection), grade=2).relevant == 1
+    assert measure_thresholds(collection, Reranker(ScoreInText()), stage=run(collection), grade=2).relevant == 1
 
 
 def test_a_cut_that_keeps_nothing_is_not_wrong(collection: Collection) -> None:
-    few = Collection("told", {"f": "0.0", "e": "0.05"}, {"r": "two"}, {"r": {"e": 1}})
-    report = measure_thresholds(few, Reranker(Told()), stage=run(few))
+    few = Collection("made", {"f": "0.0", "e": "0.05"}, {"r": "two"}, {"r": {"e": 1}})
+    report = measure_thresholds(few, Reranker(ScoreInText()), stage=run(few))
     last = report.cuts[-1]
     assert (last.kept, last.precision, last.recall, last.f1) == (0, 1, 0, 0)
     assert report.recommended.min_relevance == 0.05
@@ -66,20 +66,20 @@ def test_a_calibrated_model_has_no_error() -> None:
     draw = np.random.default_rng(3)
     relevance = draw.random(200_000)
     bins = reliability(relevance, draw.random(200_000) < relevance)
-    assert max(abs(one.promised - one.found) for one in bins) < 0.02
-    assert sum(one.pairs for one in bins) == 200_000
+    assert max(abs(bin.promised - bin.found) for bin in bins) < 0.02
+    assert sum(bin.pairs for bin in bins) == 200_000
 
 
 @pytest.mark.parametrize(
     ("reranker", "options", "message"),
     [
         (Reranker(OverlapScorer(scale=Scale.SIMILARITY)), {}, "a similarity, which min_relevance can't cut"),
-        (Reranker(Told(), top_k=3), {}, "neither top_k nor min_relevance"),
-        (Reranker(Told()), {"grade": 3}, "no candidate of told has grade 3"),
-        (Reranker(Told()), {"depth": 0}, "must be at least 1, got 0, 1 and None"),
+        (Reranker(ScoreInText(), top_k=3), {}, "neither top_k nor min_relevance"),
+        (Reranker(ScoreInText()), {"grade": 3}, "no candidate of made has grade 3"),
+        (Reranker(ScoreInText()), {"depth": 0}, "must be at least 1, got 0, 1 and None"),
     ],
 )
-def test_what_can_not_be_told_is_refused(
+def test_what_can_not_be_measured_is_refused(
     collection: Collection, reranker: Reranker, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -100,8 +100,8 @@ def test_the_command_prints_and_draws(collection: Collection, tmp_path: Path) ->
     assert "calibration error" in shown.stdout
     drawn = picture.read_text()
     assert "<svg" in drawn
-    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False).stdout)
-    assert (told["pairs"], told["relevant"], len(told["cuts"])) == (3, 1, 19)
+    report = json.loads(CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False).stdout)
+    assert (report["pairs"], report["relevant"], len(report["cuts"])) == (3, 1, 19)
     assert picture.read_text() == drawn  # the same report gives the same file
     wrong = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "x.pdf")])
     assert wrong.exit_code == 1

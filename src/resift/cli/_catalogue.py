@@ -44,7 +44,7 @@ def legend() -> Iterator[str]:
     """Yield the lines under the table: what its figures are, and how to see more."""
     figure = measures()[FIGURE_SHOWN]
     yield f"MTEB: {figure.what}. Published by {figure.source}."
-    yield "tokens: read by default / at most. All of a model: resift models NAME"
+    yield "tokens: read by default / at most. Everything about a model: resift models NAME"
 
 
 def find_entry(name: str) -> Entry:

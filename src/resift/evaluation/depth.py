@@ -164,8 +164,9 @@ def measure_depths(
     timed: int = TIMED_QUERIES,
     progress: Progress | None = None,
 ) -> DepthReport:
-    """Measure quality and latency at every depth, from one pass over the deepest.
+    """Measure quality and latency at every depth.
 
+    The quality at all depths comes from one pass over the deepest: a document's score does not depend on the others.
     The latency is measured, not derived: some queries are reranked once more at every depth, the depths in an order
     drawn anew for each query, so that noise and warming up affect all alike. A query with fewer candidates than a
     depth counts with those it has, as it would in use.
