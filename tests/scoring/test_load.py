@@ -59,8 +59,8 @@ def test_the_scheme_says_the_engine(exported: Folder, saved: Folder, tmp_path: P
     shutil.copyfile(exported("bert-6") / "model.onnx", both / "model.onnx")
     assert type(load_scorer(both)).__name__ == "OnnxScorer"
     assert type(load_scorer(f"st:{both}")).__name__ == "SentenceTransformersScorer"
-    one, two = (load_scorer(name).score("panda", ["bamboo"])[0] for name in (both, f"st:{both}"))
-    assert one == pytest.approx(two, abs=1e-4)
+    onnx, torch = (load_scorer(name).score("panda", ["bamboo"])[0] for name in (both, f"st:{both}"))
+    assert onnx == pytest.approx(torch, abs=1e-4)
 
 
 def test_a_hugging_face_model_that_is_not_there() -> None:
@@ -122,13 +122,13 @@ def test_a_manifest_that_is_not_json_is_refused(copied: Path) -> None:
         load_scorer(copied)
 
 
-@pytest.mark.parametrize("place", ["model.onnx", "onnx/model.onnx"])
+@pytest.mark.parametrize("graph", ["model.onnx", "onnx/model.onnx"])
 def test_a_hugging_face_folder_with_a_graph_loads_without_a_manifest(
-    saved: Folder, exported: Folder, tmp_path: Path, place: str
+    saved: Folder, exported: Folder, tmp_path: Path, graph: str
 ) -> None:
     folder = shutil.copytree(saved("xlm-roberta"), tmp_path / "hub")
-    (folder / place).parent.mkdir(exist_ok=True)
-    shutil.copyfile(exported("xlm-roberta") / "model.onnx", folder / place)
+    (folder / graph).parent.mkdir(exist_ok=True)
+    shutil.copyfile(exported("xlm-roberta") / "model.onnx", folder / graph)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["model_max_length"] = int(1e30)  # as many tokenizers on the hub say: no limit known
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

@@ -21,7 +21,10 @@ DOCUMENT_LENGTH = 48
 def build_pylate(
     folder: Path, architecture: str = "bert", *, attend: bool = False, expand: bool = True, typed: bool = True
 ) -> Path:
-    """A checkpoint with the files and keys of pylate's `save`; `typed` is what newer versions add."""
+    """Save a checkpoint with the files and keys of pylate's `save` and return the folder.
+
+    `typed`: with the model type in its configuration, which newer versions add.
+    """
     backbone, tokenizer = _backbone(architecture, folder / "backbone")
     tokenizer.add_tokens(["[Q] ", "[D] "])
     backbone.resize_token_embeddings(len(tokenizer))
@@ -50,7 +53,7 @@ def build_pylate(
         "do_query_expansion": expand,
         **({"model_type": "ColBERT"} if typed else {}),
     }
-    # The length of what was encoded last, less the prefix, is what pylate happens to save.
+    # pylate saves the length of what it encoded last, without the prefix.
     files = {
         "1_Dense/config.json": dense,
         "modules.json": modules,
@@ -63,7 +66,10 @@ def build_pylate(
 
 
 def build_native(folder: Path, architecture: str = "modernbert") -> Path:
-    """A checkpoint that sentence-transformers' `MultiVectorEncoder` saved: prompts, no expansion, no skiplist."""
+    """Save a checkpoint by sentence-transformers' `MultiVectorEncoder` as `folder/model`, and return that folder.
+
+    It has prompts, and neither query expansion nor a list of tokens to skip.
+    """
     backbone, tokenizer = _backbone(architecture, folder / "backbone")
     backbone.save_pretrained(folder / "backbone")
     tokenizer.save_pretrained(folder / "backbone")

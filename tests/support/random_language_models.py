@@ -1,7 +1,8 @@
-"""Language-model rerankers of the true architectures with random weights, and their tokenizers in small."""
+"""Language-model rerankers of the true architectures with random weights, with small tokenizers of the same kinds."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}
 
 
 def _corpus() -> Iterator[str]:
-    """Words of the texts, of the templates, and the answers."""
+    """Yield the words of the texts, of the templates, and the answers."""
     yield from random_models.documents((50,) * 40)
     for prompt in PROMPTS.values():
         yield from ["".join((*prompt.before, prompt.query, *prompt.between, *prompt.after))] * 5
@@ -54,28 +55,26 @@ def _qwen() -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(
         _corpus(), trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, show_progress=False)
     )
-    vocabulary, merges = _learned(tokenizer)
-    made = Qwen2Tokenizer(vocab=vocabulary, merges=merges)
-    made.add_special_tokens({"additional_special_tokens": CHAT[1:]})
-    return made
+    vocabulary, merges = _vocabulary_and_merges(tokenizer)
+    qwen = Qwen2Tokenizer(vocab=vocabulary, merges=merges)
+    qwen.add_special_tokens({"additional_special_tokens": CHAT[1:]})
+    return qwen
 
 
 def _gemma() -> PreTrainedTokenizerFast:
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
-    # As SentencePiece learns: no piece reaches over the beginning of a word.
+    # As SentencePiece trains: no piece crosses the beginning of a word.
     tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
     corpus = (text.replace(" ", "▁") for text in _corpus())
     tokenizer.train_from_iterator(
         corpus, trainers.BpeTrainer(vocab_size=800, special_tokens=special, show_progress=False)
     )
-    vocabulary, merges = _learned(tokenizer)
+    vocabulary, merges = _vocabulary_and_merges(tokenizer)
     return GemmaTokenizer(vocab=vocabulary, merges=merges)
 
 
-def _learned(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    import json
-
+def _vocabulary_and_merges(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
@@ -87,8 +86,8 @@ def _t5() -> PreTrainedTokenizerFast:
     trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=special, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(_corpus(), trainer)
     pieces = random_models.pieces(tokenizer, len(special))
-    known = {piece for piece, _ in pieces}
-    pieces += [(answer, -8.0) for answer in ("▁true", "▁false") if answer not in known]
+    texts = {piece for piece, _ in pieces}
+    pieces += [(answer, -8.0) for answer in ("▁true", "▁false") if answer not in texts]
     return T5Tokenizer(vocab=pieces, extra_ids=0)
 
 
@@ -121,11 +120,11 @@ MODELS: dict[str, tuple[Callable[[int], PreTrainedModel], Callable[[], PreTraine
     ),
     "monot5-base-msmarco-10k": (_t5_model, _t5),
 }
-"""Named as their folders would be."""
+"""By the names of their folders, which say how they are prompted."""
 
 
 def build(name: str, folder: Path) -> Path:
-    """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
-    model, tokenizer = MODELS[name]
-    made = tokenizer()
-    return random_models.save(model(len(made)), made, folder, spread=0.2)
+    """Save a model of this name with its tokenizer, as `save_pretrained` does, and return the folder."""
+    build_model, build_tokenizer = MODELS[name]
+    tokenizer = build_tokenizer()
+    return random_models.save(build_model(len(tokenizer)), tokenizer, folder, spread=0.2)

@@ -83,12 +83,12 @@ ANGLES = {
 
 
 def text(words: int, seed: int) -> str:
-    """A text of so many words, always the same for a seed."""
+    """Return a text of so many words, always the same for a seed."""
     return " ".join(random.Random(seed).choices(WORDS, k=words))
 
 
 def documents(lengths: tuple[int, ...]) -> list[str]:
-    """One text per length, each different."""
+    """Return one text per length in words, each different."""
     return [text(length, seed) for seed, length in enumerate(lengths)]
 
 
@@ -103,26 +103,32 @@ def _fast(tokenizer: Tokenizer, inputs: list[str], **special: str) -> PreTrained
 
 
 def pieces(tokenizer: Tokenizer, special: int) -> list[tuple[str, float]]:
-    """What a trained Unigram knows: special tokens first, the rest by weight and letters (training goes by chance)."""
-    known = json.loads(tokenizer.to_str())["model"]["vocab"]
-    rest = sorted((-round(score, 2), piece) for piece, score in known[special:])
-    return [*((piece, score) for piece, score in known[:special]), *((piece, -loss) for loss, piece in rest)]
+    """Return the pieces of a trained Unigram model: `special` tokens first, the others by weight and letters.
+
+    Training alone gives another order each time.
+    """
+    vocabulary = json.loads(tokenizer.to_str())["model"]["vocab"]
+    rest = sorted((-round(score, 2), piece) for piece, score in vocabulary[special:])
+    return [*((piece, score) for piece, score in vocabulary[:special]), *((piece, -loss) for loss, piece in rest)]
 
 
 def _wordpiece() -> PreTrainedTokenizerFast:
-    """As BERT's. Its vocabulary is made, not trained: a trainer breaks ties by chance, and numbers pieces by it."""
+    """Return a tokenizer like BERT's.
+
+    Its vocabulary is built, not trained: a trainer breaks ties at random, and numbers the pieces accordingly.
+    """
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    found = {
+    words = {
         word
         for text in _corpus()
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
     }
-    known = {letter for word in found for letter in (*word, *(f"##{one}" for one in word))}
-    known |= {word[:10] for word in found} | {f"##{word[10:]}" for word in found if len(word) > 10}
-    vocabulary = {piece: number for number, piece in enumerate([*special, *sorted(known)])}
+    pieces = {piece for word in words for piece in (*word, *(f"##{letter}" for letter in word))}
+    pieces |= {word[:10] for word in words} | {f"##{word[10:]}" for word in words if len(word) > 10}
+    vocabulary = {piece: number for number, piece in enumerate([*special, *sorted(pieces)])}
     tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -133,7 +139,7 @@ def _wordpiece() -> PreTrainedTokenizerFast:
 
 
 def _sentencepiece(length: int = 512) -> PreTrainedTokenizerFast:
-    """As XLM-R's: Unigram over Metaspace, `<s> A </s></s> B </s>`, padding token 1."""
+    """Return a tokenizer like XLM-R's: Unigram over Metaspace, `<s> A </s></s> B </s>`, padding token 1."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
@@ -145,13 +151,13 @@ def _sentencepiece(length: int = 512) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    made = _fast(tokenizer, ["input_ids", "attention_mask"], **ANGLES)
-    made.model_max_length = length
-    return made
+    fast = _fast(tokenizer, ["input_ids", "attention_mask"], **ANGLES)
+    fast.model_max_length = length
+    return fast
 
 
 def _bytes() -> PreTrainedTokenizerFast:
-    """As ModernBERT's: byte-level BPE, `[CLS] A [SEP] B [SEP]`, no token types."""
+    """Return a tokenizer like ModernBERT's: byte-level BPE, `[CLS] A [SEP] B [SEP]`, no token types."""
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -242,22 +248,25 @@ OTHERS: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTo
     "bert-2": (lambda: _bert(2), _wordpiece),
     "xlm-roberta-8k": (lambda: _xlm_roberta(8194), lambda: _sentencepiece(8192)),
 }
-"""For tests of what is around a model."""
+"""For tests that need some model, whatever its architecture."""
 
 
 def build(architecture: str, folder: Path) -> Path:
-    """Saves such a model with its tokenizer, as `save_pretrained` does, and returns the folder."""
+    """Save a model of this architecture with its tokenizer, as `save_pretrained` does, and return the folder."""
     model, tokenizer = (ARCHITECTURES | FULL_SIZE | OTHERS)[architecture]
     return save(model(), tokenizer(), folder)
 
 
 def build_labels(labels: int, folder: Path) -> Path:
-    """A two-layer BERT with so many labels."""
+    """Save a two-layer BERT with so many labels, and return the folder."""
     return save(_bert(2, labels), _wordpiece(), folder)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, spread: float = 0.06) -> Path:
-    """Random weights, wider than the usual .02: scores spread, so that a wrong token shows."""
+    """Save the model with new random weights and return the folder.
+
+    Their deviation is above the usual .02, so that scores spread and a wrong token shows.
+    """
     torch.manual_seed(7)
     for parameter in model.parameters():
         if parameter.ndim > 1:
