@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -54,8 +54,8 @@ class RowFileFormat(Protocol):
     def read(self, block: Block) -> BlockRows:
         """Read the rows of a block."""
 
-    def join(self, parts: Sequence[Path], target: Path) -> None:
-        """Write the rows of all parts into one file, in their order."""
+    def join(self, parts: Iterable[bytes], target: Path) -> None:
+        """Write the rows of all parts, given as their content, into one file, in their order."""
 
     def check_joinable(self, files: Sequence[Path]) -> None:
         """Raise InputError unless the rows of these files can be in one file."""

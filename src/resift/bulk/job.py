@@ -129,6 +129,8 @@ class BulkReport:
     done_before: int
     """Rows that were scored by earlier runs of the same job, which were cut short."""
     seconds: float
+    damaged: int = 0
+    """Parts that didn't match their checksum any more, and were scored again."""
 
     @property
     def rows(self) -> int:
@@ -144,4 +146,5 @@ class BulkReport:
             **counts,
             "done_before": self.done_before,
             "seconds": self.seconds,
+            "damaged": self.damaged,
         }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from resift._util.jsonl import parse_object
@@ -71,12 +70,10 @@ class Jsonl:
             [line for _, line in lines], [self._row(line, f"{block.file}:{number}") for number, line in lines]
         )
 
-    def join(self, parts: Sequence[Path], target: Path) -> None:
+    def join(self, parts: Iterable[bytes], target: Path) -> None:
         """Write the lines of all parts into one file."""
         with target.open("wb") as out:
-            for part in parts:
-                with part.open("rb") as lines:
-                    shutil.copyfileobj(lines, out)
+            out.writelines(parts)
 
     def check_joinable(self, files: Sequence[Path]) -> None:
         """Do nothing: lines of any JSONL files can be in one file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,14 @@ class Parquet:
         table = self._reader.read(block.extent)
         return TableRows(table, self.columns, str(block.file), block.extent.first)
 
-    def join(self, parts: Sequence[Path], target: Path) -> None:
+    def join(self, parts: Iterable[bytes], target: Path) -> None:
         """Write the rows of all parts into one file; each part becomes a row group."""
-        schema = pq.read_schema(parts[0])
-        with pq.ParquetWriter(target, schema) as out:
-            for part in parts:
-                out.write_table(pq.read_table(part, partitioning=None))
+        tables = (pq.ParquetFile(pa.BufferReader(part)).read() for part in parts)
+        first = next(tables)
+        with pq.ParquetWriter(target, first.schema) as out:
+            out.write_table(first)
+            for table in tables:
+                out.write_table(table)
 
     def check_joinable(self, files: Sequence[Path]) -> None:
         """Raise InputError where the files have different columns."""

@@ -1,14 +1,15 @@
 """The output of a run: a part file per block, each written whole or not at all, and a record of the run it belongs to.
 
-A part is named by its block's number: whichever process writes it, and however often, no row is lost or repeated.
+A part is named by its block's number: whichever process writes it, and however often, no row is lost or repeated. Its
+checksum is a file of its own beside it: many processes write parts, and one file of all checksums would need a lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,39 +22,99 @@ from resift.errors import InputError
 
 RECORD_FILE = "_resift.json"  # readers of folders (Arrow, Spark) skip names with an underscore
 DONE_FILE = "_SUCCESS"  # Hadoop's name for "this folder is complete"
+PART_PREFIXES = ("part-", ".part-", "..part-")  # parts, their checksums, and files that were being written
+RECORD_PREFIXES = (RECORD_FILE, f".{RECORD_FILE}.")
+LEFT_BEHIND = (f".{RECORD_FILE}.", DONE_FILE)
+"""Files that a killed run may leave in a folder without a record: at its very start, and at its very end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The part files of a run."""
+    """The part files of a run, each with a checksum beside it."""
 
     folder: Path
     suffix: str
     target: Path | None
     """The file that the parts are joined into at the end; None: the folder is the output."""
+    run: str
+    """Digest of the run's record. It is in every checksum, so that no part of another run counts."""
 
     def path(self, block: Block) -> Path:
         """Return the path of a block's part."""
         return self.folder / f"part-{block.number:06}{self.suffix}"
 
+    def checksum_path(self, block: Block) -> Path:
+        """Return the path of the checksum of a block's part."""
+        return self.folder / f".{self.path(block).name}.sha256"
+
     def pending(self, plan: BlockPlan) -> list[Block]:
-        """Return the blocks that have no part yet."""
-        return [block for block in plan.blocks if not self.path(block).exists()]
+        """Return the blocks that have no part yet, or a part that doesn't match its checksum."""
+        return [] if self.is_joined() else [block for block in plan.blocks if self._read(block) is None]
+
+    def is_joined(self) -> bool:
+        """Return whether the target is written, and only the deletion of the parts was cut short."""
+        return self.target is not None and self.target.exists() and (self.folder / DONE_FILE).exists()
 
     def write_part(self, block: Block, write: Callable[[Path], None]) -> None:
-        """Write a block's part, whole or not at all."""
-        write_whole(self.path(block), write)
+        """Write a block's part, whole or not at all.
 
-    def finish(self, plan: BlockPlan, file_format: RowFileFormat) -> None:
-        """Join the parts into the target, or mark the folder as complete."""
+        The checksum gets its name before the part does: a process that is killed in between leaves a checksum without
+        a part, or with an older part that doesn't match it. Both are scored again.
+        """
+
+        def write_with_checksum(temporary: Path) -> None:
+            write(temporary)
+            checksum = self._checksum(temporary.read_bytes())
+            write_whole(self.checksum_path(block), lambda path: path.write_text(checksum, encoding="ascii"))
+
+        write_whole(self.path(block), write_with_checksum)
+
+    def finish(self, plan: BlockPlan, file_format: RowFileFormat) -> bool:
+        """Join the parts into the target, or mark the folder as complete.
+
+        Returns:
+            False, and nothing is written, where a part doesn't match its checksum.
+
+        """
         if self.target is None:
-            for file in self.folder.glob(".part-*"):  # of a process that was killed while it wrote
-                file.unlink()
+            if self.pending(plan):
+                return False
             (self.folder / DONE_FILE).touch()
-            return
-        parts = [self.path(block) for block in plan.blocks]
-        write_whole(self.target, lambda path: file_format.join(parts, path))
-        shutil.rmtree(self.folder)
+            _delete(self.folder, ".part-", "..part-")  # checksums, and files of a process that was killed
+            return True
+        if not self.is_joined():
+            try:
+                write_whole(self.target, lambda path: file_format.join(map(self._read_whole, plan.blocks), path))
+            except _DamagedPartError:
+                return False
+            (self.folder / DONE_FILE).touch()
+        _delete(self.folder, *PART_PREFIXES)
+        _delete(self.folder, *RECORD_PREFIXES)  # only now: parts without a record would belong to no run
+        _delete(self.folder, DONE_FILE)
+        _delete_empty_folder(self.folder)
+        return True
+
+    def _checksum(self, content: bytes) -> str:
+        return f"{hashlib.sha256(content).hexdigest()} {len(content)} {self.run}\n"
+
+    def _read(self, block: Block) -> bytes | None:
+        """Return the content of a block's part, or None where there is none or it doesn't match its checksum."""
+        try:
+            checksum = self.checksum_path(block).read_bytes()
+            content = self.path(block).read_bytes()
+        except OSError:
+            return None
+        return content if checksum == self._checksum(content).encode() else None
+
+    def _read_whole(self, block: Block) -> bytes:
+        content = self._read(block)
+        if content is None:
+            raise _DamagedPartError(block)
+        return content
+
+
+class _DamagedPartError(Exception):
+    """A part doesn't match its checksum."""
 
 
 def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts:
@@ -65,20 +126,26 @@ def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts
     into_file = target.suffix in SUFFIXES
     if into_file and target.suffix != suffix:
         raise InputError(f"{target}: the output has the format of the input, {suffix}")
-    parts = (
-        Parts(target.with_name(target.name + ".parts"), suffix, target) if into_file else Parts(target, suffix, None)
-    )
     _check_apart(Path(job.source), target)
     record = _record(job, plan, model)
+    text = json.dumps(record, indent=1)
+    run = hashlib.sha256(text.encode()).hexdigest()[:16]
+    parts = (
+        Parts(target.with_name(target.name + ".parts"), suffix, target, run)
+        if into_file
+        else Parts(target, suffix, None, run)
+    )
     changed = _changed_settings(parts, record)
-    if changed == [] and not (parts.folder / DONE_FILE).exists():
+    if changed == [] and (parts.is_joined() or not (parts.folder / DONE_FILE).exists()):
         return parts  # the same run, which was cut short
     conflict = _conflict(parts, changed)
     if conflict is not None and not job.overwrite:
         raise InputError(f"{conflict}; --overwrite (in Python overwrite=True) replaces it")
-    _clear(parts)
     parts.folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1)
+    # A target file stays until a new one replaces it. The earlier record stays until the new one does: if this is cut
+    # short, no part is without a record.
+    _delete(parts.folder, DONE_FILE)
+    _delete(parts.folder, *PART_PREFIXES)
     write_whole(parts.folder / RECORD_FILE, lambda path: path.write_text(text, encoding="utf-8"))
     return parts
 
@@ -99,17 +166,21 @@ def _conflict(parts: Parts, changed: list[str] | None) -> str | None:
         return f"{parts.folder} holds a run with another {', '.join(changed)}"
     if changed is not None:
         return f"{target} is finished already"
-    if parts.folder.is_dir() and any(parts.folder.iterdir()):
+    if parts.folder.is_dir() and not all(file.name.startswith(LEFT_BEHIND) for file in parts.folder.iterdir()):
         raise InputError(f"{parts.folder} is not empty, and holds no run of this command; name another output")
     return f"{target} is there already" if parts.target is not None and parts.target.exists() else None
 
 
-def _clear(parts: Parts) -> None:
-    """Delete what a run wrote into the folder, and nothing else. A target file stays until a new one replaces it."""
-    if parts.folder.is_dir():
-        for file in parts.folder.iterdir():
-            if file.name in (RECORD_FILE, DONE_FILE) or file.name.lstrip(".").startswith("part-"):
-                file.unlink()
+def _delete(folder: Path, *prefixes: str) -> None:
+    """Delete the files of a run whose names begin with one of the prefixes."""
+    for file in folder.iterdir():
+        if file.name.startswith(prefixes):
+            file.unlink()
+
+
+def _delete_empty_folder(folder: Path) -> None:
+    with suppress(OSError):  # somebody else's file is in it
+        folder.rmdir()
 
 
 def _record(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def run_blocks(
     absolute_job = BulkJob(
         Path(job.source).resolve(), Path(job.target).resolve(), job.columns, job.block_rows, job.on_bad_row
     )
-    absolute_parts = Parts(parts.folder.resolve(), parts.suffix, parts.target)
+    absolute_parts = replace(parts, folder=parts.folder.resolve())
     with _cluster():
         count = _worker_count(workers)
         rows = [_to_row(block) for block in pending]

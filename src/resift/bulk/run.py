@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Unpack
 
 from resift._util.progress import Progress
@@ -17,6 +18,8 @@ from resift.models.bundled import BUNDLED
 from resift.models.options import Model, ModelOptions
 from resift.scoring.load import load_scorer
 
+SCORING_ROUNDS = 3  # how often a part that is damaged while the run goes on is scored, before the run gives up
+PARTS_SHOWN = 3  # damaged parts that an error names
 OPTIONS_OF_SPEED = {"threads", "batch_tokens", "device", "local_files_only"}
 """Options that don't change what a model's scores are: a run may go on with other values of them."""
 
@@ -31,8 +34,8 @@ def score_files(
 ) -> BulkReport:
     """Score every row of the job's input, in this process or on Ray, with one block in memory at a time.
 
-    The same call again, after a kill, goes on where the run was cut short. A run that began in this process can
-    continue on Ray, and the other way round.
+    The same call again, after a kill, goes on where the run was cut short; parts that were damaged are scored again.
+    A run that began in this process can continue on Ray, and the other way round.
 
     Args:
         job: The input, the output, and what to do with bad rows.
@@ -50,6 +53,7 @@ def score_files(
         MissingExtraError: Parquet without pyarrow, or workers without Ray.
         ModelFileError: A model that can't be loaded.
         UnknownModelError: A name that no engine knows.
+        OSError: The output can't be written, or doesn't keep what is written to it.
 
     """
     started = time.perf_counter()
@@ -59,16 +63,33 @@ def score_files(
     if parts.target is not None:
         file_format.check_joinable(plan.files)
     pending = parts.pending(plan)
-    done_before = plan.rows - sum(block.rows for block in pending)
+    done_before = plan.rows - _count_rows(pending)
+    damaged = sum(parts.path(block).exists() for block in pending)
     total = Tally()
     if progress is not None:
         progress(done_before, plan.rows)
-    for tally in _score_blocks(job, parts, pending, model, workers, options):
-        total += tally
-        if progress is not None:
-            progress(done_before + total.rows, plan.rows)
-    parts.finish(plan, file_format)
-    return BulkReport(parts.target or parts.folder, _name(model), total, done_before, time.perf_counter() - started)
+    for _ in range(SCORING_ROUNDS):
+        for tally in _score_blocks(job, parts, pending, model, workers, options):
+            total += tally
+            if progress is not None:
+                progress(done_before + total.rows, plan.rows)
+        if parts.finish(plan, file_format):
+            break
+        pending = parts.pending(plan)  # parts that were damaged since they were written or checked
+        damaged += len(pending)
+        total = replace(total, rows=total.rows - _count_rows(pending))
+    else:
+        names = ", ".join(parts.path(block).name for block in pending[:PARTS_SHOWN])
+        raise OSError(
+            f"{parts.folder}: parts don't keep what is written to them ({names}), and were scored {SCORING_ROUNDS} "
+            "times; check the disk, and that nothing else writes into the folder"
+        )
+    seconds = time.perf_counter() - started
+    return BulkReport(parts.target or parts.folder, _name(model), total, done_before, seconds, damaged)
+
+
+def _count_rows(blocks: Iterable[Block]) -> int:
+    return sum(block.rows for block in blocks)
 
 
 def _score_blocks(

@@ -93,6 +93,9 @@ def _show(report: BulkReport, as_json: bool) -> None:
         typer.echo(f"{report.target}: {report.rows} rows scored by {report.model} in {seconds(report.seconds)}")
         if report.done_before:
             note(f"{report.done_before} of them by an earlier run that was cut short")
+    if report.damaged:
+        parts, their = ("1 part", "its") if report.damaged == 1 else (f"{report.damaged} parts", "their")
+        note(f"{parts} of an earlier run didn't match {their} checksum: {their} rows were scored again")
     if report.tally.unscored:
         note(
             f"{report.tally.unscored} rows have a null score: no query, no document, or a query too long for the model"
