@@ -15,12 +15,15 @@ from typing import Any, TypeVar
 
 from resift._util.secret import ApiKey
 from resift.errors import MissingExtraError, RemoteError
+from resift.services.http.body import Body, BodyError
 from resift.services.http.response import HttpResponse
 from resift.services.http.retry import Clock
 from resift.services.http.steps import Failure, Parallel, Send, Step, Steps, Wait
 
 try:
     import httpx
+
+    from resift.services.http.timed_network import ends_at, limit_time
 except ImportError as error:
     raise MissingExtraError("a reranker behind HTTP", "remote") from error
 
@@ -42,7 +45,12 @@ class Client:
         self.clock = clock
         self._settings: dict[str, Any] = {
             "auth": None if key is None else _Bearer(key),
-            "headers": {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "resift"},
+            "headers": {
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",  # what `body` unpacks
+                "User-Agent": "resift",
+            },
             "follow_redirects": False,  # the key would go along
         }
         self._by_process: dict[int, httpx.Client] = {}
@@ -88,18 +96,21 @@ class Client:
                 outcome = self._parallel(step, halt)
 
     def _send(self, step: Send) -> HttpResponse | Failure:
-        end = time.monotonic() + step.timeout
         try:
-            with self._process_client().stream(
-                _method(step), step.url, content=step.body, timeout=_httpx_timeout(step)
-            ) as response:
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    # httpx's own timeout is for each read: a server that sends byte after byte never reaches it.
-                    if time.monotonic() > end:
-                        return _timed_out(step)
-                return _convert(response, bytes(body))
+            with (
+                ends_at(time.monotonic() + step.timeout),
+                self._process_client().stream(
+                    _method(step), step.url, content=step.body, timeout=_httpx_timeout(step)
+                ) as response,
+            ):
+                body = Body(_headers(response), len(step.body or b""))
+                try:
+                    for data in response.iter_raw():
+                        for _ in body.add(data):
+                            pass
+                    return _convert(response, body.finish())
+                except BodyError as error:
+                    return _unusable(error, response, body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, step)
 
@@ -125,7 +136,9 @@ class Client:
         if client is None:
             # Without a lock, which a forked child could inherit locked. If two threads make a client at once, one is
             # never used.
-            client = self._by_process.setdefault(os.getpid(), httpx.Client(**self._settings))
+            client = httpx.Client(**self._settings)
+            limit_time(client)
+            client = self._by_process.setdefault(os.getpid(), client)
             weakref.finalize(self, client.close)
         return client
 
@@ -148,15 +161,22 @@ class Client:
 
     async def _asend(self, step: Send, client: httpx.AsyncClient) -> HttpResponse | Failure:
         try:
-            async with asyncio.timeout(step.timeout):
-                response = await client.request(
-                    _method(step), step.url, content=step.body, timeout=_httpx_timeout(step)
-                )
+            async with (
+                asyncio.timeout(step.timeout),
+                client.stream(_method(step), step.url, content=step.body, timeout=_httpx_timeout(step)) as response,
+            ):
+                body = Body(_headers(response), len(step.body or b""))
+                try:
+                    async for data in response.aiter_raw():
+                        for _ in body.add(data):
+                            await asyncio.sleep(0)  # other tasks have a turn
+                    return _convert(response, body.finish())
+                except BodyError as error:
+                    return _unusable(error, response, body)
         except TimeoutError:
             return _timed_out(step)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, step)
-        return _convert(response, response.content)
 
     async def _aparallel(self, step: Parallel, client: httpx.AsyncClient) -> list[Any]:
         semaphore = asyncio.Semaphore(self.parallel)
@@ -251,8 +271,19 @@ def _httpx_timeout(step: Send) -> httpx.Timeout:
     return httpx.Timeout(step.timeout, connect=min(CONNECT_TIMEOUT_SECONDS, step.timeout / 2))
 
 
+def _headers(response: httpx.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
 def _convert(response: httpx.Response, body: bytes) -> HttpResponse:
-    return HttpResponse(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
+    return HttpResponse(response.status_code, _headers(response), body)
+
+
+def _unusable(error: BodyError, response: httpx.Response, body: Body) -> HttpResponse | Failure:
+    """Return what to make of a body that can't be used. An error of the server keeps its status and its beginning."""
+    if not response.is_success:
+        return _convert(response, body.content)
+    return Failure(str(error), error.retry, response.status_code)
 
 
 def _timed_out(step: Send) -> Failure:

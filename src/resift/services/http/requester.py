@@ -64,7 +64,8 @@ class Requester:
     def _failed(self, outcome: HttpResponse | Failure, attempts: int) -> RemoteError:
         tried = f" ({attempts} attempts)" if attempts > 1 else ""
         if isinstance(outcome, Failure):
-            return self.error(f"{outcome.reason}{tried}")
+            gave = "" if outcome.status is None else f"{self.provider.title} gave "
+            return self.error(f"{gave}{outcome.reason}{tried}", outcome.status)
         message = error_message(outcome)
         advice = self._permanent_advice(message) or self._status_advice(outcome.status)
         return self.error(
@@ -81,7 +82,7 @@ class Requester:
         return None
 
     def _out_of_time(self, attempts: int, outcome: HttpResponse | Failure | None = None) -> RemoteError:
-        status = outcome.status if isinstance(outcome, HttpResponse) else None
+        status = None if outcome is None else outcome.status
         last = "" if outcome is None else f"; the last: {outcome.reason if isinstance(outcome, Failure) else status}"
         times = f"{attempts} attempt" + ("" if attempts == 1 else "s")
         return self.error(f"total_timeout={self.policy.total_timeout:g} s was over after {times}{last}", status)

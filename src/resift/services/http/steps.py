@@ -40,7 +40,10 @@ class Failure(NamedTuple):
     """A request without a usable response: the reason, and whether sending it again makes sense."""
 
     reason: str
+    """Why nothing came back; or, where `status` is given, what the service gave."""
     retry: bool
+    status: int | None = None
+    """The status of a response whose body can't be used; None where there was no response."""
 
 
 Step = Send | Wait | Parallel
