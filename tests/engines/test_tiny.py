@@ -27,7 +27,7 @@ def test_logits_are_the_weighted_sum_of_match_and_similarity() -> None:
     query, *vectors = StaticEmbedder().embed([QUERY, *DOCUMENTS])
     expected = []
     with torch.inference_mode():
-        encoded_query = network.ask(torch.tensor([tokenizer(QUERY)["input_ids"]]))
+        encoded_query = network.encode_queries(torch.tensor([tokenizer(QUERY)["input_ids"]]))
         assert encoded_query.terms is not None
         for text, vector in zip(DOCUMENTS, vectors, strict=True):
             ids = torch.tensor([tokenizer(text)["input_ids"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,24 @@ from resift.demo import fables
 from resift.errors import InputError, UnknownModelError
 from resift.export.static import write_table
 from resift.models.manifest import Manifest, sha256
-from resift.training.curriculum import Labels, bi_encoder_folder, label, texts_to_read, thin
-from resift.training.distill import Distillation, distill
-from resift.training.pairs import TrainingPair
-from resift.training.questions import CorpusDocument, make_pairs, read_corpus
+from resift.training import (
+    CorpusDocument,
+    Distillation,
+    TrainingPair,
+    distill_first_stage,
+    make_pairs,
+    read_corpus,
+)
+from resift.training.first_stage_data import (
+    FirstStageTeachers,
+    bi_encoder_folder,
+    limit_queries_per_passage,
+    load_or_prepare_data,
+    texts_to_embed,
+)
+from resift.training.log import Log
 from resift.training.recall import recall
 from resift.training.students import Table, embed, open_student
-from resift.training.teachers import Note
 
 PAIRS = [
     TrainingPair(f"{animal} {thing}", f"The {animal} is known for its {thing}, as every child has heard.")
@@ -37,7 +49,10 @@ def quiet(_: str) -> None: ...
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     file = tmp_path / "corpus.jsonl"
-    rows = [{"_id": one.id, "title": one.metadata["title"], "text": one.text.split("\n\n", 1)[1]} for one in fables()]
+    rows = [
+        {"_id": fable.id, "title": fable.metadata["title"], "text": fable.text.split("\n\n", 1)[1]}
+        for fable in fables()
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows[:40]), encoding="utf-8")
     return file
 
@@ -82,8 +97,11 @@ def save_encoder(folder: Path) -> None:
 
 def test_learning_brings_query_and_passage_together(tmp_path: Path, base: str) -> None:
     settings = Distillation(base=base, steps=20, batch=8)
-    distill(PAIRS, settings, tmp_path / "out", quiet, licence="MIT")
+    distilled = distill_first_stage(PAIRS, tmp_path / "out", settings, teachers=(), licence="MIT", log=quiet)
     before, after = StaticEmbedder(base), StaticEmbedder(tmp_path / "out")
+    assert (distilled.folder, distilled.dimensions) == (tmp_path / "out", after.dimensions)
+    assert distilled.size == sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
+    assert distilled.before is distilled.after is None
 
     def margin(model: StaticEmbedder) -> float:
         similar = model.embed([pair.query for pair in PAIRS]) @ model.embed([pair.positive for pair in PAIRS]).T
@@ -100,73 +118,85 @@ def test_learning_brings_query_and_passage_together(tmp_path: Path, base: str) -
 def test_the_same_run_gives_the_same_model_also_when_cut_short(
     tmp_path: Path, base: str, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resift.training.distill import _Trainer
+    from resift.training.first_stage_trainer import _Trainer
 
-    monkeypatch.setattr("resift.training.distill.EVERY", 2)
+    monkeypatch.setattr("resift.training.first_stage_trainer.STEPS_PER_CHECKPOINT", 2)
     # Two parts that end at different steps: what comes next after a restart depends on where both stood.
-    settings = Distillation(base=base, steps=9, batch=8, labels=Labels(bi_encoder=str(encoder), vectors=20))
-    for name in ("one", "two"):
-        distill(PAIRS, settings, tmp_path / name, quiet)
-    assert sha256(tmp_path / "one" / "table.npy") == sha256(tmp_path / "two" / "table.npy")
+    settings = Distillation(base=base, steps=9, batch=8, vectors=20)
+
+    def distill(folder: str, pairs: Sequence[TrainingPair] = PAIRS, log: Log = quiet) -> None:
+        distill_first_stage(pairs, tmp_path / folder, settings, teachers=[str(encoder)], log=log)
+
+    for folder in ("first", "second"):
+        distill(folder)
+    assert sha256(tmp_path / "first" / "table.npy") == sha256(tmp_path / "second" / "table.npy")
 
     step = _Trainer.training_step
-    done = []
+    steps = []
 
-    def cut(self: _Trainer, *args: object, **kwargs: object) -> object:
-        done.append(1)
-        if len(done) == 8:
+    def interrupt(self: _Trainer, *args: object, **kwargs: object) -> object:
+        steps.append(1)
+        if len(steps) == 8:
             raise KeyboardInterrupt
         return step(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Trainer, "training_step", cut)
+        patch.setattr(_Trainer, "training_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            distill(PAIRS, settings, tmp_path / "cut", quiet)
+            distill("cut")
     assert not (tmp_path / "cut" / "resift.json").exists()
     with pytest.raises(InputError, match="unfinished run with other data or settings"):
-        distill(PAIRS[1:], settings, tmp_path / "cut", quiet)
-    told: list[str] = []
-    distill(PAIRS, settings, tmp_path / "cut", told.append)
-    assert any("going on from" in line for line in told)
-    assert sha256(tmp_path / "cut" / "table.npy") == sha256(tmp_path / "one" / "table.npy")
+        distill("cut", PAIRS[1:])
+    lines: list[str] = []
+    distill("cut", log=lines.append)
+    assert any("going on from" in line for line in lines)
+    assert sha256(tmp_path / "cut" / "table.npy") == sha256(tmp_path / "first" / "table.npy")
     with pytest.raises(InputError, match="holds a model already"):
-        distill(PAIRS, settings, tmp_path / "cut", quiet)
+        distill("cut")
 
 
 def test_runs_are_averaged_and_none_is_repeated(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def learned(folder: str, note: Note = quiet, **settings: int) -> np.ndarray:
-        student = distill(PAIRS, Distillation(base=base, steps=4, batch=8, **settings), tmp_path / folder, note)  # type: ignore[arg-type]
-        assert isinstance(student, Table)
-        return student.vectors
+    def distill(folder: str, log: Log = quiet, **options: int) -> np.ndarray:
+        settings = Distillation(base=base, steps=4, batch=8, **options)  # type: ignore[arg-type]
+        distill_first_stage(PAIRS, tmp_path / folder, settings, teachers=(), log=log)
+        return written.pop()
 
-    seven, eight = learned("7", seed=7), learned("8", seed=8)
+    write, written = Table.write, list[np.ndarray]()
+
+    def note_vectors(self: Table, *args: str) -> None:
+        written.append(self.vectors.copy())  # in full: the file has 8 bits
+        write(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Table, "write", note_vectors)
+    seven, eight = distill("7", seed=7), distill("8", seed=8)
     assert np.abs(seven - eight).max() > 1e-3, "another seed is another order"
 
-    def cut(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Table, "write", cut)
+        patch.setattr(Table, "write", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            learned("both", runs=2)
-    told: list[str] = []
-    both = learned("both", told.append, runs=2)
-    assert not told, "both runs had ended"
+            distill("both", runs=2)
+    lines: list[str] = []
+    both = distill("both", lines.append, runs=2)
+    assert not lines, "both runs had ended"
     assert np.allclose(both, (seven + eight) / 2, rtol=0, atol=1e-6)
 
 
-def test_teachers_are_asked_once_and_move_the_table(tmp_path: Path, base: str, encoder: Path) -> None:
-    from resift.training.teachers import Teacher
-
-    scored = Labels((Teacher("resift:small"),), str(encoder), lists=6, negatives=2, vectors=8)
-    told: list[str] = []
-    distill(PAIRS, Distillation(base=base, steps=3, batch=8, labels=scored), tmp_path / "taught", told.append)
-    assert any("resift:small scores 18 pairs" in line for line in told)
-    assert any("24 pairs, 6 lists, 8 vectors" in line for line in told)
-    wrong = Labels((Teacher("resift:no-such"),), lists=6, negatives=2)
+def test_teachers_score_once_and_move_the_table(tmp_path: Path, base: str, encoder: Path) -> None:
+    settings = Distillation(base=base, steps=3, batch=8, lists=6, negatives=2, vectors=8)
+    teachers = ["resift:small", str(encoder)]
+    lines: list[str] = []
+    distill_first_stage(PAIRS, tmp_path / "taught", settings, teachers=teachers, log=lines.append)
+    assert any("resift:small scores 18 pairs" in line for line in lines)
+    assert any("24 pairs, 6 lists, 8 vectors" in line for line in lines)
+    wrong = FirstStageTeachers.parse(["resift:no-such"])
     with pytest.raises(UnknownModelError, match="no-such"):
-        label(PAIRS, wrong, lambda _: pytest.fail("mined before it was told"), seed=7, folder=tmp_path, note=quiet)
-    distill(PAIRS, Distillation(base=base, steps=3, batch=8), tmp_path / "untaught", quiet)
+        load_or_prepare_data(
+            PAIRS, settings, wrong, lambda _: pytest.fail("mined before the error was raised"), tmp_path, quiet
+        )
+    distill_first_stage(PAIRS, tmp_path / "untaught", settings, teachers=(), log=quiet)
     assert sha256(tmp_path / "taught" / "table.npy") != sha256(tmp_path / "untaught" / "table.npy")
 
 
@@ -176,7 +206,7 @@ def test_the_similarities_loss_is_least_at_the_teachers(encoder: Path) -> None:
     from resift.training.similarities import SimilaritiesLoss
 
     model = open_student(str(encoder)).model
-    texts = [one.query for one in PAIRS]
+    texts = [pair.query for pair in PAIRS]
     vectors = embed(model, texts)
     rows = torch.arange(len(texts))
     same = SimilaritiesLoss(model, vectors)([model.preprocess(texts)], rows)
@@ -187,15 +217,15 @@ def test_the_similarities_loss_is_least_at_the_teachers(encoder: Path) -> None:
 
 def test_a_bi_encoder_reads_texts_of_all_lengths() -> None:
     long = TrainingPair("which sentence?", "This is the first of the sentences. " * 30)
-    read = texts_to_read([long, long, long], 9)
-    assert read[:2] == ["which sentence?", "This is the first of the sentences."]
-    assert len(read[2]) == 320
-    assert len(texts_to_read(PAIRS, 5)) == 5
+    texts = texts_to_embed([long, long, long], 9)
+    assert texts[:2] == ["which sentence?", "This is the first of the sentences."]
+    assert len(texts[2]) == 320
+    assert len(texts_to_embed(PAIRS, 5)) == 5
 
 
 def test_a_sentence_transformers_model_learns_too(tmp_path: Path, encoder: Path) -> None:
     settings = Distillation(base=str(encoder), steps=4, batch=8, learning_rate=1e-2)
-    distill(PAIRS, settings, tmp_path / "out", quiet, licence="MIT")
+    distill_first_stage(PAIRS, tmp_path / "out", settings, teachers=(), licence="MIT", log=quiet)
     written = open_student(str(tmp_path / "out")).model
     texts = [pair.query for pair in PAIRS]
     assert not np.allclose(embed(written, texts), embed(open_student(str(encoder)).model, texts), atol=1e-3)
@@ -212,15 +242,15 @@ def test_a_table_is_written_as_it_was_trained(tmp_path: Path) -> None:
 
 def test_questions_of_a_corpus(corpus: Path) -> None:
     documents = read_corpus(corpus)
-    made = make_pairs(documents, seed=7, sentences=1)
-    assert made == make_pairs(documents, seed=7, sentences=1)
-    assert made != make_pairs(documents, seed=8, sentences=1)
-    of_one = [pair for pair in made if pair.group == documents[5].id]
-    assert of_one == make_pairs([documents[5]], seed=7, sentences=1)  # whatever stands beside it
-    assert of_one[0] == TrainingPair(documents[5].title, documents[5].text, group=documents[5].id)
-    cut = [pair for pair in made if pair.query not in pair.positive]
-    assert 0.4 < len(cut) / len(made) < 1
-    assert all(pair.query.strip() and pair.positive.strip() for pair in made)
+    pairs = make_pairs(documents, seed=7, sentences=1)
+    assert pairs == make_pairs(documents, seed=7, sentences=1)
+    assert pairs != make_pairs(documents, seed=8, sentences=1)
+    of_document = [pair for pair in pairs if pair.group == documents[5].id]
+    assert of_document == make_pairs([documents[5]], seed=7, sentences=1)  # whatever stands beside it
+    assert of_document[0] == TrainingPair(documents[5].title, documents[5].text, group=documents[5].id)
+    cut = [pair for pair in pairs if pair.query not in pair.positive]
+    assert 0.4 < len(cut) / len(pairs) < 1
+    assert all(pair.query.strip() and pair.positive.strip() for pair in pairs)
     assert len(make_pairs(documents, seed=7, sentences=0)) == len(documents)
     with pytest.raises(InputError, match="nothing to make questions of"):
         make_pairs([CorpusDocument("1", "", "Short.")], seed=7)
@@ -248,29 +278,31 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path, encoder: Path) 
         with pytest.raises(InputError, match=f"{next(iter(settings))} must be"):
             Distillation(**settings)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="lists must be at least 1"):
-        Distillation(labels=Labels(lists=0))
+        Distillation(lists=0)
     with pytest.raises(InputError, match="nothing to distil into"):
         open_student(str(tmp_path))
     with pytest.raises(InputError, match="the same passage"):
-        distill(PAIRS[:1], Distillation(), tmp_path / "out", quiet)
+        distill_first_stage(PAIRS[:1], tmp_path / "out", teachers=(), log=quiet)
+    with pytest.raises(InputError, match="one bi-encoder can teach at a time"):
+        distill_first_stage(PAIRS, tmp_path / "out", teachers=[str(encoder), f"st:{encoder}"], log=quiet)
     assert bi_encoder_folder(f"st:{encoder}") == str(encoder)
     assert bi_encoder_folder("resift:small") is None
 
 
-def test_a_passage_asked_for_often_is_thinned() -> None:
+def test_a_passage_has_a_limited_number_of_queries() -> None:
     pairs = [TrainingPair(f"q{number}", "the same") for number in range(9)]
-    kept = thin([*pairs, TrainingPair("q", "another")], 2, seed=7)
-    assert sorted(pair.positive for pair in kept) == ["another", "the same", "the same"]
+    limited = limit_queries_per_passage([*pairs, TrainingPair("q", "another")], 2, seed=7)
+    assert sorted(pair.positive for pair in limited) == ["another", "the same", "the same"]
 
 
 def test_recall_alone_and_fused(corpus: Path) -> None:
     from resift.evaluation import Collection
 
-    documents = {one.id: one.passage for one in read_corpus(corpus)}
+    documents = {document.id: document.passage for document in read_corpus(corpus)}
     queries = {id: text[:30] for id, text in list(documents.items())[:5]}
     collection = Collection("tiny", documents, queries, {id: {id: 1} for id in queries})
-    found = recall(collection, StaticEmbedder().embed)
-    assert found.alone == found.fused == 1.0  # all forty documents are within the first hundred
+    measured = recall(collection, StaticEmbedder().embed)
+    assert measured.alone == measured.fused == 1.0  # all forty documents are within the first hundred
 
 
 def test_the_command(corpus: Path, base: str, tmp_path: Path) -> None:
@@ -293,9 +325,9 @@ def test_the_command(corpus: Path, base: str, tmp_path: Path) -> None:
         "--eval",
         str(folder),
     ]
-    found = CliRunner().invoke(app, ["distill", str(out), *options, "--json"])
-    assert found.exit_code == 0, found.stderr
-    report = json.loads(found.stdout)
+    result = CliRunner().invoke(app, ["distill", str(out), *options, "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
     assert report["pairs"] > 40
     assert report["before"]["recall_at_100"] == report["after"]["recall_at_100"] == 1.0
     again = CliRunner().invoke(app, ["distill", str(out), *options])

@@ -49,7 +49,7 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
         (b"", "no pair of query and positive"),
     ],
 )
-def test_wrong_pairs_are_told_with_their_place(tmp_path: Path, content: bytes, message: str) -> None:
+def test_wrong_pairs_are_refused_with_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_bytes(content)
     with pytest.raises(InputError, match=message):
@@ -63,25 +63,34 @@ def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[TrainingPair])
     lists = mine([*pairs, near], by_letters, negatives=5, seed=3)
     assert lists == mine([*pairs, near], by_letters, negatives=5, seed=3)
     assert lists != mine([*pairs, near], by_letters, negatives=5, seed=4)
-    assert all(len(set(one.documents)) == 6 for one in lists)
-    assert [one.documents[0] for one in lists] == [pair.positive for pair in [*pairs, near]]
-    for one in (lists[0], lists[-1]):
-        assert not {pairs[0].positive, near.positive} & set(one.documents[1:])
+    assert all(len(set(candidates.documents)) == 6 for candidates in lists)
+    assert [candidates.documents[0] for candidates in lists] == [pair.positive for pair in [*pairs, near]]
+    for candidates in (lists[0], lists[-1]):
+        assert not {pairs[0].positive, near.positive} & set(candidates.documents[1:])
     assert lists[-1].documents[1] == "given and wrong"
-    shared = [len(set(one.query.split()) & set(text.split())) for one in lists[:-1] for text in one.documents[1:]]
-    by_chance = [len(set(one.query.split()) & set(other.positive.split())) for one in lists for other in pairs]
+    shared = [
+        len(set(candidates.query.split()) & set(text.split()))
+        for candidates in lists[:-1]
+        for text in candidates.documents[1:]
+    ]
+    by_chance = [
+        len(set(candidates.query.split()) & set(pair.positive.split())) for candidates in lists for pair in pairs
+    ]
     assert np.mean(shared) > np.mean(by_chance) + 0.15
 
 
 def test_few_passages_give_few_negatives() -> None:
-    found = mine([TrainingPair("a", "one text"), TrainingPair("b", "another passage")], by_letters, negatives=5, seed=1)
-    assert [one.documents for one in found] == [("one text", "another passage"), ("another passage", "one text")]
+    lists = mine([TrainingPair("a", "one text"), TrainingPair("b", "another passage")], by_letters, negatives=5, seed=1)
+    assert [candidates.documents for candidates in lists] == [
+        ("one text", "another passage"),
+        ("another passage", "one text"),
+    ]
 
 
 def test_queries_become_keywords_and_stay_without_contradiction() -> None:
-    asked = [TrainingPair("What is a panda?", "a bear", ("a tree",)), TrainingPair("Where is the panda?", "a tree")]
-    assert keywords(asked, 0.0, 1) == asked
-    assert keywords(asked, 1.0, 1) == asked  # a single word left is no query: kept whole
+    pairs = [TrainingPair("What is a panda?", "a bear", ("a tree",)), TrainingPair("Where is the panda?", "a tree")]
+    assert keywords(pairs, 0.0, 1) == pairs
+    assert keywords(pairs, 1.0, 1) == pairs  # a single word left is no query: kept whole
     longer = [
         TrainingPair("What is a panda bear?", "this", ("that",)),
         TrainingPair("Where is the panda bear?", "that"),

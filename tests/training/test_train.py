@@ -1,4 +1,4 @@
-"""Training on tiny random networks: what is mined, what is taught, that it learns, and that a run can be repeated."""
+"""Training on tiny random networks: what is mined and scored, that it learns, and that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ from typer.testing import CliRunner
 
 from resift import InputError, Reranker, UnknownModelError
 from resift.cli.app import app
+from resift.training import Recipe, Teacher, TrainingPair, train_reranker
+from resift.training.build import build, own_embed
 from resift.training.calibrate import calibrate, fit, judged_lists
 from resift.training.held_out import HeldOut, logits
-from resift.training.lesson import prepare, prepare_once
 from resift.training.mining import CandidateList
-from resift.training.networks import build, own_embed
-from resift.training.pairs import TrainingPair
-from resift.training.recipe import Recipe, targets
-from resift.training.teachers import Known, Teacher
-from resift.training.train import CHECKPOINTS, train
+from resift.training.reranker_data import load_or_prepare_data, prepare_data
+from resift.training.reranker_trainer import CHECKPOINTS, targets, train
+from resift.training.teachers import LoadedModels
 
 
 def silent(_: str) -> None:
-    """Takes notes, and keeps none."""
+    """Take lines of the log, and keep none."""
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +76,10 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
         CandidateList("water", ("grass",)),
     ]
     dense = SentenceTransformer(base, device="cpu")
-    found = Teacher(base, 20.0).open(Known(by_letters))(lists)
-    for one, scores in zip(lists, found, strict=True):
-        expected = 20 * dense.similarity(dense.encode([one.query]), dense.encode(list(one.documents)))[0]
+    found = Teacher(base, 20.0).list_scorer(LoadedModels(by_letters))(lists)
+    for candidates, scores in zip(lists, found, strict=True):
+        documents = list(candidates.documents)
+        expected = 20 * dense.similarity(dense.encode([candidates.query]), dense.encode(documents))[0]
         assert scores == pytest.approx(expected.tolist(), abs=0.3)  # bfloat16 where the machine is faster with it
 
     torch.manual_seed(2)
@@ -89,43 +89,46 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
     body = Transformer(str(tmp_path / "mlm"), transformer_task="fill-mask")
     sparse = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
     sparse.save_pretrained(str(tmp_path / "splade"))
-    found = Teacher(str(tmp_path / "splade")).open(Known(by_letters))(lists)
-    for one, scores in zip(lists, found, strict=True):
-        expected = sparse.similarity(sparse.encode([one.query]), sparse.encode(list(one.documents))).to_dense()[0]
+    found = Teacher(str(tmp_path / "splade")).list_scorer(LoadedModels(by_letters))(lists)
+    for candidates, scores in zip(lists, found, strict=True):
+        documents = list(candidates.documents)
+        expected = sparse.similarity(sparse.encode([candidates.query]), sparse.encode(documents)).to_dense()[0]
         assert scores == pytest.approx(expected.tolist(), rel=0.05)
 
-    small = Teacher("resift:small", 2.0).open(Known(by_letters))(lists)
+    small = Teacher("resift:small", 2.0).list_scorer(LoadedModels(by_letters))(lists)
     assert small[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
     vectors = by_letters([lists[1].query, *lists[1].documents])
-    mined = Teacher("miner", 3.0).open(Known(by_letters))(lists)
+    mined = Teacher("miner", 3.0).list_scorer(LoadedModels(by_letters))(lists)
     assert mined[1] == pytest.approx([3 * float(vectors[0] @ vectors[1])], abs=1e-5)
     network = build(Recipe(base, separate=2, max_length=64))
-    own = Teacher("base", 2.0).open(Known(by_letters, partial(logits, network)))(lists)
+    own = Teacher("base", 2.0).list_scorer(LoadedModels(by_letters, partial(logits, network)))(lists)
     plain = network.predict([("panda tree", text) for text in lists[0].documents], activation_fn=torch.nn.Identity())
     assert own[0] == pytest.approx((2 * plain).tolist(), abs=1e-4)
     with pytest.raises(InputError, match="only `resift train`"):
-        Teacher("base").open(Known(by_letters))
+        Teacher("base").list_scorer(LoadedModels(by_letters))
     with pytest.raises(InputError, match="MODEL or MODEL=SCALE"):
         Teacher.parse("model=much")
 
 
-def test_a_teacher_that_is_not_there_is_told_before_mining(pairs: list[TrainingPair], base: str) -> None:
-    told: list[str] = []
+def test_a_teacher_that_is_not_there_is_an_error_before_mining(pairs: list[TrainingPair], base: str) -> None:
+    lines: list[str] = []
     with pytest.raises(UnknownModelError, match="no-such"):
-        prepare(pairs, Recipe(base, held_out=10), Known(by_letters), [Teacher("resift:no-such")], told.append)
+        prepare_data(
+            pairs, Recipe(base, held_out=10), LoadedModels(by_letters), [Teacher("resift:no-such")], lines.append
+        )
     with pytest.raises(InputError, match="only `resift train`"):
-        prepare(pairs, Recipe(base, held_out=10), Known(by_letters), [Teacher("base")], told.append)
-    assert told == []
+        prepare_data(pairs, Recipe(base, held_out=10), LoadedModels(by_letters), [Teacher("base")], lines.append)
+    assert lines == []
 
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_trained_network_scores_as_the_exported_one(base: str, tmp_path: Path, *, frozen: bool) -> None:
-    from resift.training.finish import export
+    from resift.training.export import export_trained
 
     model = build(Recipe(base, separate=2, max_length=64, frozen=frozen))
     texts = random_models.documents((3, 40, 9, 1))
     pairs = [("panda tree", text) for text in texts] + [("water", texts[0])]
-    export(model, tmp_path / "out", Recipe(base), int8=False, licence="")
+    export_trained(model, tmp_path / "out", Recipe(base), int8=False, licence="")
     exported = Reranker(tmp_path / "out").rank("panda tree", texts)
     embed = own_embed(model)
     assert embed is not None
@@ -154,12 +157,12 @@ def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Training
     lists = [CandidateList(pair.query, (pair.positive, "the market fell", "water")) for pair in pairs[:20]]
     before = logits(model, lists)
     # Random weights prefer any: what they prefer is called relevant.
-    orders = [sorted(range(3), key=lambda place: -scores[place]) for scores in before]
+    orders = [sorted(range(3), key=lambda index: -scores[index]) for scores in before]
     lists = [
-        CandidateList(one.query, tuple(one.documents[place] for place in order))
-        for one, order in zip(lists, orders, strict=True)
+        CandidateList(candidates.query, tuple(candidates.documents[index] for index in order))
+        for candidates, order in zip(lists, orders, strict=True)
     ]
-    before = [[scores[place] for place in order] for scores, order in zip(before, orders, strict=True)]
+    before = [[scores[index] for index in order] for scores, order in zip(before, orders, strict=True)]
     slope, shift = calibrate(model, lists)
     after = logits(model, lists)
     assert np.array(after) == pytest.approx(slope * np.array(before) + shift, abs=1e-3)
@@ -171,28 +174,29 @@ def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, n
     recipe = Recipe(
         base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
     )
-    lesson = prepare(pairs, recipe, Known(by_letters), [], silent)
-    assert not {one.query for one in lesson.lists} & {one.query for one in lesson.held_out}
-    seen, model = HeldOut(lesson.lists), build(recipe)
+    data = prepare_data(pairs, recipe, LoadedModels(by_letters), [], silent)
+    learned, held_out = ({candidates.query for candidates in lists} for lists in (data.lists, data.held_out))
+    assert not learned & held_out
+    seen, model = HeldOut(data.lists), build(recipe)
     untrained = seen(model)["nDCG@10"]
-    figures = train(model, lesson, recipe, tmp_path, silent)
+    figures = train(model, data, recipe, tmp_path, silent)
     assert seen(model)["nDCG@10"] > untrained + 0.05
-    assert HeldOut(lesson.held_out)(model)["nDCG@10"] == pytest.approx(figures["after"], abs=1e-6)
+    assert HeldOut(data.held_out)(model)["nDCG@10"] == pytest.approx(figures.after, abs=1e-6)
     if network == "split":  # finds what both texts share also where it has not seen them
-        assert figures["after"] > figures["before"]
+        assert figures.after > figures.before
 
 
 def test_a_run_cut_short_comes_to_the_same_end(
     base: str, pairs: list[TrainingPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
-    lesson = prepare_once(pairs, recipe, Known(by_letters), [], tmp_path / "cut", silent)
+    data = load_or_prepare_data(pairs, recipe, LoadedModels(by_letters), [], tmp_path / "cut", silent)
     whole, again = build(recipe), build(recipe)
-    train(whole, lesson, recipe, tmp_path / "whole", silent)
-    train(again, lesson, recipe, tmp_path / "again", silent)
+    train(whole, data, recipe, tmp_path / "whole", silent)
+    train(again, data, recipe, tmp_path / "again", silent)
     assert _same(whole, again)
 
-    from resift.training import train as module
+    from resift.training import reranker_trainer as module
 
     def stop(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step == 7:
@@ -202,33 +206,33 @@ def test_a_run_cut_short_comes_to_the_same_end(
     original = module._Trainer.training_step
     monkeypatch.setattr(module._Trainer, "training_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        train(build(recipe), lesson, recipe, tmp_path / "cut", silent)
+        train(build(recipe), data, recipe, tmp_path / "cut", silent)
     monkeypatch.undo()
     assert list((tmp_path / "cut" / CHECKPOINTS).iterdir())
     notes: list[str] = []
-    kept = prepare_once(pairs, recipe, Known(by_letters), [], tmp_path / "cut", notes.append)
-    assert kept == lesson
+    loaded = load_or_prepare_data(pairs, recipe, LoadedModels(by_letters), [], tmp_path / "cut", notes.append)
+    assert loaded == data
     went_on = build(recipe)
-    train(went_on, kept, recipe, tmp_path / "cut", notes.append)
+    train(went_on, loaded, recipe, tmp_path / "cut", notes.append)
     assert any("going on from" in note and "checkpoint" in note for note in notes)
     # Not bit by bit: texts come into other batches of the frozen layers, whose products round otherwise, and a last bit
     # of what is kept in half precision may turn over. This is a tenth of what one step moves a weight by.
     assert _same(whole, went_on, 1e-4)
     once_more = build(recipe)
-    train(once_more, kept, recipe, tmp_path / "cut", silent)
+    train(once_more, loaded, recipe, tmp_path / "cut", silent)
     assert _same(once_more, went_on), "a finished run is finished"
     with pytest.raises(InputError, match="other data, teachers or settings"):
-        prepare_once(pairs[1:], recipe, Known(by_letters), [], tmp_path / "cut", silent)
+        load_or_prepare_data(pairs[1:], recipe, LoadedModels(by_letters), [], tmp_path / "cut", silent)
 
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
     start, end, blended = build(whole), build(whole), build(whole)
-    lesson = prepare_once(pairs, whole, Known(by_letters), [], tmp_path, silent)
-    train(end, lesson, whole, tmp_path, silent)
+    data = load_or_prepare_data(pairs, whole, LoadedModels(by_letters), [], tmp_path, silent)
+    train(end, data, whole, tmp_path, silent)
     part = replace(whole, blend=0.25)
     notes: list[str] = []
-    again = prepare_once(pairs, part, Known(by_letters), [], tmp_path, notes.append)
+    again = load_or_prepare_data(pairs, part, LoadedModels(by_letters), [], tmp_path, notes.append)
     train(blended, again, part, tmp_path, notes.append)  # of the finished run: nothing is trained again
     assert "going on with" in notes[0]
     assert not any("loss" in note for note in notes)
@@ -237,12 +241,29 @@ def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair]
         assert torch.allclose(found, first + 0.25 * (last - first), rtol=0, atol=1e-6)
 
 
-def _same(one: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> bool:
-    pairs = zip(one.parameters(), other.parameters(), strict=True)
+def _same(model: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> bool:
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
     return all(torch.allclose(left, right, rtol=0, atol=tolerance) for left, right in pairs)
 
 
-def test_the_command_trains_exports_and_tells(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
+def test_the_function_trains_exports_and_reports(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
+    recipe = Recipe(base, "cls", negatives=3, queries=8, held_out=10, max_length=64)
+    lines: list[str] = []
+    trained = train_reranker(
+        pairs, tmp_path / "mine", recipe, teachers=["miner=20"], miner=base, int8=False, licence="MIT", log=lines.append
+    )
+    assert lines[0] == "mining 3 negatives for each of 80 pairs"
+    assert all(0 < figure < 1 for figure in trained.held_out)
+    assert trained.manifest.precision == "float32"
+    assert trained.size == sum((tmp_path / "mine" / name).stat().st_size for name in ("model.onnx", "tokenizer.json"))
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "| pairs given in Python | `" in card
+    assert f"logit = {trained.calibration[0]:.3f} x raw" in card
+    with pytest.raises(InputError, match="other data, teachers or settings"):
+        train_reranker(pairs, tmp_path / "mine", recipe, teachers=["miner=10"], miner=base, log=silent)
+
+
+def test_the_command_trains_exports_and_reports(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     data = write(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
     arguments = [
         "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
@@ -251,9 +272,11 @@ def test_the_command_trains_exports_and_tells(base: str, pairs: list[TrainingPai
     logging.enable_progress_bar()
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert not logging.is_progress_bar_enabled()  # a bar for each checkpoint, between the notes
-    told = json.loads(result.stdout)
-    assert set(told["held_out"]) == {"before", "after"}
+    of_training = result.stderr.partition("before training")[2]
+    assert "Writing model shards" not in of_training, "transformers draws a bar for each checkpoint, between the notes"
+    assert logging.is_progress_bar_enabled(), "what the caller has set is set again"
+    report = json.loads(result.stdout)
+    assert set(report["held_out"]) == {"before", "after"}
     ranking = Reranker(tmp_path / "mine").rank("panda tree", [pair.positive for pair in pairs[:5]])
     assert all(0 <= hit.relevance <= 1 for hit in ranking)
     card = (tmp_path / "mine" / "README.md").read_text()
@@ -262,9 +285,9 @@ def test_the_command_trains_exports_and_tells(base: str, pairs: list[TrainingPai
     assert json.loads((tmp_path / "mine" / "resift.json").read_text())["licence"] == "MIT"
 
 
-def test_too_few_queries_are_told(base: str, pairs: list[TrainingPair]) -> None:
+def test_too_few_queries_are_refused(base: str, pairs: list[TrainingPair]) -> None:
     with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
-        prepare(pairs, Recipe(base), Known(by_letters), [], silent)
+        prepare_data(pairs, Recipe(base), LoadedModels(by_letters), [], silent)
 
 
 @pytest.mark.parametrize(
@@ -290,8 +313,8 @@ def test_the_command_says_which_file_is_missing(tmp_path: Path) -> None:
 
 def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     from resift.export.restore import read_network
-    from resift.training.finish import export
-    from resift.training.networks import SplitPairs
+    from resift.training.export import export_trained
+    from resift.training.split_pairs import SplitPairs
 
     model = build(Recipe(base, separate=3, max_length=64))
     first = model[0]
@@ -304,7 +327,7 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
         first.network.reader.vote.fill_(0.3)
         first.network.reader.down.weight.normal_()
     for int8 in (False, True):
-        export(model, tmp_path / "out", Recipe(base), int8=int8, licence="")
+        export_trained(model, tmp_path / "out", Recipe(base), int8=int8, licence="")
         back = read_network(tmp_path / "out")
         tolerance = 0.02 if int8 else 1e-6
         for name, weights in first.network.named_parameters():
@@ -312,7 +335,7 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
         assert (back.heads, len(back.separate)) == (first.network.heads, 3)
     recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
     trained = build(recipe)
-    train(trained, prepare(pairs, recipe, Known(by_letters), [], silent), recipe, tmp_path / "more", silent)
+    train(trained, prepare_data(pairs, recipe, LoadedModels(by_letters), [], silent), recipe, tmp_path / "more", silent)
     assert not torch.equal(trained[0].network.reader.key, back.reader.key)
     assert torch.equal(trained[0].network.upper[0].output.dense.weight, back.upper[0].output.dense.weight)
     with pytest.raises(InputError, match="a cls one starts from"):
@@ -334,9 +357,9 @@ def test_relevance_can_be_fitted_on_a_judged_collection(base: str, pairs: list[T
     (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\t{n}\t1\n" for n in range(20)))
     lists = judged_lists(str(tmp_path))
     answers = {pair.query: pair.positive for pair in pairs[:20]}
-    found = [one for one in lists if one.positives]
-    assert found
-    assert all(one.documents[0] == answers[one.query] for one in found)
+    with_answer = [candidates for candidates in lists if candidates.positives]
+    assert with_answer
+    assert all(candidates.documents[0] == answers[candidates.query] for candidates in with_answer)
     slope, _ = calibrate(build(Recipe(base, max_length=64)), lists)
     assert slope > 0
     with pytest.raises(InputError, match=r"none\.jsonl"):

@@ -1,4 +1,4 @@
-"""Training pairs as the command line names them: FILE, or FILE:ROWS for a part of it."""
+"""Training pairs as the command line names them: FILE, or FILE:ROWS for a part of it, or a corpus."""
 
 from __future__ import annotations
 
@@ -14,20 +14,34 @@ if TYPE_CHECKING:
 
 
 def chosen_pairs(specs: Sequence[str], seed: int) -> list[TrainingPair]:
-    """The pairs of all files. Of `FILE:ROWS`, at most so many, drawn by the seed. Raises InputError."""
+    """Return the pairs of all files; of `FILE:ROWS` at most that many, drawn by the seed. Raises InputError."""
     from resift.training.pairs import read_pairs
 
     chosen: list[TrainingPair] = []
     for spec in specs:
         file, rows = file_and_rows(spec)
-        found = read_pairs([file])
-        random.Random(seed).shuffle(found)  # noqa: S311 - a choice of examples, nothing secret
-        chosen += found[:rows]
+        pairs = read_pairs([file])
+        random.Random(seed).shuffle(pairs)  # noqa: S311 - a choice of examples, nothing secret
+        chosen += pairs[:rows]
+    return chosen
+
+
+def pairs_of_files_and_corpora(
+    specs: Sequence[str], corpora: Sequence[Path], seed: int, sentences: int
+) -> list[TrainingPair]:
+    """Return the pairs of the files, then those made of the corpora. Raises InputError where both are empty."""
+    from resift.training.questions import make_pairs, read_corpus
+
+    if not specs and not corpora:
+        raise InputError("nothing to learn from: give --pairs FILE.jsonl, or --corpus corpus.jsonl")
+    chosen = chosen_pairs(specs, seed)
+    for corpus in corpora:
+        chosen += make_pairs(read_corpus(corpus), seed=seed, sentences=sentences)
     return chosen
 
 
 def file_and_rows(spec: str) -> tuple[Path, int | None]:
-    """`FILE` or `FILE:ROWS`. Raises InputError where there is no such file."""
+    """Split `FILE:ROWS` into file and number; no number for `FILE`. Raises InputError where there is no such file."""
     name, colon, rows = spec.rpartition(":")
     if colon and rows.isdigit() and not Path(spec).exists():
         spec, count = name, int(rows)

@@ -19,8 +19,8 @@ from resift.export.int8 import round_channels
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
-from resift.networks.split import Side, SplitModule
-from resift.networks.terms import SIZE, SparseEncoderModule
+from resift.networks.split import EncodedBatch, SplitModule
+from resift.networks.terms import STATE_SCALE, SparseEncoderModule
 
 HEADS = "attention_heads"  # in the encoder's metadata
 OUTPUTS = ("states", "vector")
@@ -43,7 +43,7 @@ class _Encoder(nn.Module):
         self.network = network
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.read(input_ids)
+        return self.network.encode_trunk(input_ids)
 
 
 class _Terms(nn.Module):
@@ -52,7 +52,7 @@ class _Terms(nn.Module):
         self.terms = terms
 
     def forward(self, input_ids: Tensor, rows: Tensor) -> Tensor:
-        return self.terms.read(input_ids, rows)
+        return self.terms.encode_rows(input_ids, rows)
 
 
 class _Reader(nn.Module):
@@ -62,7 +62,7 @@ class _Reader(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         *query, ids, states, vector = parts
-        return self.network.join(Side(*query), Side(ids, states, vector))
+        return self.network.score(EncodedBatch(*query), EncodedBatch(ids, states, vector))
 
 
 def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
@@ -71,7 +71,7 @@ def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: 
     folder.mkdir(parents=True, exist_ok=True)
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 0]])
     with torch.inference_mode():
-        query = network.ask(ids)
+        query = network.encode_queries(ids)
     files = [ENCODER, READER, "tokenizer.json"]
     write_graph(
         _Encoder(network),
@@ -115,7 +115,7 @@ def _write_terms(terms: SparseEncoderModule, ids: Tensor, folder: Path, precisio
     if precision != "float32":
         values, steps = round_channels(values, keep=0)
     bias = terms.bias.detach().numpy()
-    np.savez(folder / VOCABULARY, table=values, scales=steps, bias=bias, size=np.float32(SIZE))
+    np.savez(folder / VOCABULARY, table=values, scales=steps, bias=bias, size=np.float32(STATE_SCALE))
 
 
 def _note_heads(path: Path, heads: int) -> None:

@@ -1,4 +1,4 @@
-"""The torch networks that export writes to graphs and training trains. Needs `pip install 'resift[export]'`."""
+"""The torch networks that `export` writes as graphs and `training` trains. Needs `pip install 'resift[export]'`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the layers of every network of ours share, written out: easy to export, and the same under any transformers."""
+"""The layers that all networks here share, written out: easy to export, and the same under any transformers version."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 MASKED = -1e4  # added to an attention score to switch a position off; small enough for float16
-PAD = 0  # BERT's [PAD]: ids alone tell what is text
+PAD = 0  # BERT's [PAD]: so the ids say which positions are text
 
 
 def bert_layer(layer: Any, states: Tensor, mask: Tensor, heads: int) -> Tensor:
-    """One post-norm BERT layer over (rows, tokens, width); `mask` (rows, tokens) says what is text."""
-    own = layer.attention.self
-    mixed = attention(own.query(states), own.key(states), own.value(states), mask, heads)
+    """Apply one post-norm BERT layer to (rows, tokens, width); `mask` (rows, tokens) is 1 where there is text."""
+    projections = layer.attention.self
+    mixed = attention(projections.query(states), projections.key(states), projections.value(states), mask, heads)
     states = layer.attention.output.LayerNorm(layer.attention.output.dense(mixed) + states)
     inner = gelu(layer.intermediate.dense(states))
-    after: Tensor = layer.output.LayerNorm(layer.output.dense(inner) + states)
-    return after
+    output: Tensor = layer.output.LayerNorm(layer.output.dense(inner) + states)
+    return output
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, heads: int) -> Tensor:
-    """Scaled dot-product attention; `mask` (rows, keys) says which keys are text."""
+    """Apply scaled dot-product attention; `mask` (rows, keys) is 1 for keys that are text."""
     rows, _, width = query.shape
 
     def split(states: Tensor) -> Tensor:

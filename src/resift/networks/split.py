@@ -1,8 +1,9 @@
 """One network for both stages: query and document are encoded apart, then the query reads the document.
 
-All layers of the trunk see one text at a time, exactly as the bi-encoder it came from: their pooled end is the first
-stage's vector, and the token states after `separate` of them are what the query reads. Nothing of a document depends
-on a query before that, so it can be computed once and kept (PreTTR: MacAvaney et al. 2020, arXiv 2004.14255).
+All layers of the trunk read one text at a time, exactly as in the bi-encoder they come from. The mean of the last
+layer's states is the first stage's vector; the token states after `separate` layers are what the query reads. Up to
+there nothing of a document depends on a query, so it can be computed once and kept (PreTTR: MacAvaney et al. 2020,
+arXiv 2004.14255).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from transformers.models.bert.modeling_bert import BertModel
 from resift.networks.layers import MASKED, PAD, bert_layer
 from resift.networks.terms import SparseEncoderModule, match
 
-CLUES = 4  # what a query token knows before it reads: see `Reader.clues_of`
-LEXICAL = 4.0  # logit for a document that says all a query looks for, at the start
-LONG = 6.0  # logarithm of the tokens of a long document
+CLUES = 4  # features of a query token and a document: see `Reader.features`
+LEXICAL = 4.0  # at the start: logit for a document that has all terms of a query
+LOG_LONG = 6.0  # logarithm of the tokens of a long document, which makes lengths about 0 to 1
 
 
-class Side(NamedTuple):
-    """One text of each row, as the reader sees it."""
+class EncodedBatch(NamedTuple):
+    """Encoded queries or documents, one a row."""
 
     ids: Tensor
     """(rows, tokens), padded with 0."""
@@ -35,29 +36,31 @@ class Side(NamedTuple):
     vector: Tensor
     """(rows, width), of unit length."""
     terms: Tensor | None = None
-    """What a query looks for: see `SparseEncoderModule.expand`."""
+    """The terms that a query looks for: see `SparseEncoderModule.expand`. None for documents."""
 
     @property
     def mask(self) -> Tensor:
-        """1 where there is text."""
+        """(rows, tokens): 1 where there is text."""
         return (self.ids != PAD).float()
 
 
 class Reader(nn.Module):
-    """Every token of the query reads the document and votes; the votes' weighted mean is a logit.
+    """Every token of the query reads the document and votes; the weighted mean of the votes is a logit.
 
-    A vote is the token's best cosine in the document (late interaction: ColBERT, Khattab and Zaharia 2020), plus what
-    one layer of attention over the document's tokens makes of it. Votes are weighted by the query alone.
+    A vote is the token's best cosine in the document (late interaction: ColBERT, Khattab and Zaharia 2020), plus the
+    output of one layer of attention over the document's tokens. The weights of the votes depend on the query alone.
 
     Attention multiplies the query with the weights of keys and values, not every token of the document: the same
     numbers, and less work while a query has fewer tokens than width / heads.
+
+    The names of parameters are stored in exported models, so they can't change.
     """
 
     def __init__(self, width: int, heads: int, dimensions: int = 128, inner: int = 768, scale: float = 11.0) -> None:
         super().__init__()
         self.heads = heads
-        # Both projections start as the same one, which keeps angles about as they are. Parameters, not Linear: so that
-        # they keep their names in an exported graph.
+        # Both projections (of query and document) start as the same one, which keeps angles about as they are. They are
+        # parameters, no Linear layers, so that they keep their names in an exported graph.
         start = torch.linalg.qr(torch.randn(width, dimensions))[0]
         self.asked = nn.Parameter(start.clone())
         self.read = nn.Parameter(start.clone())
@@ -66,70 +69,76 @@ class Reader(nn.Module):
         self.clues = nn.Parameter(torch.zeros(CLUES, width))
         self.query, self.mixed = nn.Linear(width, width), nn.Linear(width, width)
         size = width // heads
-        self.key = nn.Parameter(torch.randn(heads, size, width) / math.sqrt(width))  # a key's bias moves no share
+        # Keys have no bias: it would change no softmax.
+        self.key = nn.Parameter(torch.randn(heads, size, width) / math.sqrt(width))
         self.value = nn.Parameter(torch.randn(heads, width, size) / math.sqrt(width))
         self.value_bias = nn.Parameter(torch.zeros(width))
         self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
-        # Starts as late interaction alone: the attention's voice is silent until it has learned something.
+        # Zeros: the start is late interaction alone, and attention adds nothing until it has learned something.
         self.vote = nn.Parameter(torch.zeros(width, 1))
         nn.init.zeros_(self.down.weight)
 
-    def take(self, layer: Any) -> None:
-        """Starts attention from a BERT layer's: one that has learned to read these states."""
-        for mine, theirs in (
+    def start_from(self, layer: Any) -> None:
+        """Copy the attention of a BERT layer, which has learned to read these states."""
+        for module, source in (
             (self.query, layer.attention.self.query),
             (self.mixed, layer.attention.output.dense),
             (self.first, layer.attention.output.LayerNorm),
             (self.second, layer.output.LayerNorm),
         ):
-            mine.load_state_dict(theirs.state_dict())
-        own = layer.attention.self
-        self.key.data.copy_(own.key.weight.data.view(self.key.shape))
-        self.value.data.copy_(own.value.weight.data.view(self.key.shape).transpose(1, 2))
-        self.value_bias.data.copy_(own.value.bias.data)
+            module.load_state_dict(source.state_dict())
+        projections = layer.attention.self
+        self.key.data.copy_(projections.key.weight.data.view(self.key.shape))
+        self.value.data.copy_(projections.value.weight.data.view(self.key.shape).transpose(1, 2))
+        self.value_bias.data.copy_(projections.value.bias.data)
 
-    def forward(self, query: Side, document: Side) -> Tensor:
-        """A logit per row."""
-        best = self._best(query, document)
-        heard = self._attend(query.states + self.clues_of(query, document, best) @ self.clues, document)
-        votes = self.scale * best + (heard @ self.vote).squeeze(-1)
+    def forward(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+        """Return a logit per row."""
+        best = self._best_cosines(query, document)
+        attended = self._attend(query.states + self.features(query, document, best) @ self.clues, document)
+        votes = self.scale * best + (attended @ self.vote).squeeze(-1)
         weights = softplus(query.states @ self.weight).squeeze(-1) * query.mask
         return (votes * weights).sum(-1) / weights.sum(-1)
 
-    def clues_of(self, query: Side, document: Side, best: Tensor) -> Tensor:
-        """(rows, query tokens, CLUES): the best cosine; how often the very token is there (n / (n + 1)); whether it is
-        there followed by the same next token; how long the document is.
+    def features(self, query: EncodedBatch, document: EncodedBatch, best: Tensor) -> Tensor:
+        """Return what a query token knows of the document before it reads it, (rows, query tokens, CLUES).
+
+        The best cosine; how often the same token is there (n / (n + 1)); whether it is there followed by the same next
+        token (1 or 0); how long the document is.
         """
         same = (query.ids[:, :, None] == document.ids[:, None, :]).float() * document.mask[:, None, :]
         count = same.sum(-1)
-        pairs = pad((same[:, :-1, :-1] * same[:, 1:, 1:]).amax(-1), (0, 1))
-        length = (document.mask.sum(-1).log() / LONG)[:, None].expand_as(best)
-        return torch.stack([best, count / (count + 1.0), pairs, length], -1)
+        phrase = pad((same[:, :-1, :-1] * same[:, 1:, 1:]).amax(-1), (0, 1))
+        length = (document.mask.sum(-1).log() / LOG_LONG)[:, None].expand_as(best)
+        return torch.stack([best, count / (count + 1.0), phrase, length], -1)
 
-    def _best(self, query: Side, document: Side) -> Tensor:
-        asked, read = normalize(query.states @ self.asked, dim=-1), normalize(document.states @ self.read, dim=-1)
-        return (asked @ read.transpose(1, 2) + (1.0 - document.mask[:, None, :]) * MASKED).amax(-1)
+    def _best_cosines(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+        """Return each query token's largest cosine with a document token, (rows, query tokens)."""
+        of_query = normalize(query.states @ self.asked, dim=-1)
+        of_document = normalize(document.states @ self.read, dim=-1)
+        return (of_query @ of_document.transpose(1, 2) + (1.0 - document.mask[:, None, :]) * MASKED).amax(-1)
 
-    def _attend(self, states: Tensor, document: Side) -> Tensor:
+    def _attend(self, states: Tensor, document: EncodedBatch) -> Tensor:
+        """Let query tokens attend to document tokens: one post-norm layer, (rows, query tokens, width)."""
         rows, tokens, width = states.shape
         size = width // self.heads
-        asked = self.query(states).view(rows, tokens, self.heads, size).transpose(1, 2) @ self.key
-        likes = asked.reshape(rows, -1, width) @ document.states.transpose(1, 2) / math.sqrt(size)
-        shares = (likes + (1.0 - document.mask[:, None, :]) * MASKED).softmax(-1)
-        seen = (shares @ document.states).view(rows, self.heads, tokens, width) @ self.value
-        mixed = self.mixed(seen.transpose(1, 2).reshape(rows, tokens, width) + self.value_bias)
+        queries = self.query(states).view(rows, tokens, self.heads, size).transpose(1, 2) @ self.key
+        scores = queries.reshape(rows, -1, width) @ document.states.transpose(1, 2) / math.sqrt(size)
+        shares = (scores + (1.0 - document.mask[:, None, :]) * MASKED).softmax(-1)
+        values = (shares @ document.states).view(rows, self.heads, tokens, width) @ self.value
+        mixed = self.mixed(values.transpose(1, 2).reshape(rows, tokens, width) + self.value_bias)
         states = self.first(states + mixed)
-        heard: Tensor = self.second(states + self.down(gelu(self.up(states))))
-        return heard
+        attended: Tensor = self.second(states + self.down(gelu(self.up(states))))
+        return attended
 
 
 class SplitModule(nn.Module):
-    """Plain-torch forward pass over the layers of a BERT trunk, with a reader on top.
+    """The layers of a BERT trunk with a reader on top, as a plain torch module.
 
-    `separate` of the layers give the token states that are read, all of them the vector.
+    The first `separate` layers give the token states that are read, all of them the vector.
     logit = slope(query) x cosine of the vectors + the reader's votes + lexical(query) x matching terms + bias,
-    where the third needs a sparse encoder beside the trunk (`terms`).
+    where the third term needs a sparse encoder beside the trunk (`terms`).
     """
 
     def __init__(
@@ -155,42 +164,42 @@ class SplitModule(nn.Module):
             self.lexical_gate = nn.Parameter(torch.zeros(self.width, 1))
         self.reader = Reader(self.width, self.heads)
         if len(self.upper):
-            self.reader.take(self.upper[0])
+            self.reader.start_from(self.upper[0])
 
     @classmethod
     def load(
         cls, trunk: Path | str, separate: int, slope: float = 1.0, *, terms: SparseEncoderModule | None = None
     ) -> SplitModule:
-        """The untrained network of a Hugging Face bi-encoder's folder: its cosine, and late interaction beside it."""
+        """Return the untrained network of a Hugging Face bi-encoder's folder: its cosine and late interaction."""
         config = AutoConfig.from_pretrained(str(trunk), local_files_only=True)
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)
         return cls(model, separate, slope, terms=terms).eval()
 
     @property
     def positions(self) -> int:
-        """Tokens of a text that every part can tell apart by their places."""
+        """Tokens of a text that every part has a position embedding for."""
         parts = [self.embeddings] if self.terms is None else [self.embeddings, self.terms.embeddings]
-        return min(one.position_embeddings.num_embeddings for one in parts)
+        return min(part.position_embeddings.num_embeddings for part in parts)
 
-    def encode(self, ids: Tensor) -> Side:
-        """Both parts of texts, (texts, tokens) of [CLS] text [SEP], padded with 0."""
-        states, vector = self.read(ids)
+    def encode(self, ids: Tensor) -> EncodedBatch:
+        """Encode texts, (texts, tokens) of [CLS] text [SEP], padded with 0."""
+        states, vector = self.encode_trunk(ids)
         if self.terms is not None:
             states = torch.cat([states, self.terms.encode(ids)], -1)
-        return Side(ids, states, vector)
+        return EncodedBatch(ids, states, vector)
 
-    def ask(self, ids: Tensor) -> Side:
-        """The same of queries, with what they look for."""
-        return self.asking(self.encode(ids))
+    def encode_queries(self, ids: Tensor) -> EncodedBatch:
+        """Encode queries and the terms that they look for."""
+        return self.with_terms(self.encode(ids))
 
-    def asking(self, side: Side) -> Side:
-        """Encoded queries, with what they look for."""
+    def with_terms(self, queries: EncodedBatch) -> EncodedBatch:
+        """Add the terms that encoded queries look for, where there is a sparse encoder."""
         if self.terms is None:
-            return side
-        return side._replace(terms=self.terms.expand(side.states[..., self.width :], side.mask))
+            return queries
+        return queries._replace(terms=self.terms.expand(queries.states[..., self.width :], queries.mask))
 
-    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What the trunk alone says of texts: states and vector."""
+    def encode_trunk(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the trunk's token states and vectors of texts."""
         states: Tensor = self.embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
         mask = (ids != PAD).to(states.dtype)
         for layer in self.separate:
@@ -201,24 +210,24 @@ class SplitModule(nn.Module):
         weights = mask.unsqueeze(-1)
         return states, normalize((last * weights).sum(1) / weights.sum(1), dim=-1)
 
-    def join(self, query: Side, document: Side) -> Tensor:
-        """One logit per row."""
-        logit: Tensor = self._share(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
-        asked, read = (side._replace(states=side.states[..., : self.width]) for side in (query, document))
-        logit = logit + self.reader(asked, read) + self.bias
+    def score(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+        """Return one logit per row."""
+        logit: Tensor = self._weight(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
+        of_trunk = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
+        logit = logit + self.reader(*of_trunk) + self.bias
         if query.terms is None:
             return logit
         matched = match(query.terms, document.states[..., self.width :], document.mask)
-        return logit + self._share(self.lexical, self.lexical_gate, query) * matched
+        return logit + self._weight(self.lexical, self.lexical_gate, query) * matched
 
     def rescale(self, slope: float, shift: float) -> None:
-        """Makes every logit slope x logit + shift."""
+        """Change the weights so that every logit becomes slope x logit + shift."""
         parts = [self.slope, self.reader.scale, self.reader.vote, self.bias]
         for part in parts if self.terms is None else (*parts, self.lexical):
             part.data.mul_(slope)
         self.bias.data.add_(shift)
 
     @staticmethod
-    def _share(usual: Tensor, gate: Tensor, query: Side) -> Tensor:
-        """How much a part counts for this kind of query."""
-        return usual * (query.vector @ gate).squeeze(-1).exp()
+    def _weight(base: Tensor, gate: Tensor, query: EncodedBatch) -> Tensor:
+        """Return how much a part of the logit counts for each query, (rows,)."""
+        return base * (query.vector @ gate).squeeze(-1).exp()

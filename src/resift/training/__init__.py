@@ -14,3 +14,27 @@ try:
     import resift.evaluation.bm25  # noqa: F401 - and bm25s
 except ImportError as error:
     raise MissingExtraError("training a model", "train") from error
+
+from resift.training.first_stage import DistilledFirstStage, distill_first_stage
+from resift.training.pairs import TrainingPair, read_pairs
+from resift.training.questions import CorpusDocument, make_pairs, read_corpus
+from resift.training.recall import Recall
+from resift.training.recipe import Distillation, Recipe
+from resift.training.reranker import TrainedReranker, train_reranker
+from resift.training.teachers import Teacher
+
+__all__ = [
+    "CorpusDocument",
+    "Distillation",
+    "DistilledFirstStage",
+    "Recall",
+    "Recipe",
+    "Teacher",
+    "TrainedReranker",
+    "TrainingPair",
+    "distill_first_stage",
+    "make_pairs",
+    "read_corpus",
+    "read_pairs",
+    "train_reranker",
+]

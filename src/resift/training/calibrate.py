@@ -16,13 +16,13 @@ from resift.evaluation import read_collection
 from resift.evaluation.first_stage import candidates
 from resift.training.held_out import logits
 from resift.training.mining import CandidateList
-from resift.training.networks import READ, SplitPairs
+from resift.training.split_pairs import TOKENS_IN_USE, SplitPairs
 
 QUERIES, DEPTH = 60, 20  # of a judged collection: what a user of the first results meets
 
 
 def judged_lists(spec: str) -> list[CandidateList]:
-    """Candidates of a judged collection, relevant ones first: what `relevance` is to mean.
+    """Return candidates of a judged collection, relevant ones first: what `relevance` is to mean.
 
     `spec` is FOLDER or FOLDER=STAGE, a first stage as `resift eval` names it (BM25 without one); the first 20
     candidates of up to 60 queries. Those without a judgement count as not relevant. Raises InputError.
@@ -40,31 +40,30 @@ def judged_lists(spec: str) -> list[CandidateList]:
 
 
 def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:
-    """Slope and shift that make sigmoid(slope x score + shift) the probability of being relevant.
+    """Return slope and shift that make sigmoid(slope x score + shift) the probability of being relevant.
 
     Platt 1999, without his smoothing of labels. Raises InputError where all labels are the same, or where a higher
     score means less relevant.
     """
     if len(set(relevant)) < 2:
         raise InputError(f"{len(relevant)} pairs, all of one kind: calibration needs relevant ones and others")
-    found = LogisticRegression(C=np.inf).fit(np.array(scores)[:, None], np.array(relevant))
-    slope, shift = float(found.coef_[0, 0]), float(found.intercept_[0])
+    regression = LogisticRegression(C=np.inf).fit(np.array(scores)[:, None], np.array(relevant))
+    slope, shift = float(regression.coef_[0, 0]), float(regression.intercept_[0])
     if slope <= 0:
         raise InputError(f"slope {slope:.3f}: a higher score means less relevant here, so no calibration is possible")
     return slope, shift
 
 
 def calibrate(model: CrossEncoder, lists: Sequence[CandidateList]) -> tuple[float, float]:
-    """Fits on the lists and changes the last layer so that it answers calibrated logits; the order stays what it was.
+    """Fit on the lists and change the last layer so that it gives calibrated logits; the order stays as it was.
 
     A split network reads as much of a text as it will in use. Returns slope and shift.
     """
     first: Any = model[0]
     if isinstance(first, SplitPairs):
-        first.reads(READ)
-    found = logits(model, lists)
-    flat = [score for scores in found for score in scores]
-    relevant = [place < one.positives for one in lists for place in range(len(one.documents))]
+        first.set_max_length(TOKENS_IN_USE)
+    flat = [score for scores in logits(model, lists) for score in scores]
+    relevant = [index < judged.positives for judged in lists for index in range(len(judged.documents))]
     slope, shift = fit(flat, relevant)
     with torch.no_grad():
         if isinstance(first, SplitPairs):

@@ -1,4 +1,4 @@
-"""How well a network in training orders lists it does not learn from."""
+"""How well a network in training orders lists that it does not learn from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METRIC = "nDCG@10"
 
 
 class HeldOut(BaseEvaluator):
-    """Mean nDCG@10 over held-out lists. Candidates are shuffled by their text, so that ties flatter nobody."""
+    """Mean nDCG@10 over held-out lists. Equal scores are ordered by the documents' text, so that ties help nobody."""
 
     def __init__(self, lists: Sequence[CandidateList]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in sentence-transformers
@@ -25,26 +25,26 @@ class HeldOut(BaseEvaluator):
         self.primary_metric = METRIC
 
     def __call__(self, model: Any, *_: Any, **__: Any) -> dict[str, float]:
-        """What the trainer calls with a CrossEncoder, telling folder and steps too; it wants a dictionary."""
+        """Return nDCG@10 by its name, as the trainer wants it, which passes folder and steps too."""
         scores = logits(model, self.lists)
         qrels, run = {}, {}
-        for place, (one, values) in enumerate(zip(self.lists, scores, strict=True)):
-            query = str(place)
-            qrels[query] = {str(number): 1 for number in range(one.positives)}
-            order = sorted(range(len(values)), key=lambda n: (-values[n], one.documents[n]))
-            run[query] = [str(number) for number in order]
-        found = measure(qrels, run, (METRIC,))[METRIC]
-        return {METRIC: sum(found.values()) / len(found)}
+        for index, (candidates, values) in enumerate(zip(self.lists, scores, strict=True)):
+            query = str(index)
+            qrels[query] = {str(document): 1 for document in range(candidates.positives)}
+            order = sorted(range(len(values)), key=lambda n: (-values[n], candidates.documents[n]))
+            run[query] = [str(document) for document in order]
+        by_query = measure(qrels, run, (METRIC,))[METRIC]
+        return {METRIC: sum(by_query.values()) / len(by_query)}
 
 
 def logits(model: CrossEncoder, lists: Sequence[CandidateList], rows: int = 256) -> list[list[float]]:
-    """The network's logits for every document of every list, as float32 gives them."""
-    pairs = [(one.query, document) for one in lists for document in one.documents]
-    found: list[float] = []
+    """Return the network's logits, in float32, for every document of every list; `rows` pairs are read at once."""
+    pairs = [(candidates.query, document) for candidates in lists for document in candidates.documents]
+    flat: list[float] = []
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(pairs), rows):
             features = batch_to_device(model.preprocess(pairs[start : start + rows]), model.device)
-            found += model(features)["scores"].view(-1).float().tolist()
-    cuts = iter(found)
-    return [[next(cuts) for _ in one.documents] for one in lists]
+            flat += model(features)["scores"].view(-1).float().tolist()
+    remaining = iter(flat)
+    return [[next(remaining) for _ in candidates.documents] for candidates in lists]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.evaluation.bm25 import bm25_places
+from resift.evaluation.bm25 import bm25_indices
 from resift.training.pairs import TrainingPair
 
-FOUND = 50  # candidates of each first stage that negatives are drawn from
-BLOCK = 512  # queries compared with all passages at once
-SAME = 0.8  # shared words over all words; from here on two passages say the same
+CANDIDATES = 50  # of each first stage, among which negatives are drawn
+QUERIES_PER_BLOCK = 512  # compared with all passages at once
+SAME_WORDS = 0.8  # shared words over all words; from here on two passages say the same
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -28,39 +28,39 @@ class CandidateList:
 
     query: str
     documents: tuple[str, ...]
-    """Those that answer first."""
+    """Those that answer the query come first."""
     positives: int = 1
-    """How many of them answer."""
+    """How many of them answer it."""
 
 
 def mine(pairs: Sequence[TrainingPair], embed: Embed, *, negatives: int, seed: int) -> list[CandidateList]:
-    """A list for every pair: its positive, then so many negatives.
+    """Return a list for every pair: its positive, then up to `negatives` passages that are none.
 
-    Given negatives go first; the others are drawn from what BM25 and the bi-encoder find among all passages (half
-    each, and one at random). A passage that answers the same query, or nearly repeats an answer, is no negative.
-    The same pairs and seed give the same lists.
+    Known negatives go first; the others are drawn from the first candidates of BM25 and of the bi-encoder among all
+    passages (half each, and one at random). A passage that answers the same query, or nearly repeats an answer, is
+    no negative. The same pairs and seed give the same lists.
     """
     passages = list(dict.fromkeys(text for pair in pairs for text in (pair.positive, *pair.negatives)))
     queries = list(dict.fromkeys(pair.query for pair in pairs))
     answers: dict[str, list[str]] = {}
     for pair in pairs:
         answers.setdefault(pair.query, []).append(pair.positive)
-    stages = (bm25_places(passages, queries, FOUND), _by_meaning(passages, queries, embed))
+    stages = (bm25_indices(passages, queries, CANDIDATES), _nearest(passages, queries, embed))
     draw = random.Random(seed)  # noqa: S311 - a choice of examples, nothing secret
     words = {text: _words(text) for text in passages}
     rows = {query: row for row, query in enumerate(queries)}
     lists = []
     for pair in pairs:
-        known = [words[answer] for answer in answers[pair.query]]
+        answer_words = [words[answer] for answer in answers[pair.query]]
 
-        def wrong(text: str, known: Sequence[frozenset[str]] = known) -> bool:
-            return all(_shared(words[text], answer) < SAME for answer in known)
+        def is_wrong(text: str, answer_words: Sequence[frozenset[str]] = answer_words) -> bool:
+            return all(_shared_words(words[text], answer) < SAME_WORDS for answer in answer_words)
 
         chosen = dict.fromkeys(pair.negatives)
         row = rows[pair.query]
-        sources = [[passages[place] for place in stage[row]] for stage in stages]
-        _fill(chosen, sources, wrong, negatives - 1, draw)
-        _fill(chosen, [[draw.choice(passages) for _ in range(FOUND)]], wrong, negatives, draw)
+        sources = [[passages[index] for index in stage[row]] for stage in stages]
+        _fill(chosen, sources, is_wrong, negatives - 1, draw)
+        _fill(chosen, [[draw.choice(passages) for _ in range(CANDIDATES)]], is_wrong, negatives, draw)
         lists.append(CandidateList(pair.query, (pair.positive, *list(chosen)[:negatives])))
     return lists
 
@@ -68,55 +68,57 @@ def mine(pairs: Sequence[TrainingPair], embed: Embed, *, negatives: int, seed: i
 def _fill(
     chosen: dict[str, None],
     sources: Sequence[Sequence[str]],
-    wrong: Callable[[str], bool],
+    is_wrong: Callable[[str], bool],
     wanted: int,
     draw: random.Random,
 ) -> None:
-    """Draws from the sources in turn until so many are chosen or nothing is left."""
+    """Add texts drawn from the sources in turn until `wanted` are chosen or nothing is left."""
     shuffled = [draw.sample(source, len(source)) for source in sources]
-    for place in range(max(map(len, shuffled), default=0)):
+    for position in range(max(map(len, shuffled), default=0)):
         for source in shuffled:
             if len(chosen) >= wanted:
                 return
-            if place < len(source) and source[place] not in chosen and wrong(source[place]):
-                chosen[source[place]] = None
+            if position < len(source) and source[position] not in chosen and is_wrong(source[position]):
+                chosen[source[position]] = None
 
 
-def _by_meaning(passages: Sequence[str], queries: Sequence[str], embed: Embed) -> NDArray[np.int64]:
-    vectors = embed(passages)
-    asked = embed(queries)
-    found = []
-    for start in range(0, len(queries), BLOCK):
-        similar = asked[start : start + BLOCK] @ vectors.T
-        found.append(np.argsort(-similar, axis=1, kind="stable")[:, :FOUND])
-    return np.concatenate(found)
+def _nearest(passages: Sequence[str], queries: Sequence[str], embed: Embed) -> NDArray[np.int64]:
+    """Return the indices of each query's nearest passages, (queries, CANDIDATES), nearest first."""
+    passage_vectors = embed(passages)
+    query_vectors = embed(queries)
+    blocks = []
+    for start in range(0, len(queries), QUERIES_PER_BLOCK):
+        similarities = query_vectors[start : start + QUERIES_PER_BLOCK] @ passage_vectors.T
+        blocks.append(np.argsort(-similarities, axis=1, kind="stable")[:, :CANDIDATES])
+    return np.concatenate(blocks)
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.lower()))
 
 
-def _shared(one: frozenset[str], other: frozenset[str]) -> float:
-    return len(one & other) / max(1, len(one | other))
+def _shared_words(left: frozenset[str], right: frozenset[str]) -> float:
+    """Return the share of the words of both texts that both have, 0 to 1."""
+    return len(left & right) / max(1, len(left | right))
 
 
 def keywords(pairs: Sequence[TrainingPair], share: float, seed: int) -> list[TrainingPair]:
-    """The pairs, this share of them asked as people type into a search box: no question words, no question mark.
+    """Return the pairs, this share of their queries as people type into a search box: without question words and "?".
 
     >>> keywords([TrainingPair("What is the capital of France?", "Paris")], share=1.0, seed=7)[0].query
     'capital France'
     """
     draw = random.Random(seed)  # noqa: S311 - a choice of examples, nothing secret
-    asked = []
+    shortened = []
     for pair in pairs:
-        kept = [word for word in re.findall(r"[\w'./+#-]+", pair.query) if word.lower() not in _FILLERS]
-        cut = " ".join(kept).rstrip(".") if draw.random() < share and len(kept) > 1 else pair.query
-        asked.append(TrainingPair(cut, pair.positive, pair.negatives, pair.group))
-    return _without_contradictions(asked)
+        words = [word for word in re.findall(r"[\w'./+#-]+", pair.query) if word.lower() not in _FILLERS]
+        query = " ".join(words).rstrip(".") if draw.random() < share and len(words) > 1 else pair.query
+        shortened.append(TrainingPair(query, pair.positive, pair.negatives, pair.group))
+    return _without_contradictions(shortened)
 
 
 def _without_contradictions(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
-    """Cut short, two questions may have become one: what answers it is no negative of it."""
+    """Drop negatives that answer the same query: two questions may have become the same one when they were cut."""
     answers: dict[str, set[str]] = {}
     for pair in pairs:
         answers.setdefault(pair.query, set()).add(pair.positive)
@@ -138,5 +140,5 @@ _FILLERS = frozenset(
 
 
 def documents(lists: Sequence[CandidateList]) -> list[str]:
-    """Every document of the lists, once, in order of appearance."""
-    return list(dict.fromkeys(document for one in lists for document in one.documents))
+    """Return every document of the lists once, in order of appearance."""
+    return list(dict.fromkeys(document for candidates in lists for document in candidates.documents))

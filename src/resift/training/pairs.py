@@ -13,22 +13,35 @@ from resift.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class TrainingPair:
-    """A query and a passage that answers it."""
+    """A query and a passage that answers it.
+
+    Args:
+        query: The query.
+        positive: A passage that answers it.
+        negatives: Passages known not to answer it. More are mined.
+        group: Pairs of one group (a page, a topic) are about the same things.
+
+    """
 
     query: str
     positive: str
     negatives: tuple[str, ...] = ()
-    """Passages known not to answer it. More are mined."""
     group: str = ""
-    """Rows of one group (a page, a topic) are about the same things."""
 
 
 def read_pairs(files: Sequence[Path]) -> list[TrainingPair]:
-    """The rows of jsonl files, plain or gzipped: `query` and `positive`, perhaps `negatives` (a list) and `group`.
+    """Read the rows of jsonl files: `query` and `positive`, perhaps `negatives` (a list) and `group`.
 
-    A row that says exactly what an earlier one said is left out. Raises InputError, naming file and line, for bytes
-    that are not UTF-8, lines that are no JSON object, missing or empty texts, and a positive that is also a
-    negative of its query.
+    Args:
+        files: JSON lines, plain or gzipped (`.gz`).
+
+    Returns:
+        The pairs in the order of the files; a row that equals an earlier one is left out.
+
+    Raises:
+        InputError: With file and line: bytes that are not UTF-8, a line that is no JSON object, a text that is missing
+            or empty, a positive that is also a negative of its query, there or in another row; or no row at all.
+
     """
     pairs: dict[TrainingPair, str] = {}
     for file in files:
@@ -64,7 +77,7 @@ def _text(value: Any, name: str, where: str) -> str:
 
 
 def _check_contradictions(pairs: dict[TrainingPair, str]) -> None:
-    """Across rows: what answers a query in one row can't be wrong for it in another."""
+    """Raise InputError where a passage answers a query in one row and is its negative in another."""
     answers: dict[str, dict[str, str]] = {}
     for pair, where in pairs.items():
         answers.setdefault(pair.query, {}).setdefault(pair.positive, where)

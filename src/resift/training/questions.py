@@ -14,13 +14,20 @@ from resift.training.pairs import TrainingPair
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
 WORDS = range(5, 41)  # of a sentence that can stand for a question: shorter says nothing, longer is a paragraph
-LEFT = 8  # words of a passage, at least, once its sentence was taken out
-TAKEN_OUT = 0.7  # share of sentences cut out of their passage: asked for by meaning; the rest by their very words
+MIN_WORDS_LEFT = 8  # of a passage, once its sentence was cut out
+CUT_OUT = 0.7  # share of sentences cut out of their passage, which is then found by meaning; the others by their words
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A row of a `corpus.jsonl`."""
+    """A row of a `corpus.jsonl`.
+
+    Args:
+        id: What judgements name it by.
+        title: May be empty.
+        text: May be empty, where there is a title.
+
+    """
 
     id: str
     title: str
@@ -28,35 +35,60 @@ class CorpusDocument:
 
     @property
     def passage(self) -> str:
-        """Title and text, as the collection reader of `resift.evaluation` joins them."""
+        """Title and text, joined as `resift.evaluation.read_collection` joins them."""
         return " ".join(part for part in (self.title, self.text) if part)
 
 
 def read_corpus(file: Path) -> list[CorpusDocument]:
-    """The documents of a `corpus.jsonl`, plain or gzipped. Raises InputError, naming file and line."""
-    found: dict[str, CorpusDocument] = {}
+    """Read the documents of a corpus.
+
+    Args:
+        file: A `corpus.jsonl` with rows of `_id`, `title` and `text`, plain or gzipped (`.gz`).
+
+    Returns:
+        The documents in the order of the file.
+
+    Raises:
+        InputError: With file and line: no `_id`, an id twice, a document without text, bytes that are not UTF-8, a
+            line that is no JSON object; or no document at all.
+
+    """
+    documents: dict[str, CorpusDocument] = {}
     for where, row in read_rows(file):
         if "_id" not in row:
             raise InputError(f"{where}: no _id; a row is {{'_id': ..., 'title': ..., 'text': ...}}")
-        one = CorpusDocument(str(row["_id"]), str(row.get("title") or "").strip(), str(row.get("text") or "").strip())
-        if one.id in found:
-            raise InputError(f"{where}: id {one.id!r} comes twice")
-        if not one.passage:
-            raise InputError(f"{where}: {one.id!r} has no text")
-        found[one.id] = one
-    if not found:
+        title, text = (str(row.get(field) or "").strip() for field in ("title", "text"))
+        document = CorpusDocument(str(row["_id"]), title, text)
+        if document.id in documents:
+            raise InputError(f"{where}: id {document.id!r} comes twice")
+        if not document.passage:
+            raise InputError(f"{where}: {document.id!r} has no text")
+        documents[document.id] = document
+    if not documents:
         raise InputError(f"{file}: no document to learn from")
-    return list(found.values())
+    return list(documents.values())
 
 
 def make_pairs(documents: Sequence[CorpusDocument], *, seed: int, sentences: int = 2) -> list[TrainingPair]:
-    """Pairs of each document: its title, and at most so many of its sentences, as queries.
+    """Make pairs of documents without queries: a title asks for its text, a sentence for the passage it stood in.
 
     Most sentences are cut out of the passage that answers them, so that meaning counts and not their very words. A
-    document's pairs depend on the seed and on itself alone. Raises InputError where no document gives any.
+    document's pairs depend on the seed and on itself alone.
 
     >>> make_pairs([CorpusDocument("1", "The Fox", "A fox saw grapes. He left.")], seed=7)[0].query
     'The Fox'
+
+    Args:
+        documents: As `read_corpus` returns them.
+        seed: Of the choice of sentences.
+        sentences: Of a document that become queries, at most.
+
+    Returns:
+        The pairs, each once, document by document.
+
+    Raises:
+        InputError: No document gives any.
+
     """
     pairs: dict[TrainingPair, None] = {}
     for document in documents:
@@ -75,10 +107,10 @@ def make_pairs(documents: Sequence[CorpusDocument], *, seed: int, sentences: int
 
 def _sentence_pairs(document: CorpusDocument, wanted: int, draw: random.Random) -> Iterator[TrainingPair]:
     parts = SENTENCE_END.split(document.text)
-    fit = [place for place, part in enumerate(parts) if len(part.split()) in WORDS]
-    for place in sorted(draw.sample(fit, min(wanted, len(fit)))):
-        rest = " ".join(part for other, part in enumerate(parts) if other != place)
-        if len(rest.split()) < LEFT:
-            continue  # little is left to find it by
-        answer = rest if draw.random() < TAKEN_OUT else document.text
-        yield TrainingPair(parts[place], f"{document.title} {answer}".strip(), group=document.id)
+    suitable = [index for index, part in enumerate(parts) if len(part.split()) in WORDS]
+    for index in sorted(draw.sample(suitable, min(wanted, len(suitable)))):
+        rest = " ".join(part for other, part in enumerate(parts) if other != index)
+        if len(rest.split()) < MIN_WORDS_LEFT:
+            continue  # too little is left to find it by
+        answer = rest if draw.random() < CUT_OUT else document.text
+        yield TrainingPair(parts[index], f"{document.title} {answer}".strip(), group=document.id)

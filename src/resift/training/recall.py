@@ -13,21 +13,27 @@ from resift.evaluation.fusion import fuse
 from resift.evaluation.nearest import Embed
 
 METRIC = "R@100"
-DEPTH = 1000  # of each list that is fused: what both know of a document counts, be it deep in one
+DEPTH = 1000  # of each list that is fused: a document that both lists hold counts, even deep in one of them
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Mean Recall@100 over the queries of a collection, 0 to 1."""
+    """Mean Recall@100 over the queries of a collection, 0 to 1.
+
+    Args:
+        alone: Of the bi-encoder.
+        fused: Of the bi-encoder and BM25, fused by reciprocal rank.
+        bm25: Of BM25 alone.
+
+    """
 
     alone: float
     fused: float
-    """With BM25, by reciprocal rank."""
     bm25: float
 
 
 def recall(collection: Collection, embed: Embed) -> Recall:
-    """What this bi-encoder finds, what BM25 finds, and what both find together."""
+    """Measure what this bi-encoder finds, what BM25 finds, and what both find together."""
     words = first_stage("bm25", collection, DEPTH)
     meaning = embedding_run(embed, collection, DEPTH)
     runs = (meaning, fuse([meaning, words]), words)

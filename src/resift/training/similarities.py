@@ -13,16 +13,16 @@ from torch.nn.functional import kl_div, log_softmax, normalize
 from resift.training.mining import Vectors
 
 SCALE = 20.0  # of cosines before the softmax: sentence-transformers' own default for contrastive losses
-WEIGHT = 2.0  # beside a contrastive loss; measured
-ITSELF = -1e4  # a text's similarity to itself says nothing, and would outweigh all others
+WEIGHT = 2.0  # beside a contrastive loss; chosen by measurement
+MASKED_SELF = -1e4  # logit of a text's similarity to itself, which says nothing and would outweigh all others
 
 
 class SimilaritiesLoss(torch.nn.Module):
     """KL divergence from the teacher's distribution to the student's, of each text over the others of its batch.
 
     sentence-transformers distils lists (`DistillKLDivLoss`) and vectors (`EmbedDistillLoss`), but not the matrix of
-    a batch, which has as many lessons as texts squared and asks nothing of the student's dimensions. The label of a
-    text is its row in `vectors`: the teacher's unit vectors, (texts, dimensions).
+    a batch, which has a similarity for every two texts and fits a student of any dimensions. The label of a text is its
+    row in `vectors`: the teacher's unit vectors, (texts, dimensions).
     """
 
     def __init__(self, model: SentenceTransformer, vectors: Vectors) -> None:
@@ -31,7 +31,7 @@ class SimilaritiesLoss(torch.nn.Module):
         self._vectors = torch.from_numpy(vectors)
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of a batch of texts; `labels` are their rows."""
+        """Return the loss of a batch of texts; `labels` are their rows."""
         (features,) = sentence_features
         learned = normalize(self.model(features)["sentence_embedding"], dim=1)
         taught = normalize(self._vectors[labels.cpu()].to(learned), dim=1)
@@ -39,10 +39,10 @@ class SimilaritiesLoss(torch.nn.Module):
         return WEIGHT * kl_div(_distribution(learned), target, log_target=True, reduction="batchmean")
 
     def get_config_dict(self) -> dict[str, Any]:
-        """For the trainer's records."""
+        """Return the settings, for the trainer's records."""
         return {"scale": SCALE, "weight": WEIGHT}
 
 
 def _distribution(vectors: Tensor) -> Tensor:
-    itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    return log_softmax((SCALE * vectors @ vectors.T).masked_fill(itself, ITSELF), dim=1)
+    diagonal = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    return log_softmax((SCALE * vectors @ vectors.T).masked_fill(diagonal, MASKED_SELF), dim=1)

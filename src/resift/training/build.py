@@ -1,0 +1,37 @@
+"""The reranker before it is trained: the split network, or a plain [CLS] cross-encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import CrossEncoder
+from transformers.trainer_utils import set_seed
+
+from resift.errors import InputError
+from resift.training.mining import Embed
+from resift.training.recipe import Recipe
+from resift.training.split_pairs import SplitPairs, exported_folder
+
+
+def build(recipe: Recipe) -> CrossEncoder:
+    """Return the untrained cross-encoder. What is random in it comes from the recipe's seed."""
+    set_seed(recipe.seed)
+    base, length = recipe.base, recipe.max_length
+    if recipe.network == "split":
+        pairs = SplitPairs.start(base, recipe.separate, length, frozen=recipe.frozen)
+        split: CrossEncoder = CrossEncoder(modules=[pairs])
+        return split
+    if exported_folder(base) is not None:
+        raise InputError(f"{base} is a split network; a cls one starts from a Hugging Face folder")
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    plain: CrossEncoder = CrossEncoder(
+        base, num_labels=1, max_length=length, config_kwargs=no_dropout, local_files_only=Path(base).is_dir()
+    )
+    return plain
+
+
+def own_embed(model: CrossEncoder) -> Embed | None:
+    """Return the bi-encoder inside a split network; None for another network."""
+    first: Any = model[0]
+    return first.embed if isinstance(first, SplitPairs) else None

@@ -1,0 +1,132 @@
+"""The training of a reranker: listwise, by sentence-transformers' `CrossEncoderTrainer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.torch import load_model
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.cross_encoder.losses import ListNetLoss
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from resift.training.held_out import METRIC, HeldOut
+from resift.training.log import Log
+from resift.training.mining import CandidateList
+from resift.training.recipe import Recipe
+from resift.training.reranker_data import RerankerData
+from resift.training.split_pairs import SplitPairs
+from resift.training.teachers import TeacherScores, bfloat16_is_faster
+from resift.training.trainer import WithoutModelCard, last_checkpoint, log_progress, shared_arguments
+
+CHECKPOINTS = "checkpoints"
+CHECKS = 10  # checkpoints and evaluations in a run
+WARMUP = 0.05  # share of the steps
+MIN_SHARE = 1e-4  # of the target that even the worst document gets: its logarithm must be finite
+
+
+class HeldOutFigures(NamedTuple):
+    """Mean nDCG@10 on the held-out lists, 0 to 1; NaN where no list is held out."""
+
+    before: float
+    after: float
+
+
+def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path, log: Log) -> HeldOutFigures:
+    """Train the network in place, going on from the folder's last checkpoint if there is one."""
+    held_out = HeldOut(data.held_out)
+    start = {name: weights.detach().clone() for name, weights in _trainable(model)}
+    before = held_out(model)[METRIC] if data.held_out else float("nan")
+    log(f"held-out {METRIC} before training: {before:.3f}")
+    rows = Dataset.from_dict(
+        {
+            "query": [candidates.query for candidates in data.lists],
+            "documents": [list(candidates.documents) for candidates in data.lists],
+            "labels": targets(data.lists, data.scores, recipe.hard),
+        }
+    )
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(recipe, folder, len(rows), model.device, bool(data.held_out)),
+        train_dataset=rows,
+        loss=ListNetLoss(model, mini_batch_size=-1),
+        evaluator=held_out if data.held_out else None,
+    )
+    log_progress(trainer, log)
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
+    if checkpoint is not None:
+        log(f"going on from {checkpoint}")
+    if checkpoint is not None and _is_finished(checkpoint):
+        trainer._load_from_checkpoint(checkpoint)  # to go on would be one step too many
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    with torch.no_grad():
+        for name, weights in _trainable(model):
+            weights.lerp_(start[name].to(weights), 1 - recipe.blend)
+    after = held_out(model)[METRIC] if data.held_out else float("nan")
+    log(f"held-out {METRIC} after training: {after:.3f}")
+    return HeldOutFigures(before, after)
+
+
+def targets(lists: Sequence[CandidateList], scores: TeacherScores | None, hard: float) -> list[list[float]]:
+    """Return log-probabilities of being the best document of its list: ListNet's softmax makes shares of them again.
+
+    A share `hard` lies on the positives; the rest on what the teachers' logits say, softmaxed. Without teachers
+    the positives get all.
+    """
+    hard_share = hard if scores is not None else 1.0
+    rows = []
+    for index, candidates in enumerate(lists):
+        shares = np.zeros(len(candidates.documents))
+        shares[: candidates.positives] = hard_share / candidates.positives
+        if scores is not None:
+            logits = np.array(scores[index])
+            exponentials = np.exp(logits - logits.max())
+            shares += (1 - hard_share) * exponentials / exponentials.sum()
+        shares = np.maximum(shares, MIN_SHARE)
+        rows.append(np.log(shares / shares.sum()).tolist())
+    return rows
+
+
+def _is_finished(checkpoint: str) -> bool:
+    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
+    return bool(state.global_step >= state.max_steps)
+
+
+def _trainable(model: CrossEncoder) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
+
+
+class _Trainer(WithoutModelCard, CrossEncoderTrainer):
+    def _load_from_checkpoint(self, checkpoint_path: str, *_: Any) -> None:
+        if isinstance(self.model[0], SplitPairs):
+            load_model(self.model[0], str(Path(checkpoint_path, "model.safetensors")))
+        else:
+            super()._load_from_checkpoint(checkpoint_path)
+
+
+def _arguments(
+    recipe: Recipe, folder: Path, rows: int, device: torch.device, evaluate: bool
+) -> CrossEncoderTrainingArguments:
+    steps = max(1, round(rows * recipe.epochs / recipe.queries))
+    every = max(1, steps // CHECKS)
+    return CrossEncoderTrainingArguments(
+        **shared_arguments(folder / CHECKPOINTS, device, recipe.seed),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.queries,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(steps * WARMUP),
+        bf16=bfloat16_is_faster(device),
+        save_steps=every,
+        save_total_limit=2,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=every,
+        logging_steps=every,
+    )
