@@ -91,6 +91,19 @@ def helps_with_names(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
+def check_query(query: object) -> str:
+    """Return the query. Raises InputError unless it is a text with something in it.
+
+    A first stage must not run before this check: an embedding of nothing still has neighbours.
+
+    >>> check_query("what eats bamboo?")
+    'what eats bamboo?'
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"the query must be a text with something in it, got {query!r:.200}")
+    return query
+
+
 def number(name: str, value: Any) -> float:
     """Return the value as a float. Raises InputError unless it is a number."""
     if isinstance(value, str | bytes | bool):

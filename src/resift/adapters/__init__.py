@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resift._util.arguments import check_query
 from resift._util.lazy import Lazy
 from resift._util.secret import ApiKey
 from resift._util.worker import Worker
@@ -13,7 +14,7 @@ from resift.adapters.options import (
     check_reranker,
     merge_options,
 )
-from resift.adapters.results import ScoreKind, check_query, choose_score, report_ranking
+from resift.adapters.results import ScoreKind, choose_score, report_ranking
 from resift.embedders.embedder import Embedder
 from resift.models.options import ModelOptions
 from resift.reranking.reranker import OnError

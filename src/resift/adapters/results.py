@@ -5,24 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from resift.errors import InputError
 from resift.reranking.ranking import Hit, Ranking
 
 ScoreKind = Literal["relevance", "raw"]
 """What an adapter writes as a document's score: the relevance 0..1, or the model's own number."""
-
-
-def check_query(query: object) -> str:
-    """Return the query. Raises InputError unless it is a text with something in it.
-
-    A first stage must not run before this check: an embedding of nothing still finds neighbours.
-
-    >>> check_query("what eats bamboo?")
-    'what eats bamboo?'
-    """
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f"the query must be a text with something in it, got {query!r:.200}")
-    return query
 
 
 def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:

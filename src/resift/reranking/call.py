@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from resift._util.arguments import check_query
 from resift.errors import InputError
 from resift.scorer import Request
 
@@ -27,8 +28,7 @@ class RankCall(Generic[T]):
     def of(cls, query: str, documents: Iterable[T], text: Callable[[T], str] | None) -> RankCall[T]:
         """Check a query and its documents. Raises InputError for an empty query and for a document without text."""
         started = time.perf_counter()
-        if not isinstance(query, str) or not query.strip():
-            raise InputError(f"the query must be a text with something in it, got {query!r}")
+        check_query(query)
         if isinstance(documents, str):
             raise InputError("documents is one text; give a list of documents, [text] for a single one")
         listed = tuple(documents)

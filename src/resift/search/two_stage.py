@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from resift._util.arguments import helps_with_names, whole_number
+from resift._util.arguments import check_query, helps_with_names, whole_number
 from resift._util.worker import Worker
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder
@@ -101,7 +101,7 @@ class TwoStageSearch:
 
         """
         started = time.perf_counter()
-        passages = self.first_stage.retrieve(_check_query(query), self._depth(top_k))
+        passages = self.first_stage.retrieve(check_query(query), self._depth(top_k))
         fetched = time.perf_counter()
         ranking = self.reranker.rank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
         return _add_first_stage_time(ranking, fetched - started)
@@ -114,9 +114,9 @@ class TwoStageSearch:
         started = time.perf_counter()
         depth = self._depth(top_k)
         if isinstance(self.first_stage, AsyncFirstStage):
-            passages = await self.first_stage.aretrieve(_check_query(query), depth)
+            passages = await self.first_stage.aretrieve(check_query(query), depth)
         else:
-            passages = await self._worker.run(partial(self.first_stage.retrieve, _check_query(query), depth))
+            passages = await self._worker.run(partial(self.first_stage.retrieve, check_query(query), depth))
         fetched = time.perf_counter()
         ranking = await self.reranker.arank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
         return _add_first_stage_time(ranking, fetched - started)
@@ -131,7 +131,7 @@ class TwoStageSearch:
         if isinstance(queries, str):
             raise InputError("queries is one text; give a list of queries, [query] for a single one")
         for query in queries:
-            _check_query(query)
+            check_query(query)
         if isinstance(self.first_stage, ManyFirstStage):
             lists = self.first_stage.retrieve_many(queries, depth) if queries else []
         else:
@@ -170,13 +170,6 @@ class MemoryFirstStage:
 
 def _text(passage: Passage) -> str:
     return passage.text
-
-
-def _check_query(query: str) -> str:
-    """Return the query. Raises InputError before the first stage runs: an embedding of nothing still has neighbours."""
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f"the query must be a text with something in it, got {query!r}")
-    return query
 
 
 def _check_first_stage(first_stage: FirstStage) -> FirstStage:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from resift._util.arguments import check_query
 from resift.errors import InputError, OverloadedError
 from resift.scorer import Request, Scorer, Scores, check_scores
 from resift.scoring.queue import CHARACTERS_PER_TOKEN, ScorerQueue
 
 
 class BusyError(OverloadedError):
-    """More waits than the service was told to hold. `retry_after` is in seconds, from the speed of late."""
+    """More tokens wait than may wait. `retry_after` is in seconds, estimated from the speed of the last rounds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message, retry_after)
@@ -54,8 +55,7 @@ class RerankService:
         Raises InputError (an empty query, or one too long for the model), ScorerError, and BusyError where too much
         waits already. A caller who is cancelled while waiting costs nothing.
         """
-        if not query.strip():
-            raise InputError("the query must be a text with something in it")
+        check_query(query)
         unique = list(dict.fromkeys(documents))
         request = Request(query, unique)
         self._refuse_overload(request)
