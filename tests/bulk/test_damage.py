@@ -18,7 +18,8 @@ from bulk_rows import write
 from typer.testing import CliRunner
 
 from resift.bulk import BulkJob, BulkReport, score_files
-from resift.bulk.parts import DONE_FILE, RECORD_FILE
+from resift.bulk.parts import DONE_FILE
+from resift.bulk.record import RECORD_FILE
 from resift.cli.app import app
 from resift.testing import OverlapScorer
 

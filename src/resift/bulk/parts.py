@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from resift._util.atomic import write_whole
 from resift.bulk.blocks import Block, RowFileFormat
 from resift.bulk.formats import SUFFIXES, BlockPlan
 from resift.bulk.job import BulkJob
+from resift.bulk.record import RECORD_FILE, UnusableRecordError, changed_settings, make_record
 from resift.errors import InputError
 
-RECORD_FILE = "_resift.json"  # readers of folders (Arrow, Spark) skip names with an underscore
 DONE_FILE = "_SUCCESS"  # Hadoop's name for "this folder is complete"
 PART_PREFIXES = ("part-", ".part-", "..part-")  # parts, their checksums, and files that were being written
 RECORD_PREFIXES = (RECORD_FILE, f".{RECORD_FILE}.")
@@ -127,7 +127,7 @@ def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts
     if into_file and target.suffix != suffix:
         raise InputError(f"{target}: the output has the format of the input, {suffix}")
     _check_apart(Path(job.source), target)
-    record = _record(job, plan, model)
+    record = make_record(job, plan, model)
     text = json.dumps(record, indent=1)
     run = hashlib.sha256(text.encode()).hexdigest()[:16]
     parts = (
@@ -135,10 +135,15 @@ def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts
         if into_file
         else Parts(target, suffix, None, run)
     )
-    changed = _changed_settings(parts, record)
+    try:
+        changed = changed_settings(parts.folder, record)
+        conflict = _conflict(parts, changed)
+    except UnusableRecordError:
+        if not job.overwrite:
+            raise
+        changed = conflict = None
     if changed == [] and (parts.is_joined() or not (parts.folder / DONE_FILE).exists()):
         return parts  # the same run, which was cut short
-    conflict = _conflict(parts, changed)
     if conflict is not None and not job.overwrite:
         raise InputError(f"{conflict}; --overwrite (in Python overwrite=True) replaces it")
     parts.folder.mkdir(parents=True, exist_ok=True)
@@ -148,15 +153,6 @@ def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts
     _delete(parts.folder, *PART_PREFIXES)
     write_whole(parts.folder / RECORD_FILE, lambda path: path.write_text(text, encoding="utf-8"))
     return parts
-
-
-def _changed_settings(parts: Parts, record: dict[str, Any]) -> list[str] | None:
-    """Return what differs between this run and the one whose record is in the folder; None where there is no record."""
-    file = parts.folder / RECORD_FILE
-    if not file.exists():
-        return None
-    earlier = json.loads(file.read_text(encoding="utf-8"))
-    return [name for name in record if earlier.get(name) != record[name]]
 
 
 def _conflict(parts: Parts, changed: list[str] | None) -> str | None:
@@ -181,22 +177,6 @@ def _delete(folder: Path, *prefixes: str) -> None:
 def _delete_empty_folder(folder: Path) -> None:
     with suppress(OSError):  # somebody else's file is in it
         folder.rmdir()
-
-
-def _record(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return everything that decides the output. A file counts as changed when its size or its time has changed."""
-    files = []
-    for file in plan.files:
-        status = file.stat()
-        files.append([str(file.relative_to(Path(job.source).parent)), status.st_size, status.st_mtime_ns])
-    extents = repr([(block.number, block.extent, block.rows) for block in plan.blocks])
-    return {
-        "input": files,
-        "columns": asdict(job.columns),
-        "block_rows": job.block_rows,
-        "blocks": hashlib.sha256(extents.encode()).hexdigest(),
-        **model,
-    }
 
 
 def _check_apart(source: Path, target: Path) -> None:
