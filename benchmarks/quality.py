@@ -39,7 +39,7 @@ class BiEncoder:
 
     def __init__(self, folder: str) -> None:
         self.name = Path(folder).name
-        self._embed = dense_embed(folder, read=256)
+        self._embed = dense_embed(folder, tokens=256)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return the cosine of the query's and each document's vector."""
