@@ -77,12 +77,16 @@ async def test_a_packed_answer_that_unpacks_to_300_mb_takes_little_memory(server
 async def test_a_packed_answer_doesnt_stop_the_event_loop(server: RerankServer) -> None:
     server.always = Answer(body=bomb(), headers=GZIP)
     lag = await longest_lag(remote(server))
-    assert lag < 0.5, "it was 5 s"
+    assert lag < 1, "it was 0.02 s where reading to the end took 2.5 s"
 
 
 async def test_an_answer_at_the_limit_doesnt_stop_the_event_loop_for_long(server: RerankServer) -> None:
-    server.always = Answer(body=gzip.compress(b"[" + b"[]," * (MAX_BYTES // 3 - 2) + b"[]]"), headers=GZIP)
-    assert await longest_lag(remote(server)) < 2
+    content = b"[" + b"[]," * (MAX_BYTES // 3 - 2) + b"[]]"
+    started = time.perf_counter()
+    json.loads(content)
+    once = time.perf_counter() - started  # 0.2 s on a machine that does nothing else
+    server.always = Answer(body=gzip.compress(content), headers=GZIP)
+    assert await longest_lag(remote(server)) < 5 * once + 1
 
 
 async def longest_lag(scorer: RemoteScorer) -> float:

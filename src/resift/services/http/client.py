@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 from resift._util.secret import ApiKey
@@ -30,6 +31,7 @@ except ImportError as error:
 R = TypeVar("R")
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+LONGEST_OPERATION_SECONDS = 86_400.0
 CLOSE_DELAY_SECONDS = 0.5
 
 
@@ -136,7 +138,7 @@ class Client:
         if client is None:
             # Without a lock, which a forked child could inherit locked. If two threads make a client at once, one is
             # never used.
-            client = httpx.Client(**self._settings)
+            client = httpx.Client(**self._settings, cookies=_no_cookies())
             limit_time(client)
             client = self._by_process.setdefault(os.getpid(), client)
             weakref.finalize(self, client.close)
@@ -199,7 +201,7 @@ class Client:
             for other_loop in list(self._by_loop):
                 if other_loop.is_closed():
                     self._by_loop.pop(other_loop, None)
-            pool = self._by_loop[loop] = _Pool(self, httpx.AsyncClient(**self._settings))
+            pool = self._by_loop[loop] = _Pool(self, httpx.AsyncClient(**self._settings, cookies=_no_cookies()))
             await anext(pool.keeper)
         return self._by_loop[loop].client
 
@@ -248,6 +250,11 @@ class _Bearer(httpx.Auth):
         yield request
 
 
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: httpx keeps a cookie that is no ASCII, and fails at the next request with it."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
 class _Done:
     """The result of a generator of steps."""
 
@@ -268,7 +275,9 @@ def _method(step: Send) -> str:
 
 def _httpx_timeout(step: Send) -> httpx.Timeout:
     # Less for connecting, so that a server that is down is not taken for a slow one: only the first is tried again.
-    return httpx.Timeout(step.timeout, connect=min(CONNECT_TIMEOUT_SECONDS, step.timeout / 2))
+    # For each operation no more than sockets take: Python refuses 1e9 seconds.
+    seconds = min(step.timeout, LONGEST_OPERATION_SECONDS)
+    return httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT_SECONDS, seconds / 2))
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from math import isfinite
 from resift.errors import InputError
 
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 1.0, 60.0
+LAST_DOUBLING = 6  # 64 seconds are above the longest delay already
 JITTER = 0.2
 RETRIED_STATUSES = frozenset({408, 409, 429})  # and every 5xx; never 401, 402, 403: no wait mends a key or a balance
 
@@ -32,7 +34,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name in ("timeout", "total_timeout"):
             seconds = getattr(self, name)
-            if seconds is not None and not 0 < seconds < float("inf"):
+            if seconds is not None and not 0 < seconds <= sys.float_info.max:
                 raise InputError(f"{name} must be a number of seconds above 0, got {seconds!r}")
         if self.max_retries < 0:
             raise InputError(f"max_retries must be at least 0, got {self.max_retries}")
@@ -86,7 +88,7 @@ def retry_delay(headers: Mapping[str, str], attempt: int, clock: Clock) -> float
     until_reset = (_parse_number(headers.get("x-ratelimit-reset")) or 0.0) - clock.time()
     if until_reset > 0:
         return min(until_reset, LONGEST_DELAY_SECONDS) * (1 + clock.random() * JITTER)
-    delay = min(FIRST_DELAY_SECONDS * 2**attempt, LONGEST_DELAY_SECONDS)
+    delay = min(FIRST_DELAY_SECONDS * 2 ** min(attempt, LAST_DOUBLING), LONGEST_DELAY_SECONDS)
     return float(delay * (1 + (clock.random() - 0.5) * JITTER))
 
 
@@ -103,7 +105,7 @@ def _retry_after(headers: Mapping[str, str], clock: Clock) -> float:
     if seconds is None:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - clock.time()
-        except ValueError:
+        except (ValueError, OverflowError, OSError):  # no date, or one that the system's clock can't hold
             return 0.0
     return max(0.0, seconds)
 

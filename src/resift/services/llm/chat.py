@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resift.errors import InputError, ScorerError
+from resift.services.http.response import as_count
 from resift.services.llm.prompts import Prompt
 
 TOKEN_FIELDS = (
@@ -70,11 +71,15 @@ def _read_llama_index(answer: Any) -> tuple[Any, int]:
 
 
 def count_tokens(usage: Any) -> int:
-    """Return the tokens read and written, from the usage that a provider reports; 0 where it reports none."""
+    """Return the tokens read and written, from the usage that a provider reports; 0 where it reports none.
+
+    >>> count_tokens({"prompt_tokens": 40, "completion_tokens": 2}), count_tokens({"total_tokens": "many"})
+    (42, 0)
+    """
     for names in TOKEN_FIELDS:
         counts = [usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name, None) for name in names]
         if counts[0] is not None:
-            return sum(int(count or 0) for count in counts)
+            return sum(map(as_count, counts))
     return 0
 
 

@@ -100,11 +100,14 @@ class OpenAiEndpoint:
         try:
             completion = parse_json(response)
             text = completion["choices"][0]["message"]["content"] or ""
-            return Answer(text, count_tokens(completion.get("usage")))
+            tokens = count_tokens(completion.get("usage"))
         except (ValueError, LookupError, TypeError, AttributeError):
             # Not chained: what is quoted there may hold the key.
             message = f"no chat completion came back, but {error_message(response)}"
             raise self._requester.error(message, response.status) from None
+        if not isinstance(text, str):
+            raise self._requester.error(f"answered with a {type(text).__name__}, not with a text", response.status)
+        return Answer(text, tokens)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OpenAiEndpoint:
         return self  # nothing in it changes between calls, and connections can be shared

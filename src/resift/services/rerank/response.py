@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from resift.scorer import Scale, Usage
 from resift.services.http.response import (
-    CHARACTERS_QUOTED,
     HttpResponse,
     UnusableResponseError,
+    as_count,
+    as_number,
     error_message,
     parse_json,
+    quote,
 )
 from resift.services.rerank.known_services import RequestFormat
 
+DIGITS_READ = 20  # of a number in a header; Python refuses to read thousands of them
 PROBABILITY_TOLERANCE = 1e-6  # by which a probability computed in float32 may exceed 1
 
 
@@ -45,7 +47,7 @@ def parse_response(
         index, score = _index_and_score(result, request_format.score)
         if index >= document_count:
             raise UnusableResponseError(
-                f"a result for document {index}, but there are {document_count}, counted from 0"
+                f"a result for document {quote(index)}, but there are {document_count}, counted from 0"
             )
         if index in scores:
             raise UnusableResponseError(f"two results for document {index}")
@@ -65,7 +67,7 @@ def parse_document_limit(response: HttpResponse) -> int | None:
         limit = _nested(parse_json(response), "max_client_batch_size")
     except UnusableResponseError:
         return None
-    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
+    return as_count(limit) or None if isinstance(limit, int) else None
 
 
 def _results(request_format: RequestFormat, body: Any, response: HttpResponse) -> list[Any]:
@@ -80,35 +82,32 @@ def _results(request_format: RequestFormat, body: Any, response: HttpResponse) -
 def _index_and_score(result: Any, score_field: str) -> tuple[int, float]:
     index, score = (result.get("index"), result.get(score_field)) if isinstance(result, dict) else (None, None)
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-        raise UnusableResponseError(f"a result without a usable index: {result!r:.{CHARACTERS_QUOTED}}")
-    if not _is_number(score):
-        raise UnusableResponseError(
-            f"a {score_field} that is no number for document {index}: {score!r:.{CHARACTERS_QUOTED}}"
-        )
-    return index, float(score)
+        raise UnusableResponseError(f"a result without a usable index: {quote(result)}")
+    number = as_number(score)
+    if number is None:
+        raise UnusableResponseError(f"a {score_field} that is no number for document {quote(index)}: {quote(score)}")
+    return index, number
 
 
 def _usage(response: HttpResponse, body: Any, document_count: int) -> Usage:
-    """Return what the request cost, from the body or text-embeddings-inference's headers; 0 where neither says it."""
-    header_tokens = response.headers.get("x-compute-tokens", "")
-    tokens = (
-        _nested(body, "usage", "total_tokens")
-        or _nested(body, "meta", "tokens", "input_tokens")
-        or (int(header_tokens) if header_tokens.isdecimal() else 0)
+    """Return what the request cost, from the body or text-embeddings-inference's headers; 0 where neither says it.
+
+    It is a hint: a value that can't be is left out.
+    """
+    tokens = as_count(_nested(body, "usage", "total_tokens")) or as_count(
+        _nested(body, "meta", "tokens", "input_tokens")
     )
+    header_tokens = response.headers.get("x-compute-tokens", "")
+    if not tokens and header_tokens.isdecimal() and len(header_tokens) <= DIGITS_READ:
+        tokens = as_count(int(header_tokens))
     billed = _nested(body, "meta", "billed_units")
+    amounts = {unit: as_number(amount) for unit, amount in billed.items()} if isinstance(billed, dict) else {}
     return Usage(
         pairs=document_count,
-        tokens=int(tokens) if _is_number(tokens) else 0,
+        tokens=tokens,
         calls=1,
-        billed={unit: float(amount) for unit, amount in billed.items() if _is_number(amount)}
-        if isinstance(billed, dict)
-        else {},
+        billed={unit: amount for unit, amount in amounts.items() if amount is not None},
     )
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _nested(value: Any, *names: str) -> Any:
