@@ -32,8 +32,8 @@ def test_a_query_is_encoded_once_however_many_rounds_its_documents_take(
         encoded_queries.append(len(keys))
         return original(self, keys)
 
-    monkeypatch.setattr(network, method, count)
     scorer = load_scorer(model)
+    monkeypatch.setattr(network, method, count)
     whole = scorer.score("what eats bamboo?", ["panda", "bamboo", "stocks fell"])
     pieces = [scorer.score("what eats bamboo?", [text])[0] for text in ("panda", "bamboo", "stocks fell")]
     assert pieces == pytest.approx(list(whole), abs=1e-5)

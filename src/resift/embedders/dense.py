@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from resift._util.model_files import report_unreadable
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import graph_opener
 from resift.engines.split.states import open_store
@@ -22,6 +24,7 @@ from resift.text.tokenizer import TextTokenizer
 
 BATCH_TOKENS = 2048  # as the reranker's
 TEXTS_PER_CHUNK = 512  # bounds the tokens held in memory, and leaves enough texts to sort by length
+VECTOR_TOLERANCE = 1e-2  # numbers of a unit vector; right runtimes differ by 1e-6
 EMBEDDER_FILES = (ENCODER, "tokenizer.json")
 
 
@@ -79,18 +82,37 @@ class DenseEmbedder:
         self._folder_argument = folder
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
-        self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
+        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"))
         template, open_graph = self._tokenizer.text_template(), graph_opener(threads)
+        graph = manifest.locate(self.folder, ENCODER)
         if states_file is None:  # a vector needs nothing of the sparse encoder; states do
-            self._encoder = Encoder(open_graph(self.folder / ENCODER), template, manifest.checksum_of(ENCODER))
+            self._encoder = Encoder(open_graph(graph), template, manifest.checksum_of(ENCODER))
         else:
             self._encoder = Encoder.load(self.folder, manifest, template, open_graph, open_store(0, states_file))
+        with report_unreadable(graph, "encoder that fits the folder's tokenizer.json"):
+            self._check_encoder()
 
     @property
     def dimensions(self) -> int:
         """Numbers in a vector."""
         outputs = self._encoder.session.get_outputs()
         return int(next(output.shape[1] for output in outputs if output.name == "vector"))
+
+    def _check_encoder(self) -> None:
+        """Raise an error unless a short text has the same unit vector alone and beside a longer one."""
+        highest = self._tokenizer.highest_id
+        short, long = np.array([highest], np.int32), np.array([highest // 2] * 3, np.int32)
+        vectors, alone = (
+            self._encoder.session.run(["vector"], {"input_ids": self._encoder.template.assemble(texts)})[0]
+            for texts in ([long, short], [short])
+        )
+        if vectors.shape != (2, self.dimensions) or not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2):
+            raise ValueError(f"it gives no unit vectors, but an array of shape {vectors.shape}")
+        if not np.allclose(vectors[1], alone[0], atol=VECTOR_TOLERANCE):
+            raise ModelFileError(
+                f"onnxruntime {onnxruntime.__version__} gives a text another vector beside a longer one: it computes "
+                "the encoder wrongly on this machine. pip install -U onnxruntime (1.20.0 to 1.21.0 are wrong)"
+            )
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; queries and documents alike.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resift.errors import ModelFileError
 from resift.models.bundled import STATIC, bundled_folder
 from resift.models.manifest import Manifest
-from resift.text.table import pool_vectors
+from resift.text.table import SCALES, TABLE, TokenTable, pool_vectors
 from resift.text.tokenizer import TextTokenizer
 
 TEXTS_PER_CHUNK = 256  # bounds the token vectors held in memory
@@ -49,15 +49,14 @@ class StaticEmbedder:
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, not a table of token vectors")
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
-        self._tokenizer = TextTokenizer.load(self.folder / "tokenizer.json")
-        # Mapped, not read: rows are loaded when they are needed, and processes share them.
-        self._table: NDArray[np.int8] = np.load(self.folder / "table.npy", mmap_mode="r")
-        self._scales: NDArray[np.float32] = np.load(self.folder / "scales.npy")
+        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"))
+        table, scales = (manifest.locate(self.folder, name) for name in (TABLE, SCALES))
+        self._table = TokenTable.load(table, scales, self._tokenizer)
 
     @property
     def dimensions(self) -> int:
         """Numbers in a vector."""
-        return int(self._table.shape[1])
+        return int(self._table.vectors.shape[1])
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts; queries and documents alike.
@@ -72,7 +71,7 @@ class StaticEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), TEXTS_PER_CHUNK):
             token_ids = [tokens.ids for tokens in self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])]
-            vectors[start : start + TEXTS_PER_CHUNK] = pool_vectors(self._table, self._scales, token_ids)
+            vectors[start : start + TEXTS_PER_CHUNK] = pool_vectors(*self._table, token_ids)
         return vectors
 
     def __reduce__(self) -> tuple[type[StaticEmbedder], tuple[Path]]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from resift.engines.common.pairs import PairNetwork, check_labels, choose_max_length, position_limit
+import onnxruntime
+
+from resift._util.model_files import external_data_files, has_file, locate_file, read_json_object, report_unreadable
+from resift.engines.common.known_scores import check_known_scores
+from resift.engines.common.pairs import PairNetwork, check_labels, check_network, choose_max_length, position_limit
 from resift.engines.common.pipeline import Network, Pipeline
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import SplitNetwork, open_session, pair_forward
 from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
+from resift.models.bundled import BUNDLED, bundled_folder
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
@@ -24,6 +29,7 @@ from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
+PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
 
@@ -74,7 +80,7 @@ class OnnxScorer(ScorerBase):
         self.batch_tokens = batch_tokens
         self.threads = threads
         self._state_options = (keep_states, states_file)
-        has_manifest = (self.folder / MANIFEST_FILE).exists()
+        has_manifest = has_file(self.folder, MANIFEST_FILE)
         manifest = Manifest.read(self.folder) if has_manifest else _manifest_from_config(self.folder)
         self.name = manifest.name
         self._manifest = manifest
@@ -82,13 +88,15 @@ class OnnxScorer(ScorerBase):
         tuned_length = None if entry is None else entry.tuned_length
         self.max_length = choose_max_length(manifest.document_length, max_length, self.name, tuned_length)
         tokenizer_class = TextTokenizer if self._state_options == NO_STATES else CachingTokenizer
+        if has_manifest:
+            manifest.checksum_of("tokenizer.json")
         tokenizer = tokenizer_class.load(self.folder / "tokenizer.json")
         self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), long_documents, batch_tokens)
 
     @cached_property
     def identity(self) -> str:
         """Everything that decides the scores: the files, their precision, and how much of a text is read."""
-        files = self._manifest.fingerprint if self._manifest.files else fingerprint_files(_model_files(self.folder))
+        files = self._manifest.fingerprint if self._manifest.files else _fingerprint(self.folder)
         states = " kept states" if self._state_options != NO_STATES else ""
         return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{states}"
 
@@ -100,27 +108,56 @@ class OnnxScorer(ScorerBase):
         return self._pipeline.score(requests)
 
     def _load_network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
+        """Open the model's graphs, and let them score a small batch. Raise ModelFileError where they can't."""
+        network: Network
+        tested: Network
         if manifest.kind == "split" and manifest.query_length is not None:
+            graph = manifest.locate(self.folder, READER)
             store = open_store(*self._state_options)
-            encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session, store)
-            return SplitNetwork(
-                encoder, self._open_session(self.folder / READER), manifest.query_length, self.max_length
-            )
-        if self._state_options != NO_STATES:
+            encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session)
+            reader = self._open_session(graph)
+            network = SplitNetwork(replace(encoder, store=store), reader, manifest.query_length, self.max_length)
+            tested = SplitNetwork(encoder, reader, manifest.query_length, manifest.document_length)  # without the store
+            if self.folder.samefile(bundled_folder(BUNDLED[0])):
+                check_known_scores(BUNDLED[0], tested, tokenizer, self._runtime())
+                return network
+        elif self._state_options != NO_STATES:
             raise InputError(
                 f"{self.name} reads query and document together: there are no document states to keep; "
                 "leave out keep_states and states_file"
             )
-        if manifest.kind != "pair":
+        elif manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
-        graph = _find_graph(self.folder)
+        else:
+            for file in _graph_files(self.folder):
+                if manifest.files:
+                    manifest.checksum_of(file)
+                locate_file(self.folder, file)
+            graph = self.folder / _find_graph(self.folder)
+            network = tested = self._open_pair_network(graph, tokenizer)
+        with report_unreadable(graph, "cross-encoder that fits the folder's tokenizer.json"):
+            check_network(tested, tokenizer)
+        return network
+
+    def _open_pair_network(self, graph: Path, tokenizer: TextTokenizer) -> PairNetwork:
         session = self._open_session(graph)
+        unknown = {graph_input.name for graph_input in session.get_inputs()} - set(PAIR_INPUTS)
+        if unknown:
+            raise ModelFileError(
+                f"{graph} takes {', '.join(sorted(unknown))}, and a cross-encoder's graph takes only "
+                f"{', '.join(PAIR_INPUTS)}: write one from the weights with `resift export`"
+            )
         labels = session.get_outputs()[0].shape[1:]
         check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
         return PairNetwork(pair_forward(session), tokenizer.pair_template(), self.max_length)
 
     def _open_session(self, graph: Path) -> Session:
         return Session(partial(self._open_graph, graph, self.threads), self.threads)
+
+    @staticmethod
+    def _runtime() -> str:
+        """Name the library that runs the graphs, with its version."""
+        return f"onnxruntime {onnxruntime.__version__}"
 
     @staticmethod
     def _open_graph(graph: Path, threads: int | None) -> Any:
@@ -149,28 +186,36 @@ def _find_folder(name: str, revision: str | None, local_files_only: bool) -> Pat
     return download_onnx_folder(name, revision, local_files_only)
 
 
-def _find_graph(folder: Path) -> Path:
+def _find_graph(folder: Path) -> str:
     for name in GRAPHS:
-        if (folder / name).exists():
-            return folder / name
+        if has_file(folder, name):
+            locate_file(folder, name)
+            return name
     raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
 
 
-def _model_files(folder: Path) -> list[Path]:
-    """Return the graph, the files of weights beside it, and the tokenizer."""
+def _graph_files(folder: Path) -> list[str]:
+    """Return the names of the graph and of the files of weights that it reads."""
     graph = _find_graph(folder)
-    return [*sorted(graph.parent.glob(f"{graph.name}*")), folder / "tokenizer.json"]
+    return [graph, *external_data_files(folder, graph)]
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return the fingerprint of a folder without a manifest: of its graph, the weights beside it, and the tokenizer."""
+    return fingerprint_files(locate_file(folder, name) for name in (*_graph_files(folder), "tokenizer.json"))
 
 
 def _manifest_from_config(folder: Path) -> Manifest:
     """Return a manifest for a Hugging Face folder with an ONNX graph. It lists no checksums to verify."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFileError(f"{folder} has neither a {MANIFEST_FILE} nor a readable config.json: {error}") from error
+    if not has_file(folder, "config.json"):
+        raise ModelFileError(f"{folder} has neither a {MANIFEST_FILE} nor a config.json")
+    config = read_json_object(locate_file(folder, "config.json"))
     limit = position_limit(config)
-    settings = folder / "tokenizer_config.json"
-    if settings.exists():
-        limit = min(limit, json.loads(settings.read_text(encoding="utf-8")).get("model_max_length") or limit)
+    if has_file(folder, "tokenizer_config.json"):
+        path = locate_file(folder, "tokenizer_config.json")
+        length = read_json_object(path).get("model_max_length")
+        if not isinstance(length, int | float | None):
+            raise ModelFileError(f"{path} has model_max_length={length!r}, where a number belongs; copy it again")
+        limit = int(min(limit, length or limit))
     name = hub_name(str(folder)) if hub_name(str(folder)) != str(folder) else folder.name
-    return Manifest(name=str(config.get("_name_or_path") or name), kind="pair", document_length=int(limit))
+    return Manifest(name=str(config.get("_name_or_path") or name), kind="pair", document_length=limit)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.model_files import way_out
 from resift.engines.onnx import OnnxScorer
 from resift.errors import InputError, MissingExtraError, ModelFileError
 
@@ -49,6 +50,10 @@ class OpenVINOScorer(OnnxScorer):
     engine = "openvino"
 
     @staticmethod
+    def _runtime() -> str:
+        return f"openvino {openvino.get_version()}"
+
+    @staticmethod
     def _open_graph(graph: Path, threads: int | None) -> Any:
         return _OpenVINOSession(graph, threads)
 
@@ -68,7 +73,7 @@ class _OpenVINOSession:
         try:
             self._compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
         except RuntimeError as error:
-            raise ModelFileError(f"{path} can't be loaded by OpenVINO: {error}") from error
+            raise ModelFileError(f"{path} can't be loaded by OpenVINO: {error}; {way_out(path)}") from error
         self._local = threading.local()  # an inference request serves one thread at a time
 
     def get_inputs(self) -> list[SimpleNamespace]:

@@ -12,17 +12,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import onnxruntime
 
 from resift._util.lru import LRUCache
+from resift.engines.common.known_scores import check_known_scores
 from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.engines.split.reader import CACHED_QUERIES, graph_opener
 from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
-from resift.models.bundled import TINY_PARTS, bundled_folder
+from resift.models.bundled import TINY, TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
-from resift.text.table import pool_vectors
+from resift.text.table import SCALES, TABLE, TokenTable, pool_vectors
 from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
 BATCH_TOKENS = 2048
@@ -68,7 +69,11 @@ class TinyScorer(ScorerBase):
             raise InputError(f"{self.name} reads 1 to {MAX_DOCUMENT_TOKENS} tokens, not max_length={max_length}")
         files_by_folder = {bundled_folder(name): files for name, files in TINY_PARTS.items()}
         folder, static_folder = files_by_folder
-        fingerprints = [Manifest.read(part, files).fingerprint_of(files) for part, files in files_by_folder.items()]
+        manifests = [Manifest.read(part, files) for part, files in files_by_folder.items()]
+        manifest, static_manifest = manifests
+        fingerprints = [
+            manifest.fingerprint_of(files) for manifest, files in zip(manifests, TINY_PARTS.values(), strict=True)
+        ]
         self.long_documents = long_documents
         self.max_length = max_length
         self.identity = (
@@ -80,14 +85,15 @@ class TinyScorer(ScorerBase):
             "batch_tokens": batch_tokens,
             "threads": threads,
         }
-        tokenizer = TextTokenizer.load(folder / "tokenizer.json")
+        tokenizer = TextTokenizer.load(manifest.locate(folder, "tokenizer.json"))
+        table, scales = (static_manifest.locate(static_folder, name) for name in (TABLE, SCALES))
         network = TinyNetwork(
-            SparseEncoder.load(folder, graph_opener(threads)),
-            np.load(static_folder / "table.npy", mmap_mode="r"),
-            np.load(static_folder / "scales.npy"),
+            SparseEncoder.load(folder, manifest, graph_opener(threads)),
+            TokenTable.load(table, scales, tokenizer),
             tokenizer.text_template(),
             max_length,
         )
+        check_known_scores(TINY, network, tokenizer, f"onnxruntime {onnxruntime.__version__}")
         self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
@@ -106,8 +112,7 @@ class TinyNetwork:
     """Scores a pair by the document's match with the query's terms and the similarity of both in the token table."""
 
     terms: SparseEncoder
-    table: NDArray[np.int8]
-    scales: Floats
+    table: TokenTable
     template: TextTemplate
     max_length: int
     query_cache: LRUCache[bytes, Floats] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
@@ -123,7 +128,7 @@ class TinyNetwork:
 
     def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
         """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
-        query_vectors = pool_vectors(self.table, self.scales, queries)
+        query_vectors = pool_vectors(*self.table, queries)
         query_terms = np.stack(
             self.query_cache.get_or_compute([query.tobytes() for query in queries], self._expand_queries)
         )
@@ -132,7 +137,7 @@ class TinyNetwork:
             query_indices, documents = [query for query, _ in rows], [document for _, document in rows]
             ids = self.template.assemble(documents)
             matching = self.terms.match(query_terms[query_indices], self.terms.encode(ids), ids != 0)
-            meaning = (query_vectors[query_indices] * pool_vectors(self.table, self.scales, documents)).sum(1)
+            meaning = (query_vectors[query_indices] * pool_vectors(*self.table, documents)).sum(1)
             logits: Floats = MEANING_WEIGHT * meaning + MATCHING_WEIGHT * matching + np.float32(SHIFT)
             return logits
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from resift._util.model_files import has_file, read_json_object
 from resift.errors import ModelFileError
 from resift.models.catalogue import find
 
@@ -18,11 +18,11 @@ def folder_engine(folder: Path) -> str:
     Torch weights that were saved for late interaction go to `colbert`, others to `st`. Raises ModelFileError for a
     folder without a model.
     """
-    if (folder / "resift.json").exists():
+    if has_file(folder, "resift.json"):
         return "onnx"
     if _is_language_model(folder):
         return "lm"
-    if any((folder / name).exists() for name in GRAPHS):
+    if any(has_file(folder, name) for name in GRAPHS):
         return "onnx"
     if _is_late_interaction(folder):
         return "colbert"
@@ -51,7 +51,7 @@ def _is_language_model(folder: Path) -> bool:
     """Return whether the model generates text or reads a prompt, and sentence-transformers has no modules for it."""
     if (folder / "modules.json").exists():
         return False
-    architecture = (_read_json(folder / "config.json").get("architectures") or [""])[0]
+    architecture = next(iter(_architectures(folder)), "")
     if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")):
         return not _has_pair_template(folder)
     entry = find(str(folder))
@@ -61,15 +61,21 @@ def _is_language_model(folder: Path) -> bool:
 def _is_late_interaction(folder: Path) -> bool:
     """Return whether sentence-transformers, pylate or Stanford's ColBERT saved the folder as a multi-vector model."""
     saved = _read_json(folder / "config_sentence_transformers.json")
-    kinds = {saved.get("model_type"), *(_read_json(folder / "config.json").get("architectures") or [])}
-    return bool(kinds & {"MultiVectorEncoder", "ColBERT", "HF_ColBERT"}) or "query_prefix" in saved
+    kinds = [saved.get("model_type"), *_architectures(folder)]
+    return any(kind in kinds for kind in ("MultiVectorEncoder", "ColBERT", "HF_ColBERT")) or "query_prefix" in saved
+
+
+def _architectures(folder: Path) -> list[str]:
+    """Return the class names that config.json gives, usually one."""
+    names = _read_json(folder / "config.json").get("architectures")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _has_pair_template(folder: Path) -> bool:
     """Return whether the folder's chat template has the roles `query` and `document`, which `CrossEncoder` fills in."""
     template = folder / "chat_template.jinja"
-    if template.exists():
-        text = template.read_text(encoding="utf-8")
+    if template.is_file():
+        text = template.read_text(encoding="utf-8", errors="replace")
     else:
         text = str(_read_json(folder / "tokenizer_config.json").get("chat_template", ""))
     return all(f'"{role}"' in text or f"'{role}'" in text for role in ("query", "document"))
@@ -78,7 +84,6 @@ def _has_pair_template(folder: Path) -> bool:
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file; an empty one if it can't be read."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the engine reads the file again, and says what is wrong with it
+        return read_json_object(path)
+    except ModelFileError:  # the engine reads the file again, and says what is wrong with it
         return {}
-    return data if isinstance(data, dict) else {}

@@ -7,14 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from resift._util.atomic import write_whole
+from resift._util.model_files import has_file, locate_file, read_json_object, report_unreadable
 from resift.errors import ModelFileError
 
 MANIFEST_FILE = "resift.json"
 MANIFEST_FORMAT = 1
 MANIFEST_KINDS = ("pair", "split", "static")
+TEXT_FIELDS = ("name", "kind", "precision", "source", "licence")
 ENCODER, READER = "encoder.onnx", "reader.onnx"
 """The two graphs of a `split` model."""
 TERMS, VOCABULARY = "terms.onnx", "vocabulary.npz"
@@ -71,13 +72,10 @@ class Manifest:
             ModelFileError: There is no manifest, or it can't be read.
 
         """
-        path = folder / MANIFEST_FILE
-        try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelFileError(f"{folder} has no {MANIFEST_FILE}: it is no exported model folder") from None
-        except ValueError as error:
-            raise ModelFileError(f"{path} is not valid JSON: {error}") from error
+        if not has_file(folder, MANIFEST_FILE):
+            raise ModelFileError(f"{folder} has no {MANIFEST_FILE}: it is no exported model folder")
+        path = locate_file(folder, MANIFEST_FILE)
+        data = read_json_object(path)
         written = data.pop("format", None)
         if written != MANIFEST_FORMAT:
             raise ModelFileError(
@@ -86,10 +84,26 @@ class Manifest:
         try:
             manifest = cls(**data)
         except TypeError as error:
-            raise ModelFileError(f"{path} is no manifest: {error}") from error
-        if manifest.kind not in MANIFEST_KINDS:
-            raise ModelFileError(f"{path}: unknown kind {manifest.kind!r}, expected one of {', '.join(MANIFEST_KINDS)}")
+            raise ModelFileError(f"{path} is no manifest: {error}; copy or export the model again") from error
+        manifest._check_fields(path)
         return manifest
+
+    def locate(self, folder: Path, name: str) -> Path:
+        """Return the path of one of the model's files.
+
+        Args:
+            folder: The model folder.
+            name: Name of the file.
+
+        Returns:
+            The path of a regular file that the manifest lists.
+
+        Raises:
+            ModelFileError: The manifest doesn't list the file, or it may not be opened (`locate_file`).
+
+        """
+        self.checksum_of(name)
+        return locate_file(folder, name)
 
     @property
     def fingerprint(self) -> str:
@@ -125,7 +139,10 @@ class Manifest:
 
         """
         if name not in self.files:
-            raise ModelFileError(f"{self.name} is a {self.kind} model, whose {MANIFEST_FILE} lists no {name}")
+            raise ModelFileError(
+                f"{self.name} is a {self.kind} model, whose {MANIFEST_FILE} lists no {name}: export the model again, "
+                "since a file without a checksum is not read"
+            )
         return self.files[name]
 
     def write(self, folder: Path, files: Iterable[str]) -> Manifest:
@@ -148,17 +165,33 @@ class Manifest:
     def _verify(self, folder: Path, names: Iterable[str]) -> None:
         for name in names:
             expected = self.checksum_of(name)
-            try:
-                checksum = sha256(folder / name)
-            except FileNotFoundError:
-                raise ModelFileError(
-                    f"{folder} lacks {name}, which its {MANIFEST_FILE} lists: copy or export it again"
-                ) from None
+            path = locate_file(folder, name)
+            with report_unreadable(path, "file"):
+                checksum = sha256(path)
             if checksum != expected:
                 raise ModelFileError(
-                    f"{folder / name} is damaged or was changed: SHA-256 {checksum[:12]}…, {MANIFEST_FILE} says "
+                    f"{path} is damaged or was changed: SHA-256 {checksum[:12]}…, {MANIFEST_FILE} says "
                     f"{expected[:12]}…; copy or export the model again"
                 )
+
+    def _check_fields(self, path: Path) -> None:
+        """Raise ModelFileError for a field of another type or out of its range. `path` is the manifest's own."""
+        wrong = [name for name in TEXT_FIELDS if not isinstance(getattr(self, name), str)]
+        lengths: dict[str, int | None] = {"document_length": self.document_length}
+        if self.query_length is not None or self.kind == "split":
+            lengths["query_length"] = self.query_length
+        wrong += [name for name, length in lengths.items() if not isinstance(length, int) or length < 1]
+        if not isinstance(self.files, dict) or not all(isinstance(value, str) for value in self.files.values()):
+            wrong.append("files")
+        if wrong:
+            raise ModelFileError(
+                f"{path} is no manifest: {', '.join(wrong)} can't be used; copy or export the model again"
+            )
+        if self.kind not in MANIFEST_KINDS:
+            raise ModelFileError(
+                f"{path}: unknown kind {self.kind!r}, expected one of {', '.join(MANIFEST_KINDS)}; a newer resift may "
+                "have written it"
+            )
 
 
 def sha256(path: Path) -> str:

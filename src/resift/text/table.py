@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.text.tokenizer import Ids
+from resift._util.model_files import report_unreadable
+from resift.errors import ModelFileError
+from resift.text.tokenizer import Ids, TextTokenizer
+
+TABLE, SCALES = "table.npy", "scales.npy"
+"""The files of a table."""
+
+
+class TokenTable(NamedTuple):
+    """A vector per token of a vocabulary, in 8 bits."""
+
+    vectors: NDArray[np.int8]
+    """(vocabulary, dimensions)."""
+    scales: NDArray[np.float32]
+    """(vocabulary,): what the rows of `vectors` are multiplied with."""
+
+    @classmethod
+    def load(cls, table: Path, scales: Path, tokenizer: TextTokenizer) -> TokenTable:
+        """Load a table from its two files. Raise ModelFileError unless it has a row for every id of the tokenizer."""
+        with report_unreadable(table, "table of token vectors"):
+            # Mapped, not read: rows are loaded when they are needed, and processes share them.
+            vectors = np.load(table, mmap_mode="r", allow_pickle=False)
+            if vectors.ndim != 2 or vectors.dtype != np.int8:
+                raise ValueError(f"{vectors.ndim} dimensions of {vectors.dtype}, expected 2 of int8")
+        with report_unreadable(scales, "list of scales"):
+            factors = np.load(scales, allow_pickle=False)
+            if factors.ndim != 1 or factors.dtype != np.float32 or not np.isfinite(factors).all():
+                raise ValueError(f"{factors.ndim} dimensions of {factors.dtype}, expected 1 of finite float32")
+        if not tokenizer.highest_id < len(vectors) == len(factors):
+            raise ModelFileError(
+                f"{table} has {len(vectors)} rows, {scales.name} {len(factors)}, and the tokenizer "
+                f"{tokenizer.highest_id + 1} tokens: they are not of one model; copy or export it again"
+            )
+        return cls(vectors, factors)
 
 
 def pool_vectors(table: NDArray[np.int8], scales: NDArray[np.float32], texts: Sequence[Ids]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from resift._util.lru import LRUCache
+from resift._util.model_files import has_file, locate_file, report_unreadable
 from resift.errors import ModelFileError
 
 Ids = NDArray[np.int32]
@@ -105,10 +106,18 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Load a `tokenizer.json`. Raise ModelFileError if there is none."""
-        if not path.exists():
+        """Load a `tokenizer.json`. Raise ModelFileError if there is none, or if it can't be read."""
+        if not has_file(path.parent, path.name):
             raise ModelFileError(f"{path.parent} has no {path.name}: save the model's fast tokenizer there")
-        return cls(Tokenizer.from_file(str(path)))
+        with report_unreadable(locate_file(path.parent, path.name), "tokenizer"):
+            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer.encode("some damage shows only here")
+        return cls(tokenizer)
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of the vocabulary, added tokens aside: some models never compute those."""
+        return self._tokenizer.get_vocab_size(with_added_tokens=False) - 1
 
     def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
         """Return the tokens of each text.
@@ -137,7 +146,7 @@ class TextTokenizer:
         pair = self._tokenizer.encode("a", "a a")
         first = [index for index, sequence in enumerate(pair.sequence_ids) if sequence == 0]
         second = [index for index, sequence in enumerate(pair.sequence_ids) if sequence == 1]
-        if len(first) != len(query) or len(second) != len(document) or first[0] > second[0]:
+        if not first or not second or len(first) != len(query) or len(second) != len(document) or first[0] > second[0]:
             raise ModelFileError(
                 "this tokenizer does not put the query before the document; it can't be used for pairs"
             )
@@ -161,9 +170,14 @@ class TextTokenizer:
         )
 
     def text_template(self) -> TextTemplate:
-        """Return the special tokens that the tokenizer puts around a single text, as bi-encoders read it."""
+        """Return the special tokens that the tokenizer puts around a single text, as bi-encoders read it.
+
+        Raise ModelFileError for a tokenizer that reads nothing in a text.
+        """
         encoding = self._tokenizer.encode("a")
         inside = np.flatnonzero(~np.asarray(encoding.special_tokens_mask, bool))
+        if not len(inside):
+            raise ModelFileError("this tokenizer finds no token in a text; copy or export the model again")
         ids = np.asarray(encoding.ids, np.int32)
         return TextTemplate(ids[: inside[0]], ids[inside[-1] + 1 :])
 

@@ -137,7 +137,7 @@ def test_a_vocabulary_that_is_none_is_told(network: SplitModule, tmp_path: Path)
     np.savez(folder / "vocabulary.npz", something=np.zeros(3))
     manifest = Manifest.peek(folder)
     manifest.write(folder, manifest.files)
-    with pytest.raises(ModelFileError, match="is no vocabulary"):
+    with pytest.raises(ModelFileError, match="can't be read as a vocabulary"):
         load_scorer(folder)
 
 

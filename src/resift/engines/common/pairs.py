@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from resift.engines.common.pipeline import BatchScorer, Counts
+from resift.engines.common.pipeline import BatchScorer, Counts, Network
 from resift.errors import InputError, ModelFileError
-from resift.text.tokenizer import Ids, PairTemplate
+from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
 """Maps `input_ids`, `attention_mask` and `token_type_ids`, each (rows, tokens), to logits, (rows,)."""
 M = TypeVar("M")
 
+DEFAULT_POSITIONS = 512  # BERT's
 MIN_PAIR_TOKENS = 16  # a smaller max_length leaves nothing for query and document
 ROBERTA_MODEL_TYPES = (
     "roberta",
@@ -87,8 +88,30 @@ def choose_max_length(limit: int, requested: int | None, name: str, default: int
 def position_limit(config: dict[str, Any]) -> int:
     """Return how many tokens a model's position table allows, from its config.json.
 
-    RoBERTa and its relatives don't use the rows up to that of their padding token.
+    RoBERTa and its relatives don't use the rows up to that of their padding token. Where the file gives no number, or
+    none above 0 (as for positions without a table), 512. Raise ModelFileError for a config.json of another shape.
     """
-    positions = int(config.get("max_position_embeddings") or 512)
-    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in ROBERTA_MODEL_TYPES else 0
+    positions = config.get("max_position_embeddings")
+    padding = config.get("pad_token_id")
+    if not isinstance(positions, int | None) or not isinstance(padding, int | None):
+        raise ModelFileError(
+            f"config.json has max_position_embeddings={positions!r} and pad_token_id={padding!r}, where numbers "
+            "belong: copy or export the model again"
+        )
+    if positions is None or positions < 1:
+        positions = DEFAULT_POSITIONS
+    offset = (padding or 0) + 1 if config.get("model_type") in ROBERTA_MODEL_TYPES else 0
     return positions - offset
+
+
+def check_network(network: Network, tokenizer: TextTokenizer) -> None:
+    """Raise an error unless a network scores a small batch with finite numbers. Its rows are of unequal lengths.
+
+    One text has the tokenizer's highest id, so that a tokenizer with more tokens than the network knows is noticed.
+    """
+    usual = tokenizer.highest_id // 2
+    query, short, long = (np.full(length, usual, np.int32) for length in (2, 1, 3))
+    long[0] = tokenizer.highest_id
+    logits = np.asarray(network.prepare([query])([(0, short), (0, long)]))
+    if logits.shape != (2,) or not np.isfinite(logits).all():
+        raise ValueError(f"it gives {logits.tolist()} for two pairs, where two finite numbers belong")

@@ -45,12 +45,18 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, folder: Path, manifest: Manifest, template: TextTemplate, open_graph: OpenGraph, store: StateStore | None
+        cls,
+        folder: Path,
+        manifest: Manifest,
+        template: TextTemplate,
+        open_graph: OpenGraph,
+        store: StateStore | None = None,
     ) -> Encoder:
         """Load the encoder of a split model's folder, with the sparse encoder if there is one."""
         files = [name for name in STATE_FILES if name in manifest.files]
-        terms = SparseEncoder.load(folder, open_graph) if TERMS in files else None
-        return cls(open_graph(folder / ENCODER), template, "".join(map(manifest.checksum_of, files)), store, terms)
+        terms = SparseEncoder.load(folder, manifest, open_graph) if TERMS in files else None
+        session = open_graph(manifest.locate(folder, ENCODER))
+        return cls(session, template, "".join(map(manifest.checksum_of, files)), store, terms)
 
     def encode(self, texts: Sequence[Ids]) -> EncodedTexts:
         """Encode all the texts, exactly, without the store."""

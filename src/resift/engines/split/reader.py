@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import LRUCache
+from resift._util.model_files import way_out
 from resift.engines.common.pairs import Forward, to_logits
 from resift.engines.common.pipeline import Counts
 from resift.engines.common.session import Session
@@ -41,7 +42,7 @@ def open_session(path: Path, threads: int | None) -> InferenceSession:
     try:
         return InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exception types have no common base
-        raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
+        raise ModelFileError(f"{path} can't be loaded by ONNX Runtime: {error}; {way_out(path)}") from error
 
 
 def graph_opener(threads: int | None) -> OpenGraph:

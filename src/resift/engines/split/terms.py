@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.model_files import report_unreadable
 from resift.engines.common.session import Session
-from resift.errors import ModelFileError
-from resift.models.manifest import TERMS, VOCABULARY
+from resift.models.manifest import TERMS, VOCABULARY, Manifest
 
 TERMS_PER_QUERY = 32  # the strongest; 256 rank no better
 Floats = NDArray[np.float32]
@@ -31,15 +31,19 @@ class SparseEncoder:
     """The factor of token states: the logit of a term is size x state · row of the table + bias."""
 
     @classmethod
-    def load(cls, folder: Path, open_graph: OpenGraph) -> SparseEncoder:
-        """Load it from a model folder. Raise ModelFileError for a file that is no vocabulary."""
-        try:
-            with np.load(folder / VOCABULARY, allow_pickle=False) as stored:
-                table = np.multiply(stored["table"], stored["scales"], dtype=np.float32)  # in one pass
-                bias, size = stored["bias"], float(stored["size"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelFileError(f"{folder / VOCABULARY} is no vocabulary: {error}") from error
-        return cls(open_graph(folder / TERMS), table, bias, size)
+    def load(cls, folder: Path, manifest: Manifest, open_graph: OpenGraph) -> SparseEncoder:
+        """Load it from a model folder. Raise ModelFileError for a damaged file, or one the manifest doesn't list."""
+        graph, vocabulary = (manifest.locate(folder, name) for name in (TERMS, VOCABULARY))
+        with (
+            report_unreadable(vocabulary, "vocabulary"),
+            vocabulary.open("rb") as file,  # np.load leaves a damaged file open
+            np.load(file, allow_pickle=False) as stored,
+        ):
+            table = np.multiply(stored["table"], stored["scales"], dtype=np.float32)  # in one pass
+            bias, size = stored["bias"], float(stored["size"])
+            if table.ndim != 2 or bias.shape != table.shape[:1]:
+                raise ValueError(f"a table of shape {table.shape} with a bias of shape {bias.shape}")
+        return cls(open_graph(graph), table, bias, size)
 
     def encode(self, ids: NDArray[np.int64]) -> Floats:
         """Return the token states of padded texts: from (texts, tokens) to (texts, tokens, width)."""
