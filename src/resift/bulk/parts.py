@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resift._util.atomic import write_whole
+from resift._util.lock import FolderLockedError, lock_folder
 from resift.bulk.blocks import Block, RowFileFormat
 from resift.bulk.formats import SUFFIXES, BlockPlan
 from resift.bulk.job import BulkJob
@@ -24,7 +25,8 @@ from resift.errors import InputError
 DONE_FILE = "_SUCCESS"  # Hadoop's name for "this folder is complete"
 PART_PREFIXES = ("part-", ".part-", "..part-")  # parts, their checksums, and files that were being written
 RECORD_PREFIXES = (RECORD_FILE, f".{RECORD_FILE}.")
-LEFT_BEHIND = (f".{RECORD_FILE}.", DONE_FILE)
+LOCK_FILE = "_resift.lock"
+LEFT_BEHIND = (f".{RECORD_FILE}.", DONE_FILE, LOCK_FILE)
 """Files that a killed run may leave in a folder without a record: at its very start, and at its very end."""
 
 
@@ -91,7 +93,6 @@ class Parts:
         _delete(self.folder, *PART_PREFIXES)
         _delete(self.folder, *RECORD_PREFIXES)  # only now: parts without a record would belong to no run
         _delete(self.folder, DONE_FILE)
-        _delete_empty_folder(self.folder)
         return True
 
     def _checksum(self, content: bytes) -> str:
@@ -117,10 +118,12 @@ class _DamagedPartError(Exception):
     """A part doesn't match its checksum."""
 
 
-def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts:
-    """Return the parts of this job: those of a run that was cut short, or an empty folder.
+@contextmanager
+def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Iterator[Parts]:
+    """Lock the folder of this job's parts, and yield them: those of a run that was cut short, or none yet.
 
-    Raises InputError where the target holds anything else, unless the job may overwrite it and a run wrote it.
+    Raises InputError where another run writes there, or where the target holds anything else, unless the job may
+    overwrite it and a run wrote it.
     """
     target, suffix = Path(job.target), plan.files[0].suffix
     into_file = target.suffix in SUFFIXES
@@ -136,23 +139,36 @@ def open_parts(job: BulkJob, plan: BlockPlan, model: Mapping[str, Any]) -> Parts
         else Parts(target, suffix, None, run)
     )
     try:
+        with lock_folder(parts.folder, LOCK_FILE):
+            _prepare(parts, job.overwrite, record, text)
+            yield parts
+    except FolderLockedError as error:
+        raise InputError(
+            f"{target}: another run writes there at this moment ({error}); wait until it ends, or name another output"
+        ) from None
+    finally:
+        if into_file:
+            _delete_empty_folder(parts.folder)
+
+
+def _prepare(parts: Parts, overwrite: bool, record: dict[str, Any], text: str) -> None:
+    """Empty the folder and write the record, unless the folder holds this very run, cut short."""
+    try:
         changed = changed_settings(parts.folder, record)
         conflict = _conflict(parts, changed)
     except UnusableRecordError:
-        if not job.overwrite:
+        if not overwrite:
             raise
         changed = conflict = None
     if changed == [] and (parts.is_joined() or not (parts.folder / DONE_FILE).exists()):
-        return parts  # the same run, which was cut short
-    if conflict is not None and not job.overwrite:
+        return
+    if conflict is not None and not overwrite:
         raise InputError(f"{conflict}; --overwrite (in Python overwrite=True) replaces it")
-    parts.folder.mkdir(parents=True, exist_ok=True)
     # A target file stays until a new one replaces it. The earlier record stays until the new one does: if this is cut
     # short, no part is without a record.
     _delete(parts.folder, DONE_FILE)
     _delete(parts.folder, *PART_PREFIXES)
     write_whole(parts.folder / RECORD_FILE, lambda path: path.write_text(text, encoding="utf-8"))
-    return parts
 
 
 def _conflict(parts: Parts, changed: list[str] | None) -> str | None:
@@ -175,7 +191,7 @@ def _delete(folder: Path, *prefixes: str) -> None:
 
 
 def _delete_empty_folder(folder: Path) -> None:
-    with suppress(OSError):  # somebody else's file is in it
+    with suppress(OSError):  # a run that was cut short, or somebody else's file
         folder.rmdir()
 
 

@@ -48,7 +48,8 @@ def score_files(
         What was scored, and how long it took.
 
     Raises:
-        InputError: An input that can't be read, a row that can't be scored, or an output that is there already.
+        InputError: An input that can't be read, a row that can't be scored, an output that is there already, or
+            to which another run writes.
         ScorerError: The model failed. Blocks that are done stay done.
         MissingExtraError: Parquet without pyarrow, or workers without Ray.
         ModelFileError: A model that can't be loaded.
@@ -59,31 +60,31 @@ def score_files(
     started = time.perf_counter()
     plan = plan_blocks(job)
     file_format = open_format(plan.files[0].suffix, job.columns)
-    parts = open_parts(job, plan, _identity(model, options))
-    if parts.target is not None:
-        file_format.check_joinable(plan.files)
-    pending = parts.pending(plan)
-    done_before = plan.rows - _count_rows(pending)
-    damaged = sum(parts.path(block).exists() for block in pending)
-    total = Tally()
-    if progress is not None:
-        progress(done_before, plan.rows)
-    for _ in range(SCORING_ROUNDS):
-        for tally in _score_blocks(job, parts, pending, model, workers, options):
-            total += tally
-            if progress is not None:
-                progress(done_before + total.rows, plan.rows)
-        if parts.finish(plan, file_format):
-            break
-        pending = parts.pending(plan)  # parts that were damaged since they were written or checked
-        damaged += len(pending)
-        total = replace(total, rows=total.rows - _count_rows(pending))
-    else:
-        names = ", ".join(parts.path(block).name for block in pending[:PARTS_SHOWN])
-        raise OSError(
-            f"{parts.folder}: parts don't keep what is written to them ({names}), and were scored {SCORING_ROUNDS} "
-            "times; check the disk, and that nothing else writes into the folder"
-        )
+    with open_parts(job, plan, _identity(model, options)) as parts:
+        if parts.target is not None:
+            file_format.check_joinable(plan.files)
+        pending = parts.pending(plan)
+        done_before = plan.rows - _count_rows(pending)
+        damaged = sum(parts.path(block).exists() for block in pending)
+        total = Tally()
+        if progress is not None:
+            progress(done_before, plan.rows)
+        for _ in range(SCORING_ROUNDS):
+            for tally in _score_blocks(job, parts, pending, model, workers, options):
+                total += tally
+                if progress is not None:
+                    progress(done_before + total.rows, plan.rows)
+            if parts.finish(plan, file_format):
+                break
+            pending = parts.pending(plan)  # parts that were damaged since they were written or checked
+            damaged += len(pending)
+            total = replace(total, rows=total.rows - _count_rows(pending))
+        else:
+            names = ", ".join(parts.path(block).name for block in pending[:PARTS_SHOWN])
+            raise OSError(
+                f"{parts.folder}: parts don't keep what is written to them ({names}), and were scored {SCORING_ROUNDS} "
+                "times; check the disk, and that nothing else writes into the folder"
+            )
     seconds = time.perf_counter() - started
     return BulkReport(parts.target or parts.folder, _name(model), total, done_before, seconds, damaged)
 
