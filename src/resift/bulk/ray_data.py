@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -164,6 +165,10 @@ def _read_tally(batch: dict[str, Any]) -> Tally:
 
 BLOCK_COLUMNS = ("number", "file", "start", "stop", "first", "rows")
 
+SECONDS_TO_ANSWER = 10
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # and empty settings
+CHARACTERS_SHOWN = 300  # of Ray's message
+
 
 def _to_row(block: Block) -> dict[str, Any]:
     values = (block.number, str(block.file.resolve()), *block.extent, block.rows)
@@ -175,8 +180,7 @@ def _cluster() -> Iterator[None]:
     """Connect to Ray, without its progress bars and logs; at the end its settings are as they were."""
     started = not ray.is_initialized()
     if started:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home unless the user says so
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        _start_ray()
     quiet = ray.data.DataContext.get_current().copy()
     quiet.enable_progress_bars = quiet.print_on_execution_start = False
     logger = logging.getLogger("ray.data")
@@ -189,6 +193,52 @@ def _cluster() -> Iterator[None]:
         logger.setLevel(level)
         if started:
             ray.shutdown()
+
+
+def _start_ray() -> None:
+    """Connect to the cluster of RAY_ADDRESS, or start one on this machine.
+
+    Raises:
+        InputError: Nothing answers at the address, or something that is no Ray.
+        ScorerError: Ray refuses; the message has its own words.
+
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home unless the user says so
+    address = os.environ.get("RAY_ADDRESS", "")
+    if problem := _problem_at(address):
+        raise InputError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({problem}); start one there (ray start --head), or "
+            "unset RAY_ADDRESS to use this machine"
+        )
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    except Exception as error:  # Ray has many types; callers catch one, and the cause is chained
+        ray.shutdown()
+        words = " ".join(str(error).split())
+        at = f" at RAY_ADDRESS={address}" if address else ""
+        raise ScorerError(f"Ray can't start{at}: {type(error).__name__}: {words[:CHARACTERS_SHOWN]}") from error
+
+
+def _problem_at(address: str) -> str | None:
+    """Return why no Ray can be behind HOST:PORT or ray://HOST:PORT, or None; all else is left to Ray.
+
+    Ray itself tries for minutes, writes a page of its own log, and ends the process. Its servers speak gRPC, so the
+    answer to an HTTP/2 greeting tells them from a server of another kind that listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return None
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("0", "", "false"):
+                return None  # it waits for a TLS handshake first
+            connection.sendall(HTTP2_GREETING)
+            answer = connection.recv(9)  # a frame's length (3 bytes), type, flags, and stream
+    except TimeoutError:
+        return f"no answer within {SECONDS_TO_ANSWER} s"
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return None if answer[3:4] == b"\x04" else "what listens there is no Ray"
 
 
 def _worker_count(workers: Workers) -> int:
