@@ -95,6 +95,8 @@ def jina(body: Any) -> Answer:
 
 def voyage(body: Any) -> Answer:
     _check_fields(body, {"model", "query", "documents"}, {"top_k", "return_documents", "truncation"})
+    if not all(text.strip() for text in body["documents"]):
+        return Answer(400, {"detail": "Input cannot contain empty strings or empty lists."})
     size = sum(len(body["query"].encode()) + len(text.encode()) for text in body["documents"])
     if len(body["documents"]) > 1000 or size > 600_000:
         return Answer(400, {"detail": f"Request to model '{body['model']}' failed: too many tokens."})

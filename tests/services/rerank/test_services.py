@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rerank_server import PATHS, Answer, RerankServer, logit, overlap
@@ -76,7 +77,7 @@ def test_every_document_comes_back_from_a_service_that_returns_ten_by_default(se
 
 
 def test_texts_of_all_kinds_arrive_unchanged(server: RerankServer) -> None:
-    documents = ["", "Zürich naïve 東京", 'a "quoted" \\ line\nbreak', "emoji 🦊", "half a pair \ud800"]
+    documents = ["Zürich naïve 東京", 'a "quoted" \\ line\nbreak', " emoji 🦊\n", "\u200b", "half a pair \ud800"]
     remote(server, api_key="sk-test").score("東京", documents)
     body = next(request.body for request in server.rerank_requests)
     sent = body.get("documents") or body.get("texts") or body.get("input") or body["passages"]
@@ -94,6 +95,7 @@ def test_requests_of_many_queries_run_together_and_keep_their_own_scores(tei: Re
 
 
 async def test_tei_is_asked_once_for_its_limit_and_gets_no_larger_request(tei: RerankServer) -> None:
+    tei.always = lambda body: replace(tei.service(body), delay=0.05)
     scorer = remote(tei)
     documents = [f"red {number}" for number in range(100)]
     for scores in (scorer.score("red 70", documents), await scorer.ascore("red 70", documents)):

@@ -9,12 +9,12 @@ from resift.services.rerank.known_services import RequestFormat
 
 
 class DocumentSlice(NamedTuple):
-    """The documents of one HTTP request: consecutive ones of one query."""
+    """The documents of one HTTP request: consecutive ones of those of one query that are sent."""
 
     query_index: int
     """Which query of the call they belong to."""
     start: int
-    """Index of the first of them among the query's documents."""
+    """Index of the first of them among the query's documents that are sent."""
     texts: Sequence[str]
 
 

@@ -17,6 +17,7 @@ from resift.services.http.response import UnusableResponseError
 from resift.services.http.retry import Clock, RetryPolicy
 from resift.services.http.steps import Parallel, Steps
 from resift.services.rerank.address import find_address
+from resift.services.rerank.blank import add_blanks, filled_indices
 from resift.services.rerank.known_services import SERVICES, Service
 from resift.services.rerank.request import DocumentSlice, request_body, split_documents
 from resift.services.rerank.response import ParsedScores, parse_document_limit, parse_response
@@ -26,7 +27,8 @@ class RemoteScorer:
     """Scores with a rerank service or a server that speaks HTTP.
 
     Documents go in as few requests as the service allows. Scores are matched to documents by the `index` of each
-    result; of equal scores, the one that the service put first stays first. Failed requests are sent again as
+    result; of equal scores, the one that the service put first stays first. Blank texts are not sent and score lowest
+    (`resift.services.rerank.blank`). Failed requests are sent again as
     `resift.services.http.retry` says.
 
     Any thread and any event loop may use it, before and after a fork. `close`, or `with`, closes its connections; it
@@ -99,7 +101,7 @@ class RemoteScorer:
 
         Args:
             query: The query.
-            documents: Their texts. Without documents, no request is sent.
+            documents: Their texts. Without documents, or with blank ones only, no request is sent.
 
         Returns:
             One score per document, in their order, with what the service says it cost.
@@ -157,21 +159,22 @@ class RemoteScorer:
     def _work(self, requests: Sequence[Request]) -> Steps[list[Scores]]:
         clock, seconds = self._client.clock, self._requester.policy.total_timeout
         deadline = float("inf") if seconds is None else clock.now() + seconds
-        if not any(documents for _, documents in requests):
-            return [Scores(()) for _ in requests]
-        max_documents = yield from self._find_max_documents(deadline)
-        slices = [
-            piece
-            for query_index, (query, documents) in enumerate(requests)
-            for piece in split_documents(query_index, query, documents, max_documents, self._service.max_bytes)
-        ]
-        parsed = yield Parallel(
-            [self._score_slice(requests[piece.query_index].query, piece.texts, deadline) for piece in slices]
-        )
+        filled = [filled_indices(documents) for _, documents in requests]
+        slices: list[DocumentSlice] = []
+        if any(filled):
+            max_documents = yield from self._find_max_documents(deadline)
+            for query_index, ((query, documents), indices) in enumerate(zip(requests, filled, strict=True)):
+                texts = [documents[index] for index in indices]
+                slices += split_documents(query_index, query, texts, max_documents, self._service.max_bytes)
+        generators = [self._score_slice(requests[piece.query_index].query, piece.texts, deadline) for piece in slices]
+        parsed = (yield Parallel(generators)) if generators else []
         by_query: list[list[tuple[DocumentSlice, ParsedScores]]] = [[] for _ in requests]
         for piece, scores in zip(slices, parsed, strict=True):
             by_query[piece.query_index].append((piece, scores))
-        return [_join_slices(pairs) for pairs in by_query]
+        return [
+            add_blanks(_join_slices(pairs), indices, len(documents), self.scale)
+            for pairs, indices, (_, documents) in zip(by_query, filled, requests, strict=True)
+        ]
 
     def _score_slice(self, query: str, texts: Sequence[str], deadline: float) -> Steps[ParsedScores]:
         request_format = self._service.request_format
@@ -203,7 +206,7 @@ class RemoteScorer:
 
 
 def _join_slices(pairs: Sequence[tuple[DocumentSlice, ParsedScores]]) -> Scores:
-    """Return one query's scores from its slices, which are in the documents' order."""
+    """Return the scores of one query's documents that were sent, from its slices, which are in the documents' order."""
     return Scores(
         tuple(score for _, parsed in pairs for score in parsed.scores),
         reduce(add, (parsed.usage for _, parsed in pairs), Usage()),
