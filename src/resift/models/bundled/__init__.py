@@ -23,13 +23,10 @@ TINY_PARTS = {
 }
 """Folder → the files of it that `tiny` reads."""
 KNOWN_SCORES_QUERY = "where do pandas live?"
-KNOWN_SCORES_DOCUMENTS = (
-    "Giant pandas live in the mountain forests of central China, where bamboo grows.",
-    "Pandas.",
-    "The central bank raised interest rates on Monday.",
-)
-"""Texts of unequal lengths, so that a batch of them is padded: this is where a runtime goes wrong."""
-KNOWN_SCORES = {BUNDLED[0]: (1.9185, 0.7875, -3.9200), TINY: (1.4173, 1.0831, -3.2144)}
+KNOWN_SCORES_DOCUMENTS = ("Pandas live in mountain forests of China.", "Pandas.")
+"""Texts of unequal lengths, so that a batch of them is padded: this is where a runtime goes wrong. Both are short:
+every process that loads the model scores them."""
+KNOWN_SCORES = {BUNDLED[0]: (2.4446, 0.7875), TINY: (1.5723, 1.0831)}
 """Model → the scores of these documents; they change with the models' weights."""
 MODEL_KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 """Kind in a manifest → what such a model is."""
