@@ -49,6 +49,8 @@ class TableScorer:
             compute=ray.data.ActorPoolStrategy(size=8), num_cpus=2, fn_constructor_kwargs={"threads": 2},
         )
 
+    Leave CPUs for the steps that read and write: where the pool takes all of them, the pipeline waits for ever.
+
     Args:
         model: What `Reranker` takes: a name, a folder or a `Scorer`. Default: the bundled cross-encoder.
         columns: Names of the columns, where they are not `query`, `document`, `score` and `relevance`.
