@@ -4,7 +4,7 @@ from resift.evaluation.collection import Collection, read_collection, read_run
 from resift.evaluation.depth import DepthPoint, DepthReport, measure_depths
 from resift.evaluation.experiment import Evaluation, EvaluationReport, evaluate
 from resift.evaluation.fusion import fuse
-from resift.evaluation.measure import Comparison, compare, measure
+from resift.evaluation.metrics import Comparison, compare, measure
 from resift.evaluation.nearest import embedding_run, retrieved_run
 from resift.evaluation.threshold import ThresholdReport, measure_thresholds
 

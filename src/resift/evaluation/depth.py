@@ -14,7 +14,7 @@ from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.experiment import MAIN_METRIC, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
-from resift.evaluation.measure import Comparison, compare, measure
+from resift.evaluation.metrics import Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
 DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)

@@ -14,7 +14,7 @@ from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
-from resift.evaluation.measure import METRICS, Comparison, compare, measure
+from resift.evaluation.metrics import METRICS, Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
 MAIN_METRIC = METRICS[0]

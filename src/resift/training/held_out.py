@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import batch_to_device
 
-from resift.evaluation.measure import measure
+from resift.evaluation.metrics import measure
 from resift.training.mining import CandidateList
 
 METRIC = "nDCG@10"
