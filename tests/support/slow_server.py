@@ -143,14 +143,13 @@ def full_server() -> Iterator[str]:
 
 
 def _read_request(connection: socket.socket) -> None:
-    """Read a POST request to its end."""
+    """Read a request to its end."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _receive(connection)
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    )
+    lines = head.lower().split(b"\r\n")
+    length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")), 0)
     while len(body) < length:
         body += _receive(connection)
 

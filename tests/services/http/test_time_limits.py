@@ -91,6 +91,17 @@ async def test_timeout_holds_while_connecting(awaited: bool) -> None:
 
 
 @pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_timeout_holds_behind_a_proxy(scheme: str, awaited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with slow.slow_server(slow.drips_hints) as proxy:
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://{proxy}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        scorer = remote("host.invalid", base_url=f"{scheme}://host.invalid", timeout=TIMEOUT)
+        await fails_in_time(scorer, ["red"], awaited, "no whole answer from host")
+
+
+@pytest.mark.parametrize("awaited", [False, True])
 async def test_timeout_holds_while_the_name_is_looked_up(awaited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     look_up = socket.getaddrinfo
 
