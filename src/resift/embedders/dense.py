@@ -82,7 +82,7 @@ class DenseEmbedder:
         self._folder_argument = folder
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
-        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"))
+        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"), control_tokens="text")
         template, open_graph = self._tokenizer.text_template(), graph_opener(threads)
         graph = manifest.locate(self.folder, ENCODER)
         if states_file is None:  # a vector needs nothing of the sparse encoder; states do

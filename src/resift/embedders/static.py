@@ -49,7 +49,7 @@ class StaticEmbedder:
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, not a table of token vectors")
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
-        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"))
+        self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"), control_tokens="text")
         table, scales = (manifest.locate(self.folder, name) for name in (TABLE, SCALES))
         self._table = TokenTable.load(table, scales, self._tokenizer)
 

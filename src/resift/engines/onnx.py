@@ -24,7 +24,7 @@ from resift.models.bundled import BUNDLED, bundled_folder
 from resift.models.catalogue import find, hub_name
 from resift.models.detect import GRAPHS
 from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
-from resift.models.options import HUB_ID
+from resift.models.options import HUB_ID, ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
@@ -46,6 +46,8 @@ class OnnxScorer(ScorerBase):
         max_length: Tokens to read of a pair, or of a document if documents are encoded apart from queries; at least 16.
             Default: the model's limit, or less if its authors advise it.
         batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
+        control_tokens: "text" reads a special token that a text spells, such as `[SEP]`, as its letters, "model" as the
+            token itself. Default: "text" where documents are encoded apart from queries, else "model".
         threads: CPU threads. Default: one per core.
         revision: Commit, tag or branch of a Hugging Face id.
         local_files_only: Never ask the Hugging Face hub.
@@ -69,6 +71,7 @@ class OnnxScorer(ScorerBase):
         long_documents: LongDocuments = "truncate",
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
+        control_tokens: ControlTokens | None = None,
         threads: int | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
@@ -90,7 +93,10 @@ class OnnxScorer(ScorerBase):
         tokenizer_class = TextTokenizer if self._state_options == NO_STATES else CachingTokenizer
         if has_manifest:
             manifest.checksum_of("tokenizer.json")
-        tokenizer = tokenizer_class.load(self.folder / "tokenizer.json")
+        default: ControlTokens = "text" if manifest.kind == "split" else "model"
+        self.control_tokens = control_tokens or default
+        tokenizer = tokenizer_class.load(self.folder / "tokenizer.json", control_tokens=self.control_tokens)
+        self._tokens_identity = "" if self.control_tokens == default else f" control_tokens={self.control_tokens}"
         self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), long_documents, batch_tokens)
 
     @cached_property
@@ -98,7 +104,8 @@ class OnnxScorer(ScorerBase):
         """Everything that decides the scores: the files, their precision, and how much of a text is read."""
         files = self._manifest.fingerprint if self._manifest.files else _fingerprint(self.folder)
         states = " kept states" if self._state_options != NO_STATES else ""
-        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{states}"
+        extras = f"{states}{self._tokens_identity}"
+        return f"{self.engine} {files} {self._manifest.precision} {self.max_length} {self.long_documents}{extras}"
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return one logit per document for each request, all documents batched together.
@@ -170,6 +177,7 @@ class OnnxScorer(ScorerBase):
             "long_documents": self.long_documents,
             "max_length": self.max_length,
             "batch_tokens": self._pipeline.batch_tokens,
+            "control_tokens": self.control_tokens,
             "threads": self.threads,
             "keep_states": keep,
             "states_file": file,

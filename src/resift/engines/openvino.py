@@ -35,6 +35,7 @@ class OpenVINOScorer(OnnxScorer):
         long_documents: "truncate", "max_window" or "first_window", as for `OnnxScorer`; so are all other options.
         max_length: Tokens to read of a pair, or of a document if documents are encoded apart from queries.
         batch_tokens: Tokens in one batch, padding included.
+        control_tokens: What a special token is that a text spells.
         threads: CPU threads, at least 1. Default: OpenVINO chooses.
         revision: Commit, tag or branch of a Hugging Face id.
         local_files_only: Never ask the Hugging Face hub.

@@ -22,6 +22,7 @@ from resift.engines.split.terms import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY, TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
+from resift.models.options import ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.table import SCALES, TABLE, TokenTable, pool_vectors
 from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
@@ -44,6 +45,8 @@ class TinyScorer(ScorerBase):
             windows and takes the best, "first_window" scores the beginning without a warning.
         max_length: Tokens to read of a document, 1 to 256.
         batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
+        control_tokens: "text" reads a special token that a text spells, such as `[SEP]`, as its letters, "model" as the
+            token itself.
         threads: CPU threads. Default: one per core.
 
     Raises:
@@ -63,6 +66,7 @@ class TinyScorer(ScorerBase):
         long_documents: LongDocuments = "truncate",
         max_length: int = MAX_DOCUMENT_TOKENS,
         batch_tokens: int = BATCH_TOKENS,
+        control_tokens: ControlTokens = "text",
         threads: int | None = None,
     ) -> None:
         if not 1 <= max_length <= MAX_DOCUMENT_TOKENS:
@@ -79,13 +83,16 @@ class TinyScorer(ScorerBase):
         self.identity = (
             f"{self.engine} {' '.join(fingerprints)} {MEANING_WEIGHT} {MATCHING_WEIGHT} {max_length} {long_documents}"
         )
+        if control_tokens != "text":
+            self.identity += f" control_tokens={control_tokens}"
         self._options: dict[str, Any] = {
             "long_documents": long_documents,
             "max_length": max_length,
             "batch_tokens": batch_tokens,
+            "control_tokens": control_tokens,
             "threads": threads,
         }
-        tokenizer = TextTokenizer.load(manifest.locate(folder, "tokenizer.json"))
+        tokenizer = TextTokenizer.load(manifest.locate(folder, "tokenizer.json"), control_tokens=control_tokens)
         table, scales = (static_manifest.locate(static_folder, name) for name in (TABLE, SCALES))
         network = TinyNetwork(
             SparseEncoder.load(folder, manifest, graph_opener(threads)),

@@ -12,6 +12,7 @@ from resift.errors import UnknownModelError
 from resift.scorer import LongDocuments, Scale, Scorer
 
 Dtype = Literal["float32", "bfloat16"]
+ControlTokens = Literal["text", "model"]
 
 Model = str | os.PathLike[str] | Scorer | None
 
@@ -42,6 +43,12 @@ class ModelOptions(TypedDict, total=False):
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score.
 
     Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
+    control_tokens: ControlTokens
+    """How a special token of the tokenizer, such as `[SEP]` or `</s>`, is read where a query or a document spells it:
+    `text` reads its letters; `model` reads the token itself, as sentence-transformers does. Default: `text` for
+    networks that encode documents apart (the bundled ones), else `model`. Language models (`lm`) always read text.
+
+    Supported by: `onnx`, `openvino`, `tiny`, `st`."""
     threads: int
     """CPU threads of the engine. Default: one per core.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import Unigram
 
 from resift._util.lru import LRUCache
 from resift._util.model_files import has_file, locate_file, report_unreadable
-from resift.errors import ModelFileError
+from resift.errors import InputError, ModelFileError
 
 Ids = NDArray[np.int32]
 """Token ids of one text, (tokens,)."""
 IdPair = tuple[Ids, Ids]
 """Token ids of a query and of a document."""
 
+HIEROGLYPH = "\U00013000"  # in hardly any vocabulary: it gives the token for the unknown
+UNTYPED = "\0\0"  # before a piece that no text is to match
+CONTROL_TOKEN_MODES = ("text", "model")
 TOKEN_CACHE_BYTES = 32_000_000  # some 16,000 passages
 TOKEN_ENTRY_BYTES = 400  # memory of a cached entry besides its text and its numbers
 TEXTS_PER_CALL = 64  # texts tokenised at once: an Encoding takes far more memory than the ids that are kept from it
@@ -105,14 +110,42 @@ class TextTokenizer:
         self._padding = padding
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Load a `tokenizer.json`. Raise ModelFileError if there is none, or if it can't be read."""
+    def load(cls, path: Path, *, control_tokens: str = "model") -> Self:
+        """Load a `tokenizer.json`. Raise ModelFileError if there is none, or if it can't be read.
+
+        `control_tokens` is as for `read_control_tokens_as`.
+        """
         if not has_file(path.parent, path.name):
             raise ModelFileError(f"{path.parent} has no {path.name}: save the model's fast tokenizer there")
         with report_unreadable(locate_file(path.parent, path.name), "tokenizer"):
             tokenizer = Tokenizer.from_file(str(path))
             tokenizer.encode("some damage shows only here")
-        return cls(tokenizer)
+        loaded = cls(tokenizer)
+        loaded.read_control_tokens_as(control_tokens)
+        return loaded
+
+    def read_control_tokens_as(self, control_tokens: str) -> None:
+        """Choose what a special token is that a text spells: its letters ("text"), or the token itself ("model").
+
+        Raise InputError for anything else, and for a tokenizer that can't read them as text. A text that spells none
+        has the same tokens either way.
+        """
+        if control_tokens not in CONTROL_TOKEN_MODES:
+            modes = " or ".join(map(repr, CONTROL_TOKEN_MODES))
+            raise InputError(f"control_tokens is {modes}, not {control_tokens!r}")
+        if control_tokens == "model":
+            self._tokenizer.encode_special_tokens = False
+            return
+        added = self._tokenizer.get_added_tokens_decoder()
+        specials = {token_id: token.content for token_id, token in added.items() if token.special}
+        if isinstance(self._tokenizer.model, Unigram):
+            self._tokenizer = _rename_pieces(self._tokenizer, set(specials.values()))
+        self._tokenizer.encode_special_tokens = True
+        unknown = self._tokenizer.encode(HIEROGLYPH, add_special_tokens=False).ids
+        for content in specials.values():
+            ids = self._tokenizer.encode(content, add_special_tokens=False).ids
+            if set(ids) & (specials.keys() - set(unknown)):
+                raise InputError(f"control_tokens='text' is impossible here: the tokenizer has {content} as a word")
 
     @property
     def highest_id(self) -> int:
@@ -202,6 +235,18 @@ class CachingTokenizer(TextTokenizer):
                 _make_read_only(tokens) for tokens in encode_texts([text for text, _ in keys], needed_tokens)
             ],
         )
+
+
+def _rename_pieces(tokenizer: Tokenizer, contents: set[str]) -> Tokenizer:
+    """Return a copy of a Unigram tokenizer whose pieces of these contents match no text; ids and weights stay.
+
+    Such a tokenizer has its control tokens among its pieces too, so that it finds them in a text by itself.
+    """
+    data = json.loads(tokenizer.to_str())
+    data["added_tokens"] = [token for token in data["added_tokens"] if not token["special"]]
+    pieces = data["model"]["vocab"]
+    data["model"]["vocab"] = [[f"{UNTYPED}{text}" if text in contents else text, weight] for text, weight in pieces]
+    return Tokenizer.from_str(json.dumps(data))
 
 
 def _make_read_only(tokens: Tokens) -> Tokens:

@@ -14,7 +14,7 @@ from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choo
 from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
-from resift.models.options import Dtype
+from resift.models.options import ControlTokens, Dtype
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage
 from resift.text.tokenizer import PairTemplate, TextTokenizer
 
@@ -44,6 +44,8 @@ class SentenceTransformersScorer(ScorerBase):
         max_length: Tokens to read of query and document together, at least 16. Default: the model's limit, or less if
             its authors advise it.
         batch_tokens: Tokens in one batch, padding included. Bounds memory. Default: 2,048 on a CPU, 32,768 on a GPU.
+        control_tokens: "model" reads a special token that a text spells, such as `[SEP]`, as the token itself, as
+            sentence-transformers does; "text" reads its letters.
         device: "cpu", "cuda", "mps"... Default: sentence-transformers chooses.
         dtype: What the model computes in, except its last layer, which is always in float32 so that scores don't tie.
             Default: "bfloat16" on a GPU that supports it, else "float32".
@@ -66,6 +68,7 @@ class SentenceTransformersScorer(ScorerBase):
         long_documents: LongDocuments = "truncate",
         max_length: int | None = None,
         batch_tokens: int | None = None,
+        control_tokens: ControlTokens = "model",
         device: str | None = None,
         dtype: Dtype | None = None,
         revision: str | None = None,
@@ -74,6 +77,7 @@ class SentenceTransformersScorer(ScorerBase):
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
+        self.control_tokens = control_tokens
         self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
         source.read_config()  # checks whether the model's own code may run
         try:
@@ -97,9 +101,12 @@ class SentenceTransformersScorer(ScorerBase):
                 f"{self.name} reads no pairs: {error} To ask it as the authors of its family do, name their template "
                 "as the scheme (`resift models` lists them)"
             ) from error
-        if self._pipeline is None and (long_documents != "truncate" or max_length is not None):
+        if self._pipeline is None and (
+            long_documents != "truncate" or max_length is not None or control_tokens != "model"
+        ):
             raise InputError(
-                f"{self.name} reads pairs in a form of its own: long_documents and max_length can't be chosen for it"
+                f"{self.name} reads pairs in a form of its own: long_documents, max_length and control_tokens can't be "
+                "chosen for it"
             )
 
     @cached_property
@@ -111,7 +118,8 @@ class SentenceTransformersScorer(ScorerBase):
         files = self._source.checksum(self._model.config)
         device = self._model.device.type
         dtype = next(self._model.parameters()).dtype
-        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}"
+        tokens = "" if self.control_tokens == "model" else f" control_tokens={self.control_tokens}"
+        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}{tokens}"
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return one logit per document for each request, all documents batched together.
@@ -128,6 +136,7 @@ class SentenceTransformersScorer(ScorerBase):
         if backend is None:
             return None
         tokenizer = TextTokenizer(backend)
+        tokenizer.read_control_tokens_as(self.control_tokens)
         template = tokenizer.pair_template(pad_id=self._model.tokenizer.pad_token_id)
         names = shared_input_names(self._model, tokenizer, template)
         if names is None:

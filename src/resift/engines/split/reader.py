@@ -102,7 +102,9 @@ class SplitNetwork:
         ids, states, vectors = self.encoder.encode([np.frombuffer(key, np.int32) for key in keys])
         sparse = self.encoder.terms
         queries = []
-        for row, length in enumerate((ids != 0).sum(1)):
+        for row, key in enumerate(keys):
+            # Not by ids other than 0: a query that spells [PAD] may have one inside.
+            length = len(np.frombuffer(key, np.int32)) + self.encoder.template.special_token_count
             query_states = states[row, :length]
             terms = None if sparse is None else sparse.expand(query_states[:, -sparse.table.shape[1] :])
             queries.append(EncodedQuery(ids[row, :length].copy(), query_states.copy(), vectors[row].copy(), terms))
