@@ -148,6 +148,7 @@ async def test_a_server_that_repeats_long_documents_is_read(awaited: bool) -> No
         (b"\x0b\x02\x80[]\x03", "br", "Cohere gave an answer packed as br, where gzip or nothing was asked for"),
         (gzip.compress(b"[]"), "gzip, gzip", "packed as gzip, gzip"),
     ],
+    ids=["no gzip", "brotli", "twice"],  # bytes of gzip hold the time, and all workers need the same names
 )
 async def test_packing_that_cant_be_read(
     server: RerankServer, body: bytes, encoding: str, message: str, awaited: bool
