@@ -163,9 +163,9 @@ def test_every_precision_is_as_near_to_float32_as_its_products(
     precision: str, exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     # Independent errors add up in squares. It is the error of the last layer's states, whose 384 numbers average out
-    # chance: .039 and .075 to .077 were measured with ONNX Runtime 1.21 to 1.32. A score is one number, and in a network
-    # of random weights a last bit decides which way an activation is rounded, and so on from layer to layer: with layer
-    # norms changed by 2e-7, eight scores correlated with float32's by anything from .961 to .996.
+    # chance: .039 and .075 to .077 were measured with ONNX Runtime 1.21 to 1.32. A score is one number, and where
+    # weights are random a last bit decides which way an activation is rounded, and so on from layer to layer: with
+    # layer norms changed by 2e-7, eight scores correlated with float32's by anything from .961 to .996.
     exact, rounded = (last_states(exported("bert-6", name)) for name in ("float32", precision))
     assert np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < np.sqrt(PRODUCTS) * PRODUCT_ERRORS[precision]
 
