@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resift.cli._options import DB
+from resift.cli._output import note
 from resift.errors import InputError
 from resift.search.collections import (
     CollectionNotFoundError,
@@ -13,7 +14,9 @@ from resift.search.collections import (
     create_collection,
     has_database,
     open_collection,
+    rebuild_collection,
 )
+from resift.search.damage import find_damage
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -26,6 +29,14 @@ def create(db: Path, collection: str, embedder: str | None = None, states_file: 
     except OtherEmbeddingError as error:
         way_out = "" if error.own is None else "leave out --embedder, or "
         raise InputError(f"{error}: {way_out}index into a new --collection") from None
+
+
+def repair(db: Path, target: Collection, states_file: Path | None = None) -> Collection:
+    """Return the collection for `index`, made anew where its vectors are damaged; a note says so."""
+    if not (damage := find_damage(target)):
+        return target
+    note(f"collection {target.name!r} is damaged ({damage}); its passages are embedded anew")
+    return rebuild_collection(db, target, states_file)
 
 
 def existing(db: Path, collection: str) -> Collection:

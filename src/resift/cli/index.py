@@ -61,13 +61,13 @@ def index(
     from resift.documents import ingest
     from resift.documents import keep_states as add_states
     from resift.documents.files import find_files
+    from resift.search.collections import lock_database
 
     find_files(paths)  # before the database is made: a mistyped path leaves nothing behind
     states_file = db / STATES if keep_states else None
-    if keep_states:
-        db.mkdir(parents=True, exist_ok=True)
-    with note_states_warnings():
+    with lock_database(db), note_states_warnings():
         target = _database.create(db, collection, embedder and embedder.value, states_file)
+        target = _database.repair(db, target, states_file)
         with _bar() as progress:
             report = ingest(target, paths, base=db.resolve().parent, prune=prune, progress=progress)
         size = None if states_file is None else add_states(target, states_file)

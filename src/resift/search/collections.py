@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from resift._util.lock import FolderLockedError, lock_folder
 from resift.errors import InputError
 from resift.search.chroma import (  # first: names the extra
     DenseEmbedding,
@@ -12,6 +15,7 @@ from resift.search.chroma import (  # first: names the extra
     check_vectors,
     stored_embedding,
 )
+from resift.search.damage import StoredRecord, find_damage, read_records
 
 # isort: split
 import chromadb
@@ -26,6 +30,10 @@ EMBEDDINGS: dict[str, type[StaticEmbedding] | type[DenseEmbedding]] = {
 }
 """Bi-encoder → its embedding function."""
 DEFAULT_EMBEDDING = "dense"  # finds more: a reranker can only put right what was fetched
+LOCK_FILE = ".resift.lock"
+REBUILT = ".resift-rebuilt"
+"""What the name of a collection ends with while it is filled to take the place of a damaged one."""
+RECORDS_PER_WRITE = 256
 EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
 
@@ -43,6 +51,25 @@ class OtherEmbeddingError(InputError):
     def __init__(self, message: str, *, own: str | None = None) -> None:
         super().__init__(message)
         self.own = own
+
+
+@contextmanager
+def lock_database(folder: Path) -> Iterator[None]:
+    """Be the only process that writes into the database of a folder. The lock ends with its process.
+
+    Chroma has no such lock, and two writing processes overwrite each other's vectors.
+
+    Raises:
+        InputError: Another process holds the lock. The message says which.
+
+    """
+    try:
+        with lock_folder(folder, LOCK_FILE):
+            yield
+    except FolderLockedError as error:
+        raise InputError(
+            f"{error} is writing into {folder}: run the command again when it is done, or give another --db"
+        ) from None
 
 
 def has_database(folder: Path) -> bool:
@@ -105,6 +132,7 @@ def create_collection(
     """
     client = _client(folder)
     try:
+        _finish_rebuilding(client, name)
         stored = _stored_embedding(client, name)
         own = next((known for known, function in EMBEDDINGS.items() if function.name() == stored), None)
         # Vectors of another's may have the length of ours, and then Chroma would mix them in silence.
@@ -115,17 +143,89 @@ def create_collection(
                 "compared",
                 own=own,
             )
-        collection = client.get_or_create_collection(
-            name,
-            configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
-            embedding_function=_embedding_function(own or embedding or DEFAULT_EMBEDDING, states_file),  # type: ignore[arg-type]  # chromadb's own functions fail the same check
-        )
+        function = _embedding_function(own or embedding or DEFAULT_EMBEDDING, states_file)
+        collection = _get_or_create(client, name, function)
     except (ChromaError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"collection {name!r} in {folder} can't be used: {error}") from error
     check_vectors(collection)
     return collection
+
+
+def rebuild_collection(
+    folder: Path, damaged: chromadb.Collection, states_file: Path | None = None
+) -> chromadb.Collection:
+    """Make a damaged collection of `create_collection` anew: all its records, embedded again. A kill loses nothing.
+
+    Args:
+        folder: The folder of the database, which this process has locked.
+        damaged: The collection.
+        states_file: As in `create_collection`.
+
+    Returns:
+        The new collection, under the name of the damaged one.
+
+    Raises:
+        InputError: It has records without text, which can't be embedded, or Chroma refuses.
+
+    """
+    client = _client(folder)
+    name = damaged.name
+    # All of them before Chroma writes: its SQLite and Python's don't see each other's locks within a process.
+    records = read_records(folder / DATABASE_FILE, str(damaged.id))
+    own = next(known for known, function in EMBEDDINGS.items() if function.name() == stored_embedding(damaged))
+    try:
+        if name + REBUILT in _names(client):
+            client.delete_collection(name + REBUILT)  # a rebuilding that was killed
+        rebuilt = _get_or_create(client, name + REBUILT, _embedding_function(own, states_file), damaged.metadata)
+        for start in range(0, len(records), RECORDS_PER_WRITE):
+            _add(rebuilt, records[start : start + RECORDS_PER_WRITE])
+        if damage := find_damage(rebuilt):
+            raise InputError(f"collection {name!r} in {folder} can't be made anew: {damage}")
+        client.delete_collection(name)
+        rebuilt.modify(name=name)
+        return rebuilt
+    except (ChromaError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"collection {name!r} in {folder} can't be made anew: {error}") from error
+
+
+def _add(collection: chromadb.Collection, records: Sequence[StoredRecord]) -> None:
+    texts = [record.text for record in records if record.text is not None]
+    if len(texts) < len(records):
+        raise InputError(
+            f"collection {collection.name.removesuffix(REBUILT)!r} has lost vectors of records that have no text, and "
+            "they can't be computed again: index into a new --collection"
+        )
+    metadatas: list[Any] = [record.metadata or None for record in records]
+    collection.add(ids=[record.id for record in records], documents=texts, metadatas=metadatas)
+
+
+def _finish_rebuilding(client: ClientAPI, name: str) -> None:
+    """Give a rebuilt collection its name, where the process was killed just before it did so."""
+    names = _names(client)
+    if name not in names and name + REBUILT in names:
+        client.get_collection(name + REBUILT).modify(name=name)
+
+
+def _names(client: ClientAPI) -> list[str]:
+    return [collection.name for collection in client.list_collections()]
+
+
+def _get_or_create(
+    client: ClientAPI,
+    name: str,
+    function: StaticEmbedding | DenseEmbedding,
+    metadata: Mapping[str, Any] | None = None,
+) -> chromadb.Collection:
+    return client.get_or_create_collection(
+        name,
+        configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
+        metadata=None if metadata is None else dict(metadata),
+        embedding_function=function,  # type: ignore[arg-type]  # chromadb's own functions fail the same check
+    )
 
 
 def _client(folder: Path) -> ClientAPI:
