@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from resift.documents.ingest import IngestProgress, IngestReport
 
 
+FAILURES = "failed-files.json"
+"""The file beside the database that remembers which content can't be read."""
+
+
 class EmbedderName(StrEnum):
     """`resift.embedders.load.BUNDLED_EMBEDDERS`, as an option."""
 
@@ -38,6 +42,9 @@ Embedder = Annotated[
         show_default="the collection's own, or dense",
     ),
 ]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Also index files outside the folders that links in them lead to.")
+]
 KeepStates = Annotated[
     bool,
     typer.Option("--keep-states", help="Also store what the reranker encodes of each passage: searches get faster."),
@@ -51,6 +58,7 @@ def index(
     prune: Prune = False,
     embedder: Embedder = None,
     keep_states: KeepStates = False,
+    follow_links: FollowLinks = False,
     as_json: Json = False,
 ) -> None:
     """Index txt, md, rst, html, pdf and jsonl files.
@@ -69,7 +77,15 @@ def index(
         target = _database.create(db, collection, embedder and embedder.value, states_file)
         target = _database.repair(db, target, states_file)
         with _bar() as progress:
-            report = ingest(target, paths, base=db.resolve().parent, prune=prune, progress=progress)
+            report = ingest(
+                target,
+                paths,
+                base=db.resolve().parent,
+                prune=prune,
+                progress=progress,
+                follow_links=follow_links,
+                failures_file=db / FAILURES,
+            )
         size = None if states_file is None else add_states(target, states_file)
     if as_json:
         states = {} if size is None else {"states_bytes": size}

@@ -9,20 +9,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resift.documents.failures import failure_line, printable
 from resift.documents.readers import READERS
 from resift.errors import InputError
+
+LINK_OUTSIDE = "link outside"
+"""Stands among the skipped suffixes for links to files outside the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """Files in a fixed order, each once, and how many of which suffix can't be read."""
+    """Files in a fixed order, each once, how many of which suffix can't be read, and what could not be looked into."""
 
     files: list[Path] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    """A line for each folder that can't be listed."""
 
 
-def find_files(paths: Sequence[Path]) -> FoundFiles:
+def find_files(paths: Sequence[Path], *, follow_links: bool = False) -> FoundFiles:
     """Return the readable files among these files and in these folders, without what is hidden inside a folder.
+
+    A link in a folder to a file outside it is skipped unless `follow_links`; links to folders always are.
 
     Raises FileNotFoundError for a path that does not exist, and InputError for a file named by itself that
     can't be read.
@@ -36,24 +44,39 @@ def find_files(paths: Sequence[Path]) -> FoundFiles:
             raise InputError(
                 f"{path}: can't read {path.suffix or 'files without suffix'}; can read {', '.join(READERS)}"
             )
-        for file in map(Path.resolve, _files_inside(path) if path.is_dir() else [path]):
+        is_folder = path.is_dir()
+        folder = path.resolve()
+        for file in map(Path.resolve, _files_inside(path, found.failures) if is_folder else [path]):
             if file in seen:
                 continue  # paths may overlap, and links lead to one file
+            if is_folder and not follow_links and not file.is_relative_to(folder):
+                found.skipped[LINK_OUTSIDE] += 1
+                continue
             seen.add(file)
             suffix = file.suffix.lower()
             if suffix in READERS:
                 found.files.append(file)
             else:
-                found.skipped[suffix or "no suffix"] += 1
+                found.skipped[printable(suffix) or "no suffix"] += 1
     return found
 
 
-def _files_inside(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+def _files_inside(folder: Path, failures: list[str]) -> Iterator[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:  # no permission, or it has just been removed
+        failures.append(failure_line(str(folder), error))
+        return
+    for path in paths:
         if path.name.startswith("."):
             continue
-        if path.is_dir():
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+        except OSError as error:
+            failures.append(failure_line(str(path), error))
+            continue
+        if is_folder:
             if not path.is_symlink():  # a link may lead back up
-                yield from _files_inside(path)
-        elif path.is_file():
+                yield from _files_inside(path, failures)
+        elif is_file:
             yield path

@@ -90,7 +90,7 @@ def _decode(data: bytes, name: str) -> str:
         raise InputError(
             f"{name}:{line}: not {encoding.removesuffix('-sig').upper()}; convert the file first"
         ) from None
-    except LookupError:
+    except (LookupError, ValueError):  # ValueError: NUL in the name, or the codec "undefined"
         raise InputError(f"{name}: declares the encoding {encoding!r}, which Python doesn't know") from None
 
 

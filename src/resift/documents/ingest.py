@@ -10,14 +10,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resift.documents.failures import KnownFailures, failure_line, printable
 from resift.documents.files import find_files
 from resift.documents.passages import fingerprint, passages
 from resift.documents.readers import read
-from resift.errors import InputError
+from resift.errors import ResiftError
 from resift.search.two_stage import Passage
 
 if TYPE_CHECKING:
@@ -68,11 +70,13 @@ def ingest(
     prune: bool = False,
     batch: int = PASSAGES_PER_WRITE,
     progress: IngestProgress | None = None,
+    follow_links: bool = False,
+    failures_file: str | os.PathLike[str] | None = None,
 ) -> IngestReport:
     """Make the collection hold the passages of these files and folders as they are now.
 
     Running it again adds nothing; an edited file is replaced; a killed run is completed by the next. A file that
-    can't be read is reported, and what was stored of it stays.
+    can't be read, whatever the reason, is a line in `failures`, and what was stored of it stays.
 
     Args:
         collection: A Chroma collection; its embedding function embeds the passages.
@@ -82,6 +86,9 @@ def ingest(
         prune: Also remove what the collection holds of files that are no longer in the given folders.
         batch: Passages written at once; a killed run loses at most so many.
         progress: Called before each file, and at the end.
+        follow_links: Also read files outside the folders that links in them lead to. Links to folders are not followed.
+        failures_file: Where to remember content that can't be read: it is then tried again only when it, or a library
+            that reads it, has changed. None: each run tries it again. Files whose library is missing are always tried.
 
     Returns:
         How many files were new, changed, unchanged..., and how many passages were added and removed.
@@ -89,22 +96,28 @@ def ingest(
     Raises:
         FileNotFoundError: A path does not exist.
         InputError: A file named by itself is of a kind that can't be read.
-        MissingExtraError: HTML or PDF without `resift[documents]`.
 
     """
     started = time.perf_counter()
-    found = find_files([Path(path) for path in paths])
+    found = find_files([Path(path) for path in paths], follow_links=follow_links)
     root = Path(base).resolve()
-    run = _Run(collection, batch, IngestReport(skipped=dict(sorted(found.skipped.items()))))
+    report = IngestReport(skipped=dict(sorted(found.skipped.items())), failures=list(found.failures))
+    run = _Run(collection, batch, report, KnownFailures(failures_file))
     present = set()
-    for number, file in enumerate(found.files):
-        if progress is not None:
-            progress(number, len(found.files), run.report.added)
-        path = _metadata_path(file, root)
-        present.add(path)
-        run.ingest_file(file, path)
+    try:
+        for number, file in enumerate(found.files):
+            if progress is not None:
+                progress(number, len(found.files), run.report.added)
+            path = _metadata_path(file, root)
+            present.add(path)
+            run.ingest_file(file, path)
+    except Exception:
+        with suppress(Exception):
+            run.write_batches(0)  # what was read is not lost
+        raise
     run.write_batches(0)
-    if prune:
+    run.known_failures.save()
+    if prune and not found.failures:  # files in a folder that can't be listed are not gone
         folders = [Path(path).resolve() for path in paths]
         run.prune([path for path in run.stored if path not in present and _is_below(root / path, folders)])
     run.report.seconds = time.perf_counter() - started
@@ -120,6 +133,7 @@ class _Run:
     collection: Collection
     batch: int
     report: IngestReport
+    known_failures: KnownFailures
     stored: dict[str, Counter[tuple[str, int]]] = field(init=False)
     """path → how many passages there are of each (fingerprint, number of passages)."""
     queue: list[Passage] = field(default_factory=list)
@@ -131,18 +145,25 @@ class _Run:
     def ingest_file(self, file: Path, path: str) -> None:
         """Queue what the collection lacks of a file, and count the file in the report."""
         stored = self.stored.get(path, Counter())
+        if printable(path) != path:
+            self.report.failures.append(f"{printable(path)}: the file's name is not UTF-8; rename the file")
+            return
+        file_hash = ""
         try:
             data = file.read_bytes()
             file_hash = fingerprint(data)
             if _is_complete(stored, file_hash):
                 self.report.unchanged += 1
                 return
+            if known := self.known_failures.get(path, file_hash):
+                self.report.failures.append(known)
+                return
             missing = passages(read(data, path), path, file_hash)
-        except InputError as error:
-            self.report.failures.append(str(error))
-            return
-        except OSError as error:
-            self.report.failures.append(f"{path}: {error.strerror or error}")
+        except Exception as error:  # readers and their libraries raise anything for a file that they can't read
+            line = failure_line(path, error)
+            self.report.failures.append(line)
+            if not isinstance(error, (OSError, ImportError, MemoryError)):  # what doesn't depend on the content alone
+                self.known_failures.add(path, file_hash, line)
             return
         stale = any(stored_hash != file_hash for stored_hash, _ in stored)
         if stale:
@@ -159,13 +180,36 @@ class _Run:
         """Write batches while at least `minimum` passages are queued; with 0, all of them."""
         while self.queue and len(self.queue) >= minimum:
             batch, self.queue = self.queue[: self.batch], self.queue[self.batch :]
-            metadatas: list[Any] = [dict(passage.metadata) for passage in batch]
-            self.collection.upsert(
-                ids=[str(passage.id) for passage in batch],
-                documents=[passage.text for passage in batch],
-                metadatas=metadatas,
-            )
-            self.report.added += len(batch)
+            try:
+                self.write(batch)
+            except Exception as error:
+                if not _is_refusal(error):
+                    self.queue.clear()  # nothing can be written
+                    raise
+                self.write_by_file(batch)
+
+    def write(self, batch: Sequence[Passage]) -> None:
+        """Write passages at once."""
+        metadatas: list[Any] = [dict(passage.metadata) for passage in batch]
+        self.collection.upsert(
+            ids=[str(passage.id) for passage in batch],
+            documents=[passage.text for passage in batch],
+            metadatas=metadatas,
+        )
+        self.report.added += len(batch)
+
+    def write_by_file(self, batch: Sequence[Passage]) -> None:
+        """Write the passages of each file by themselves: a file that Chroma refuses is reported, the others go in."""
+        files: dict[str, list[Passage]] = {}
+        for passage in batch:
+            files.setdefault(str(passage.metadata["path"]), []).append(passage)
+        for path, file_passages in files.items():
+            try:
+                self.write(file_passages)
+            except Exception as error:
+                if not _is_refusal(error):
+                    raise
+                self.report.failures.append(f"{path}: Chroma refuses its passages: {printable(str(error))}")
 
     def remove(self, path: str) -> None:
         """Remove a file's passages, before new ones are added: a run killed between leaves no two versions."""
@@ -177,6 +221,13 @@ class _Run:
         for path in paths:
             self.remove(path)
             self.report.pruned += 1
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether Chroma refuses a text or a value; other errors mean that nothing can be written."""
+    from chromadb.errors import InvalidArgumentError
+
+    return isinstance(error, (ValueError, TypeError, InvalidArgumentError)) and not isinstance(error, ResiftError)
 
 
 def _is_complete(stored: Counter[tuple[str, int]], file_hash: str) -> bool:
