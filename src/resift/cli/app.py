@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from resift.cli.demo import demo
 from resift.cli.depth import depth
 from resift.cli.distill import distill
+from resift.cli.doctor import doctor
 from resift.cli.eval import evaluate
 from resift.cli.export import export
 from resift.cli.index import index
@@ -69,7 +70,7 @@ def _resift(
     """Options of `resift` itself."""
 
 
-for _command in (demo, index, search, rerank, score, depth, threshold, train, distill, models, export):
+for _command in (demo, index, search, rerank, score, depth, threshold, train, distill, models, export, doctor):
     app.command()(_command)
 app.command("eval")(evaluate)
 

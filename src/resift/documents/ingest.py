@@ -126,6 +126,15 @@ def ingest(
     return run.report
 
 
+def unfinished_files(collection: Collection) -> list[str]:
+    """Return the paths of files of which a collection holds some passages but not all: a run was killed."""
+    return [
+        path
+        for path, stored in _read_stored(collection).items()
+        if len(stored) > 1 or any(count != total for (_, total), count in stored.items())
+    ]
+
+
 @dataclass(slots=True)
 class _Run:
     """One call of `ingest`."""

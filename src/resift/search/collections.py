@@ -77,6 +77,16 @@ def has_database(folder: Path) -> bool:
     return (folder / DATABASE_FILE).is_file()
 
 
+def list_collections(folder: Path) -> list[chromadb.Collection]:
+    """Return the collections of the database in a folder, by name. Raises InputError where Chroma can't open it."""
+    try:
+        return sorted(_client(folder).list_collections(), key=lambda collection: collection.name)
+    except (ChromaError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the collections in {folder} can't be listed: {error}") from error
+
+
 def open_collection(folder: Path, name: str | None = None) -> chromadb.Collection:
     """Open a collection of the database in a folder. Nothing is created.
 

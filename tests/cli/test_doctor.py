@@ -1,0 +1,84 @@
+"""`resift doctor` names what is wrong in a database folder, and the way out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import pytest
+from typer.testing import CliRunner
+
+from resift.cli.app import app
+from resift.search.collections import REBUILT, create_collection, lock_database
+
+
+def doctor(*arguments: str, code: int) -> Any:
+    chromadb.api.client.SharedSystemClient.clear_system_cache()
+    result = CliRunner().invoke(app, ["doctor", *arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("Pandas eat bamboo.")
+    return tmp_path
+
+
+@pytest.fixture
+def indexed(here: Path) -> Path:
+    result = CliRunner().invoke(app, ["index", "a.txt", "--embedder", "static"], catch_exceptions=False)
+    assert result.exit_code == 0
+    return here / ".resift"
+
+
+def test_a_sound_folder(indexed: Path) -> None:
+    output = doctor(code=0).stdout
+    assert "ok     collection 'documents': 1 records, embedded with resift:static" in output
+    assert "WRONG" not in output
+    report = json.loads(doctor(".resift", "--json", code=0).stdout)
+    assert report["ok"]
+    assert [check["name"] for check in report["checks"]] == ["versions", "database", "collection 'documents'"]
+
+
+def test_no_database(here: Path) -> None:
+    assert "-> resift index FOLDER --db nothing" in doctor("nothing", code=1).stdout
+    assert not (here / "nothing").exists()
+
+
+def test_a_damaged_database(indexed: Path) -> None:
+    (indexed / "chroma.sqlite3").write_bytes(b"no database" * 200)
+    assert "WRONG  database: .resift/chroma.sqlite3 can't be read: file is not a database" in doctor(code=1).stdout
+
+
+def test_damaged_states(indexed: Path) -> None:
+    (indexed / "states.sqlite3").write_bytes(b"no database" * 200)
+    output = doctor(code=1).stdout
+    assert "WRONG  kept states: " in output
+    assert "-> delete the file; " in output
+
+
+def test_a_folder_that_is_being_written(indexed: Path) -> None:
+    with lock_database(indexed):
+        assert "is writing into .resift" in doctor(code=1).stdout
+
+
+def test_damaged_vectors(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resift.search.damage.find_damage", lambda collection: "a record has no vector")
+    output = doctor(code=1).stdout
+    assert "WRONG  collection 'documents': a record has no vector" in output
+    assert "-> resift index FOLDER --collection documents --db .resift makes it anew" in output
+
+
+def test_a_file_that_is_not_stored_whole(indexed: Path) -> None:
+    metadata = {"path": "b.txt", "file_hash": "0", "passages": 2}
+    create_collection(indexed, "documents").add(ids=["half"], documents=["half"], metadatas=[metadata])
+    assert "1 files are not stored whole, the first is b.txt" in doctor(code=1).stdout
+
+
+def test_a_repair_that_was_killed(indexed: Path) -> None:
+    create_collection(indexed, "documents" + REBUILT, "static")
+    assert "a repair was killed before it was done" in doctor(code=1).stdout
