@@ -35,7 +35,7 @@ PAGES = sorted(
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid"}
-SHORT_FILE_BYTES = 6500
+SHORT_FILE_BYTES = 6800
 
 
 @pytest.fixture
