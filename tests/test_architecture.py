@@ -120,7 +120,7 @@ assert not heavy, heavy
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),
         ("resift.networks.split", "torch", "export"),
-        ("resift.export.int8", "onnx", "export"),
+        ("resift.export.int8_weights", "onnx", "export"),
         ("resift.services.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),
         ("resift.evaluation.plot", "matplotlib", "eval"),

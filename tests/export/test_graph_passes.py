@@ -15,9 +15,9 @@ from onnxruntime import InferenceSession, SessionOptions
 from sentence_transformers import CrossEncoder
 
 from resift.export import passes
-from resift.export._graph import write_graph
 from resift.export.pair import input_names, trace
-from resift.export.passes._graph import Graph
+from resift.export.passes.graph import Graph
+from resift.export.trace import write_graph
 
 FUSED = {
     "bert-6": 6,

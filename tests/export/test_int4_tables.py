@@ -1,4 +1,4 @@
-"""4-bit embedding tables: packed, unpacked, and looked up by the graph as `unpack` says."""
+"""4-bit embedding tables: packed, unpacked, and looked up by the graph as `unpack_int4` says."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from resift.export.int8 import pack, quantize_weights, unpack
+from resift.export.int8_weights import pack_int4, quantize_weights, unpack_int4
 
 TABLE = np.random.default_rng(7).normal(0, 0.05, (300, 96)).astype(np.float32)
 TABLE[5] = 0
 
 
 def test_packed_tables_come_back_nearly_as_they_were() -> None:
-    back = unpack(*pack(TABLE))
+    back = unpack_int4(*pack_int4(TABLE))
     assert np.linalg.norm(back - TABLE) / np.linalg.norm(TABLE) < 0.11
     assert not back[5].any()
-    packed, steps = pack(TABLE)
+    packed, steps = pack_int4(TABLE)
     assert (packed.shape, packed.dtype, steps.shape) == ((300, 48), np.uint8, (300, 3))
 
 
-def test_the_graph_looks_up_what_unpack_says(tmp_path: Path) -> None:
+def test_the_graph_looks_up_what_unpack_int4_says(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["rows", "tokens"])]
     outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["rows", "tokens", 96])]
@@ -33,5 +33,5 @@ def test_the_graph_looks_up_what_unpack_says(tmp_path: Path) -> None:
     quantize_weights(path, narrow=300)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     ids = np.array([[0, 299, 7], [5, 5, 1]])
-    assert np.array_equal(session.run(None, {"ids": ids})[0], unpack(*pack(TABLE))[ids])
+    assert np.array_equal(session.run(None, {"ids": ids})[0], unpack_int4(*pack_int4(TABLE))[ids])
     assert path.stat().st_size < TABLE.nbytes / 5

@@ -1,4 +1,4 @@
-"""Any cross-encoder sentence-transformers can load, as a folder the `onnx` engine reads."""
+"""Any cross-encoder that sentence-transformers can load, into a folder that the `onnx` engine reads."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from resift.engines.common.pairs import check_labels, position_limit
 from resift.engines.pytorch.sentence_transformers import copy_fast_tokenizer, shared_input_names
 from resift.engines.pytorch.source import ModelSource
 from resift.errors import ModelFileError
-from resift.export._graph import write_graph
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
+from resift.export.trace import write_graph
 from resift.models.catalogue import find
 from resift.models.manifest import Manifest
 from resift.models.options import check_source
 from resift.text.tokenizer import TextTokenizer
 
-LENGTH_SEEN = 24  # tokens of the example the graph is traced on; any other length works as well
-ROOM = 1024  # a causal model's context is no reason to read a book: `max_length` chooses more
+EXAMPLE_TOKENS = 24  # of the input that the graph is traced on; any other length works as well
+DEFAULT_TOKENS = 1024  # of a model without a limit of its own; `max_length` chooses more
 
 
 class _Scores(nn.Module):
@@ -49,17 +49,31 @@ def export_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Manifest:
-    """Writes `model.onnx`, `tokenizer.json` and the manifest, and returns the manifest.
+    """Write a cross-encoder as `model.onnx`, `tokenizer.json` and a manifest, which run without torch.
 
-    `model` is a folder or a Hugging Face id. `precision` is one of `resift.export.precision.PRECISIONS`: `int8`
-    rounds the weights (a quarter of the bytes; the scores move by about a hundredth and still don't depend on the
-    batch). The graph gives raw logits, and computes no more than they need (`resift.export.passes`).
+    The graph gives raw logits, and computes no more than they need (`resift.export.passes`).
 
-    `max_length` is what the folder says the model reads; without it the catalogue's default, or the model's limit.
+    Args:
+        model: A folder or a Hugging Face id.
+        folder: Where the files go. It is made if there is none.
+        precision: `float32`; `int8`, which rounds the weights (a quarter of the bytes; scores move by about a
+            hundredth); or `int8-dynamic`, whose matrix products are made of 8-bit numbers too, which is faster. In all
+            of them a score does not depend on the other texts of its batch.
+        max_length: Tokens of a pair that the manifest says the model reads; None for the catalogue's default, or the
+            model's limit.
+        revision: Branch, tag or commit of a Hugging Face model.
+        trust_remote_code: Whether code that comes with the model may run. For a Hugging Face model it needs the commit
+            in `revision`.
 
-    Raises UnknownModelError for a name that is neither, InputError for an unknown precision or remote code of a hub
-    model without the commit in `revision`, and ModelFileError for a model whose pairs the exported tokenizer would
-    not join as the model does.
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        UnknownModelError: The model is neither a folder nor a Hugging Face id.
+        InputError: The precision is unknown, or code of a Hugging Face model is trusted without a commit.
+        ModelFileError: The model is a language model with a template, has several labels or no fast tokenizer, or
+            joins pairs in another way than the exported tokenizer would.
+
     """
     check_precision(precision)
     check_source(model)
@@ -69,7 +83,7 @@ def export_model(
         model,
         device="cpu",
         **source.load_options(),
-        model_kwargs={"attn_implementation": "eager"},  # the one form of attention every tracer understands
+        model_kwargs={"attn_implementation": "eager"},  # the form of attention that every tracer understands
     )
     network.eval().float()
     check_labels(network.num_labels, model)
@@ -80,13 +94,13 @@ def export_model(
     tighten(graph)
     quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
-    limit = min(network.max_seq_length or ROOM, position_limit(network.config.to_dict()))
+    limit = min(network.max_seq_length or DEFAULT_TOKENS, position_limit(network.config.to_dict()))
     entry = find(model)
-    usual = max_length or (entry.tuned_length if entry is not None else None)
+    default = max_length or (entry.tuned_length if entry is not None else None)
     manifest = Manifest(
         name=Path(model).name if Path(model).is_dir() else model,
         kind="pair",
-        document_length=min(limit, usual or limit),
+        document_length=min(limit, default or limit),
         precision=precision,
         source=model if not Path(model).is_dir() else "",
     )
@@ -94,7 +108,7 @@ def export_model(
 
 
 def _check_architecture(source: ModelSource) -> None:
-    """Raises ModelFileError for a language model: what its template asks is no pair."""
+    """Raise ModelFileError for a language model, which reads a template and no pair."""
     architecture = (source.read_config().get("architectures") or [""])[0]
     entry = find(source.name)
     if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")) or (entry is not None and entry.prompt):
@@ -105,8 +119,8 @@ def _check_architecture(source: ModelSource) -> None:
 
 
 def trace(network: CrossEncoder, names: list[str], path: Path) -> None:
-    """The network as torch's exporter writes it, taking the inputs of these names and giving `logits`."""
-    example = {name: torch.ones((2, LENGTH_SEEN), dtype=torch.long) for name in names}
+    """Write the network as torch's exporter does, with inputs of these names and the output `logits`."""
+    example = {name: torch.ones((2, EXAMPLE_TOKENS), dtype=torch.long) for name in names}
     axes = {name: {0: "rows", 1: "tokens"} for name in names}
     write_graph(_Scores(network, names), example, path, {**axes, "logits": {0: "rows"}}, outputs=("logits",))
 
@@ -121,7 +135,7 @@ def _tokenizer(network: CrossEncoder) -> Tokenizer:
 
 
 def input_names(network: CrossEncoder, model: str) -> list[str]:
-    """The inputs the graph needs, once it is sure that our pairs are the model's own."""
+    """Return the names of the graph's inputs. Raises ModelFileError where our pairs are not the model's own."""
     tokenizer = TextTokenizer(_tokenizer(network))
     names = shared_input_names(network, tokenizer, tokenizer.pair_template())
     if names is None:

@@ -1,4 +1,4 @@
-"""An exported split network back into torch, so that what a wheel brings can be trained further.
+"""Read an exported split network back into torch, so that the bundled one can be trained further.
 
 torch's exporter names every parameter but the matrices of linear layers; such a matrix is found through the named
 bias that is added to its product.
@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from resift.errors import ModelFileError
-from resift.export.int8 import unpack
+from resift.export.int8_weights import unpack_int4
 from resift.export.split import HEADS
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 from resift.networks.split import SplitModule
@@ -35,7 +35,7 @@ BRACKETS = {
 
 
 def read_network(folder: Path) -> SplitModule:
-    """The network in a folder that `resift train` or the wheel brought; 8-bit weights come back as rounded.
+    """Return the network of a bundled folder or of one that `resift train` wrote; 8-bit weights stay rounded.
 
     Raises ModelFileError for any other folder.
     """
@@ -48,8 +48,8 @@ def read_network(folder: Path) -> SplitModule:
     weights = _tensors(encoder, onnx.load(folder / READER))
     terms = _read_terms(folder) if TERMS in manifest.files else None
     trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
-    network = SplitModule(trunk, _layers(weights, "separate"), terms=terms)
-    network.load_state_dict(weights, strict=False)  # position ids and such are no weights
+    network = SplitModule(trunk, _count_layers(weights, "separate"), terms=terms)
+    network.load_state_dict(weights, strict=False)  # position ids and the like are not stored
     missing = {name for name, _ in network.named_parameters() if not name.startswith("terms.")} - weights.keys()
     if missing:
         raise ModelFileError(f"{folder}: {len(missing)} weights are not in its graphs, such as {min(missing)}")
@@ -63,12 +63,12 @@ def _read_terms(folder: Path) -> SparseEncoderModule:
     weights = _tensors(graph, prefix="terms.")
     weights["embeddings.word_embeddings.weight"] = vocabulary["table"].float() * vocabulary["scales"]
     weights["bias"] = vocabulary["bias"]
-    made = SparseEncoderModule(BertForMaskedLM(_config(weights, "layers", _heads(graph, folder))))
-    made.load_state_dict(weights, strict=False)
-    missing = {name for name, _ in made.named_parameters()} - weights.keys()
+    terms = SparseEncoderModule(BertForMaskedLM(_config(weights, "layers", _heads(graph, folder))))
+    terms.load_state_dict(weights, strict=False)
+    missing = {name for name, _ in terms.named_parameters()} - weights.keys()
     if missing:
         raise ModelFileError(f"{folder}: {len(missing)} weights are not in {TERMS}, such as {min(missing)}")
-    return made.eval()
+    return terms.eval()
 
 
 def _heads(graph: onnx.ModelProto, folder: Path) -> int:
@@ -83,51 +83,52 @@ def _tensors(*graphs: onnx.ModelProto, prefix: str = PREFIX) -> dict[str, torch.
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The folder's tokenizer, as transformers wants it."""
+    """Return the folder's tokenizer as one of transformers."""
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
         tokenizer_file=str(folder / "tokenizer.json"), **BRACKETS
     )
 
 
 def _weights(model: onnx.ModelProto, prefix: str) -> dict[str, NDArray[np.float32]]:
-    """Parameter name → values, 8-bit ones restored, matrices as torch keeps them (outputs, inputs)."""
-    stored = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    """Return values by parameter name, 8-bit ones restored, matrices as torch has them, (outputs, inputs)."""
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for name in [name for name in stored if name.endswith("_int4")]:
         plain = name.removesuffix("_int4")
-        stored[plain] = unpack(stored.pop(name), stored.pop(f"{plain}_steps"))
+        stored[plain] = unpack_int4(stored.pop(name), stored.pop(f"{plain}_steps"))
     for name in [name for name in stored if name.endswith("_int8")]:
         plain = name.removesuffix("_int8")
         stored[plain] = stored.pop(name).astype(np.float32) * stored.pop(f"{plain}_scale")
-    made = {output: node for node in model.graph.node for output in node.output}
-    found = {name.removeprefix(prefix): values for name, values in stored.items() if name.startswith(prefix)}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    weights = {name.removeprefix(prefix): values for name, values in stored.items() if name.startswith(prefix)}
     for node in model.graph.node:
         if node.op_type not in ("Add", "SkipLayerNormalization"):
             continue
-        added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])  # between: the norm's own
+        # A fused layer norm has the norm's own weights between the product and the product's bias.
+        added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])
         bias = next((name for name in added if name.startswith(prefix) and name.endswith(".bias")), None)
-        matrix = next((name for name in map(partial(_matrix, made), added) if name is not None), None)
+        matrix = next((name for name in map(partial(_matrix, makers), added) if name is not None), None)
         if bias is not None and matrix is not None:
-            found[bias.removeprefix(prefix).removesuffix("bias") + "weight"] = stored[matrix].T
-    return {name: np.array(values, np.float32) for name, values in found.items()}
+            weights[bias.removeprefix(prefix).removesuffix("bias") + "weight"] = stored[matrix].T
+    return {name: np.array(values, np.float32) for name, values in weights.items()}
 
 
-def _matrix(made: Mapping[str, onnx.NodeProto], name: str) -> str | None:
-    """What a product called so was made with; None if it is no product. In 8 bits its rows are scaled after it."""
-    node = made.get(name)
-    if node is not None and node.op_type == "Mul":
-        node = made.get(node.input[0])
+def _matrix(makers: Mapping[str, onnx.NodeProto], name: str) -> str | None:
+    """Return the matrix that makes the product of this name; None if it is no product."""
+    node = makers.get(name)
+    if node is not None and node.op_type == "Mul":  # in 8 bits, a product's rows are scaled after it
+        node = makers.get(node.input[0])
     if node is None or node.op_type not in ("MatMul", "MatMulIntegerToFloat"):
         return None
     return str(node.input[1]).removesuffix("_int8")
 
 
 def _config(weights: dict[str, torch.Tensor], layers: str, heads: int) -> BertConfig:
-    """Of a BERT whose first layers are called so."""
+    """Return the sizes of a BERT whose first layers are called `layers` and the others "upper"."""
     vocabulary, width = weights["embeddings.word_embeddings.weight"].shape
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=_layers(weights, layers) + _layers(weights, "upper"),
+        num_hidden_layers=_count_layers(weights, layers) + _count_layers(weights, "upper"),
         num_attention_heads=heads,
         intermediate_size=len(weights[f"{layers}.0.intermediate.dense.bias"]),
         max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
@@ -135,5 +136,5 @@ def _config(weights: dict[str, torch.Tensor], layers: str, heads: int) -> BertCo
     )
 
 
-def _layers(weights: dict[str, torch.Tensor], part: str) -> int:
+def _count_layers(weights: dict[str, torch.Tensor], part: str) -> int:
     return len({name.split(".")[1] for name in weights if name.startswith(f"{part}.")})

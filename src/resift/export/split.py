@@ -1,7 +1,7 @@
 """A split network into a folder: `encoder.onnx`, `reader.onnx`, tokenizer and manifest.
 
-With a sparse encoder beside the trunk also `terms.onnx`, and `vocabulary.npz`: its table of terms, whose rows the graph
-is fed and a query is compared with, so that it is stored once.
+With a sparse encoder beside the trunk there are also `terms.onnx` and `vocabulary.npz`, its table of terms. Rows of the
+table are inputs of the graph, and queries are compared with it: so it is stored once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from resift.export._graph import write_graph
-from resift.export.int8 import round_channels
+from resift.export.int8_weights import round_channels
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
+from resift.export.trace import write_graph
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 from resift.networks.split import EncodedBatch, SplitModule
 from resift.networks.terms import STATE_SCALE, SparseEncoderModule
 
-HEADS = "attention_heads"  # in the encoder's metadata
+HEADS = "attention_heads"  # key in a graph's metadata
 OUTPUTS = ("states", "vector")
-NARROW = 4096  # rows from which on an embedding table gets 4 bits
-PARTS = {
+MIN_ROWS_INT4 = 4096  # of an embedding table that gets 4 bits
+READER_INPUTS = {
     "query_ids": {0: "rows", 1: "query_tokens"},
     "query_states": {0: "rows", 1: "query_tokens"},
     "query_vector": {0: "rows"},
@@ -34,7 +34,7 @@ PARTS = {
     "document_states": {0: "rows", 1: "document_tokens"},
     "document_vector": {0: "rows"},
 }
-"""What the reader is given; without a sparse encoder there are no terms."""
+"""Inputs of the reader with their axes of any length; without a sparse encoder there are no terms."""
 
 
 class _Encoder(nn.Module):
@@ -66,7 +66,7 @@ class _Reader(nn.Module):
 
 
 def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Writes the network's graphs, in the manifest's precision, and returns the manifest written."""
+    """Write the network's graphs in the manifest's precision, and return the manifest written."""
     check_precision(manifest.precision)
     folder.mkdir(parents=True, exist_ok=True)
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 0]])
@@ -85,28 +85,28 @@ def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: 
         files += [TERMS, VOCABULARY]
     parts = {
         name: tensor
-        for name, tensor in zip(PARTS, (*query, query.ids, query.states, query.vector), strict=True)
+        for name, tensor in zip(READER_INPUTS, (*query, query.ids, query.states, query.vector), strict=True)
         if tensor is not None
     }
-    write_graph(_Reader(network), parts, folder / READER, {**PARTS, "logit": {0: "rows"}}, outputs=("logit",))
+    write_graph(_Reader(network), parts, folder / READER, {**READER_INPUTS, "logit": {0: "rows"}}, outputs=("logit",))
     for name in files:
         if name.endswith(".onnx"):
             tighten(folder / name)
-            quantize(folder / name, _precision(name, manifest.precision), narrow=NARROW)
-    _note_heads(folder / ENCODER, network.heads)
+            quantize(folder / name, _graph_precision(name, manifest.precision), narrow=MIN_ROWS_INT4)
+    _store_heads(folder / ENCODER, network.heads)
     if network.terms is not None:
-        _note_heads(folder / TERMS, network.terms.heads)
+        _store_heads(folder / TERMS, network.terms.heads)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     return manifest.write(folder, files)
 
 
-def _precision(file: str, wanted: str) -> str:
-    """Of one graph. The narrow products of the reader and the sparse encoder gain nothing from 8-bit activations."""
-    return "int8" if wanted == "int8-dynamic" and file != ENCODER else wanted
+def _graph_precision(file: str, precision: str) -> str:
+    """Return the precision of a graph. Only the encoder's products are wide enough to gain from 8-bit activations."""
+    return "int8" if precision == "int8-dynamic" and file != ENCODER else precision
 
 
 def _write_terms(terms: SparseEncoderModule, ids: Tensor, folder: Path, precision: str) -> None:
-    """The graph from rows of the vocabulary to token states, and the vocabulary, in 8 bits unless all is float32."""
+    """Write the graph from rows of the vocabulary to token states, and the vocabulary, in 8 bits unless in float32."""
     table = terms.embeddings.word_embeddings.weight.detach()
     axes = {name: {0: "rows", 1: "tokens"} for name in ("input_ids", "rows", "states")}
     write_graph(_Terms(terms), {"input_ids": ids, "rows": table[ids]}, folder / TERMS, axes, outputs=("states",))
@@ -118,8 +118,8 @@ def _write_terms(terms: SparseEncoderModule, ids: Tensor, folder: Path, precisio
     np.savez(folder / VOCABULARY, table=values, scales=steps, bias=bias, size=np.float32(STATE_SCALE))
 
 
-def _note_heads(path: Path, heads: int) -> None:
-    """The one size that the shapes of the weights don't show; reading the network back needs it."""
+def _store_heads(path: Path, heads: int) -> None:
+    """Store the one size that the shapes of the weights don't show; `resift.export.restore` needs it."""
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {HEADS: str(heads)})
     onnx.save(model, path)

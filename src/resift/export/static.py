@@ -1,4 +1,4 @@
-"""A table of token vectors from a sentence encoder: the static bi-encoder, made as model2vec does.
+"""A table of token vectors from a sentence encoder: the static bi-encoder, made as by model2vec.
 
 python -m resift.export.static BACKBONE FOLDER
 """
@@ -25,26 +25,26 @@ from resift.models.manifest import Manifest
 from resift.text.tokenizer import TextTokenizer
 
 SIF = 1e-3  # smooth inverse frequency, Arora et al. 2017 (https://openreview.net/forum?id=SyK00v5xx)
-COUNTED = 4000  # lines of each file of texts: enough to know how rare a token is
+LINES_COUNTED = 4000  # of each file of texts: enough to know how rare a token is
 
 
 def token_vectors(backbone: Path, batch: int = 1024) -> NDArray[np.float32]:
-    """What the encoder says of each token alone: its own state in [CLS] token [SEP], (tokens, width)."""
+    """Return the encoder's state of each token of its vocabulary in [CLS] token [SEP], (tokens, width)."""
     model = AutoModel.from_pretrained(str(backbone), local_files_only=True).eval()
     vocabulary = json.loads((backbone / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     start, end = vocabulary["[CLS]"], vocabulary["[SEP]"]
-    found = []
+    states = []
     with torch.inference_mode():
         for first in range(0, len(vocabulary), batch):
             ids = torch.arange(first, min(first + batch, len(vocabulary)))
             rows = torch.stack([torch.full_like(ids, start), ids, torch.full_like(ids, end)], dim=1)
-            found.append(model(input_ids=rows).last_hidden_state[:, 1])
-    vectors: NDArray[np.float32] = torch.cat(found).numpy()
+            states.append(model(input_ids=rows).last_hidden_state[:, 1])
+    vectors: NDArray[np.float32] = torch.cat(states).numpy()
     return vectors
 
 
 def reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
-    """PCA by singular values: the directions in which tokens differ most."""
+    """Project onto the directions in which tokens differ most (PCA by singular values), (tokens, dimensions)."""
     centred = vectors - vectors.mean(0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     reduced: NDArray[np.float32] = centred @ directions[:dimensions].T
@@ -52,21 +52,24 @@ def reduce(vectors: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]
 
 
 def shares(tokens: int, tokenizer: Path, texts: Sequence[Path]) -> NDArray[np.float64]:
-    """Each token's share of all text: counted, or by Zipf's law (WordPiece vocabularies begin with the frequent)."""
+    """Return each token's share of all text: counted, or by Zipf's law without texts.
+
+    Zipf's law needs the frequent tokens first, as in WordPiece vocabularies.
+    """
     if not texts:
         zipf = 1 / np.arange(2.0, tokens + 2)
-        by_place: NDArray[np.float64] = zipf / zipf.sum()
-        return by_place
-    counts = np.full(tokens, 0.5)  # as if half seen: a token that never came up is rare, not impossible
+        by_rank: NDArray[np.float64] = zipf / zipf.sum()
+        return by_rank
+    counts = np.full(tokens, 0.5)  # as if half seen: a token that is in no text is rare, not impossible
     reader = TextTokenizer.load(tokenizer)
     for file in texts:
-        for one in reader.encode(list(islice(_lines(file), COUNTED))):
-            np.add.at(counts, one.ids, 1)
+        for text in reader.encode(list(islice(_read_passages(file), LINES_COUNTED))):
+            np.add.at(counts, text.ids, 1)
     counted: NDArray[np.float64] = counts / counts.sum()
     return counted
 
 
-def _lines(file: Path) -> Iterator[str]:
+def _read_passages(file: Path) -> Iterator[str]:
     """Yield the passages of a jsonl file (`positive` or `text`), plain or gzipped."""
     for where, row in read_rows(file):
         passage = row.get("positive") or row.get("text")
@@ -76,10 +79,10 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def write_table(vectors: NDArray[np.float32], tokenizer: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Writes a table of token vectors, (tokens, dimensions), as a folder that `StaticEmbedder` reads.
+    """Write a table of token vectors, (tokens, dimensions), as a folder that `StaticEmbedder` reads.
 
-    8-bit integers with a scale for each token: its weight goes into the scale, so that the rare and the frequent
-    lose equally little. `manifest` says name, source and licence; what it says once files are there is returned.
+    It has 8-bit integers and a scale for each token: the token's weight is in the scale, so that rare and frequent
+    tokens lose equally little. `manifest` gives name, source and licence; the manifest written is returned.
     """
     largest = np.abs(vectors).max(axis=1)
     steps = np.where(largest == 0, 1, largest) / 127

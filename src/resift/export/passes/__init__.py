@@ -14,21 +14,21 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, NodeArg, SessionOptions
 
-from resift.export.passes._graph import Graph
 from resift.export.passes.first_position import first_position_only
 from resift.export.passes.fuse import fuse_attention, fuse_norms
+from resift.export.passes.graph import Graph
 
 logger = logging.getLogger(__name__)
 
-SAME = 1e-5  # of the scores' size: what another order of the same float32 sums may move
-FEW = 100
-TRIALS = ((3, 7), (2, 33))  # rows and tokens of the inputs that graphs are compared on
+TOLERANCE = 1e-5  # of the largest output: another order of the same float32 sums may change this much
+TOKEN_IDS = 100  # of the inputs that graphs are compared on: ids below are in every vocabulary
+SHAPES = ((3, 7), (2, 33))  # rows and tokens of these inputs
 
 
 def tighten(path: Path) -> bool:
-    """Rewrites the float32 graph at `path` to need less work for the same scores; False if it was left as it is.
+    """Rewrite the float32 graph at `path` to need less work for the same scores; return False if it was left as it is.
 
-    The last layer computes queries, attention rows and feed-forward for the position that is read alone; attention,
+    The last layer computes queries, attention rows and feed-forward only for the position that is read; attention,
     and additions before a layer norm, become ONNX Runtime's fused operators.
     """
     before = onnx.load(path)
@@ -37,36 +37,35 @@ def tighten(path: Path) -> bool:
     first_position_only(graph)
     fuse_norms(graph)
     after = graph.write()
-    if not _alike(before, after):
-        logger.warning("%s scores otherwise once its graph is rewritten: it is exported as traced", path)
+    if not _give_same_outputs(before, after):
+        logger.warning("%s gives other scores once its graph is rewritten: it is exported as traced", path)
         return False
     onnx.save(after, path)
     return True
 
 
-def _alike(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
-    """Whether two graphs give the same outputs for padded rows of any ids."""
+def _give_same_outputs(before: onnx.ModelProto, after: onnx.ModelProto) -> bool:
+    """Return whether two graphs give the same outputs for padded rows of any ids."""
     sessions = [_session(model) for model in (before, after)]
     generator = np.random.default_rng(0)
-    for rows, tokens in TRIALS:
-        inputs = {one.name: _sample(one, rows, tokens, generator) for one in sessions[0].get_inputs()}
-        for expected, found in zip(*(session.run(None, inputs) for session in sessions), strict=True):
-            if found.shape != expected.shape or not np.allclose(
-                found, expected, atol=SAME * max(1, np.abs(expected).max())
-            ):
+    for rows, tokens in SHAPES:
+        inputs = {argument.name: _sample(argument, rows, tokens, generator) for argument in sessions[0].get_inputs()}
+        for expected, output in zip(*(session.run(None, inputs) for session in sessions), strict=True):
+            tolerance = TOLERANCE * max(1, np.abs(expected).max())
+            if output.shape != expected.shape or not np.allclose(output, expected, atol=tolerance):
                 return False
     return True
 
 
-def _sample(one: NodeArg, rows: int, tokens: int, generator: np.random.Generator) -> NDArray[Any]:
-    """A mask whose rows have different lengths, states, vectors, or as many ids of tokens that every vocabulary has."""
+def _sample(argument: NodeArg, rows: int, tokens: int, generator: np.random.Generator) -> NDArray[Any]:
+    """Return values for an input: a mask whose rows have different lengths, states, vectors, or ids of tokens."""
     mask: NDArray[np.int64] = (np.arange(tokens) < tokens - np.arange(rows)[:, None]).astype(np.int64)
-    if "mask" in one.name:
+    if "mask" in argument.name:
         return mask
-    if "float" in one.type:
-        shape = (rows, tokens, one.shape[2]) if len(one.shape) == 3 else (rows, one.shape[1])
+    if "float" in argument.type:
+        shape = (rows, tokens, argument.shape[2]) if len(argument.shape) == 3 else (rows, argument.shape[1])
         return generator.standard_normal(shape, np.float32)
-    return mask * generator.integers(0, 2 if "type" in one.name else FEW, (rows, tokens), np.int64)
+    return mask * generator.integers(0, 2 if "type" in argument.name else TOKEN_IDS, (rows, tokens), np.int64)
 
 
 def _session(model: onnx.ModelProto) -> InferenceSession:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from resift.export.passes._graph import CONTRIB, Graph, attribute, make
+from resift.export.passes.graph import CONTRIB, Graph, attribute, make
 
 HEADS_FIRST = [0, 2, 1, 3]  # (rows, tokens, heads, size) to (rows, heads, tokens, size), and back
 

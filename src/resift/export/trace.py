@@ -1,4 +1,4 @@
-"""`torch.onnx.export` with the settings every graph of ours shares."""
+"""`torch.onnx.export` with the settings that all graphs here share."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def write_graph(
     *,
     outputs: Sequence[str],
 ) -> None:
-    """Traces the module on these inputs into an ONNX file whose named axes may have any length."""
+    """Trace the module on these inputs and write an ONNX file, whose named axes may have any length."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns of constants that are constant on purpose
+        warnings.simplefilter("ignore")  # the tracer warns of values that are constant on purpose
         torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
