@@ -156,7 +156,7 @@ def test_a_damaged_file_whose_checksum_is_right_is_named_too(
         {},
         {"table": np.zeros((5, 4), np.int8), "scales": np.ones((5, 1), np.float32), "bias": np.zeros(5), "size": 1.0},
         {"table": np.zeros(5, np.int8), "scales": np.ones(5), "bias": np.zeros(5), "size": 1.0},
-        {"table": np.array([print, None], object), "scales": np.ones(2), "bias": np.zeros(2), "size": 1.0},
+        {"table": np.array([len, None], object), "scales": np.ones(2), "bias": np.zeros(2), "size": 1.0},
     ],
 )
 def test_a_vocabulary_of_another_shape_is_named(
