@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 import weakref
 from queue import SimpleQueue
 from typing import Protocol
@@ -39,7 +40,6 @@ class DaemonThread:
     def stop(self) -> None:
         """End the thread after what it is doing now."""
         self._inbox.put(False)
-        self.thread.join(JOIN_SECONDS)
 
 
 _THREADS: weakref.WeakSet[DaemonThread] = weakref.WeakSet()
@@ -63,5 +63,9 @@ def _loop(owner: weakref.ref[HasWork], inbox: SimpleQueue[bool]) -> None:
 @atexit.register
 def _stop_all() -> None:
     _EXITING.set()
-    for thread in list(_THREADS):
+    end = time.monotonic() + JOIN_SECONDS  # for all of them together
+    threads = list(_THREADS)
+    for thread in threads:
         thread.stop()
+    for thread in threads:
+        thread.thread.join(max(0.0, end - time.monotonic()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -37,6 +38,32 @@ def suspend_during_forks(obj: Suspendable) -> None:
     """Call `obj.suspend()` before every fork, then `obj.resume()` in the parent and `obj.renew()` in the child."""
     _SUSPENDABLES.add(obj)
     _RENEWABLES.add(obj)
+
+
+class RenewedLock:
+    """A lock that is free in a forked child, whoever held it in the parent."""
+
+    def __init__(self) -> None:
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Start free: the thread that held it is not in the child."""
+        self._lock = threading.Lock()
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take the lock. Return whether it was taken."""
+        return self._lock.acquire(blocking=blocking)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def _suspend() -> None:

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
+from resift._util.fork import renew_in_children
+
 R = TypeVar("R")
 
 
@@ -28,8 +30,15 @@ class Lazy(Generic[R]):
 
     def __init__(self, make: Callable[[], R]) -> None:
         self.make = make
-        self._lock = threading.Lock()
         self._future: Future[R] | None = None
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Forget a value that was being made: in a forked child the thread that made it is gone."""
+        self._lock = threading.Lock()
+        if self._future is not None and not self._future.done():
+            self._future = None
 
     def get(self) -> R:
         """Return the value. It is made in this thread if nobody has asked before."""

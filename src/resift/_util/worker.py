@@ -6,13 +6,13 @@ heavy calls there hold up all its other users, and several would enter a model a
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from resift._util.fork import renew_in_children
 from resift.errors import OverloadedError
 
 R = TypeVar("R")
@@ -30,9 +30,13 @@ class Worker:
     def __init__(self, limit: int, name: str) -> None:
         self.limit = limit
         self.name = name
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        """Start without calls and without a thread: in a forked child those of the parent are gone."""
         self._lock = threading.Lock()
         self._pending = 0
-        self._process_id = -1
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, call: Callable[[], R]) -> R:
@@ -50,8 +54,6 @@ class Worker:
 
     def _submit(self, call: Callable[[], R]) -> Future[R]:
         with self._lock:
-            if self._process_id != os.getpid():
-                self._executor, self._process_id, self._pending = None, os.getpid(), 0
             if self._pending >= self.limit:
                 raise OverloadedError(
                     f"{self._pending} calls are waiting for {self.name} already, the most it takes: try again later"

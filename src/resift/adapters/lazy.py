@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
+from resift._util.fork import RenewedLock
 from resift._util.lazy import Lazy
 
 R = TypeVar("R")
 
-_LOCK = Lock()
+_LOCK = RenewedLock()
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,7 @@ def _unit(vectors: ArrayLike, hits: int) -> NDArray[np.float64]:
     if hits == 0 and rows.size == 0:
         return np.zeros((0, 1))
     if rows.ndim != 2 or len(rows) != hits or not np.isfinite(rows).all():
-        raise InputError(
-            f"vectors must be {hits} rows of finite numbers, one for each hit; got the shape {rows.shape}"
-        )
+        raise InputError(f"vectors must be {hits} rows of finite numbers, one for each hit; got the shape {rows.shape}")
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: NDArray[np.float64] = rows / np.where(norms > 0, norms, 1.0)
     return unit

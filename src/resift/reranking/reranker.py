@@ -7,18 +7,19 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
-from resift._util.arguments import helps_with_names, whole_number
+from resift._util.arguments import SYNONYMS, helps_with_names, right_name, whole_number
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
 from resift.reranking.limits import Limits
 from resift.reranking.ordering import keep_first_stage_order, order_by_score
 from resift.reranking.ranking import Ranking, Stats
-from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer
+from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer, entry_of
 from resift.scoring.call_limit import CallLimit
 from resift.scoring.load import load_scorer
 from resift.scoring.pending import PendingRequest, ScoringCall
@@ -83,6 +84,7 @@ class Reranker:
             raise InputError(f"on_error is 'raise' or 'keep_order', not {on_error!r}")
         whole_number("max_pending", max_pending, 1)
         Limits(top_k, min_relevance, deadline, patience)  # checked before a model is loaded
+        _refuse_other_names(options)
         self.scorer: Scorer = load_scorer(model, **options)
         self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
         if isinstance(self.scorer, WrapperScorer) and not self._owned:
@@ -93,7 +95,11 @@ class Reranker:
         if cache is not None:
             from resift.scoring.cached import Cached  # not at the top: it brings SQLite
 
-            self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
+            try:
+                self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
+            except BaseException:
+                self._close_owned()
+                raise
             self._owned.append(self.scorer)
         self.top_k = top_k
         self.min_relevance = min_relevance
@@ -220,23 +226,21 @@ class Reranker:
     def close(self) -> None:
         """Refuse new calls, wait for those under way, and close the scorers that were loaded by name.
 
-        Those are the reranker's own, and the members of an `Ensemble`, `Fallback`, `Fused` or `Cascade`; members that
-        another reranker uses too stay open until that one is closed. A scorer that you made yourself stays open.
+        Those are the reranker's own, and the members of an `Ensemble`, `Fallback`, `Fused` or `Cascade`. What another
+        reranker was given too is closed with the last of them. A scorer that you made yourself stays open.
         """
-        wait(self._call_limit.close())
-        for scorer in self._owned:
-            close_scorer(scorer)
+        self._call_limit.close()
+        self._close_owned()
         if shared := self._last_use():
-            shared.close_loaded()
+            with entry_of(shared):
+                shared.close_loaded()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
-        import asyncio  # not at the top: importing it takes 60 ms, and who awaits has done so
-
-        if inside := self._call_limit.close():
-            await asyncio.wait([asyncio.wrap_future(call) for call in inside])
-        for scorer in self._owned:
-            await aclose_scorer(scorer)
+        await self._call_limit.aclose()
+        async with AsyncExitStack() as stack:
+            for scorer in self._owned:
+                stack.push_async_callback(aclose_scorer, scorer)
         if shared := self._last_use():
             await shared.aclose_loaded()
 
@@ -251,6 +255,11 @@ class Reranker:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _close_owned(self) -> None:
+        with ExitStack() as stack:  # one that fails to close keeps no other open
+            for scorer in self._owned:
+                stack.callback(close_scorer, scorer)
 
     def _last_use(self) -> WrapperScorer | None:
         """Return the wrapper this reranker was given, unless another reranker still uses it."""
@@ -327,6 +336,17 @@ class Reranker:
             TruncationWarning,
             stacklevel=level,
         )
+
+
+ARGUMENTS = ("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "model")
+
+
+def _refuse_other_names(options: Iterable[str]) -> None:
+    """Raise InputError for what other libraries call a reranker's own arguments: no engine has such an option."""
+    for name in options:
+        meant = SYNONYMS.get(name.lower()) or right_name(name, [*ARGUMENTS, *ModelOptions.__annotations__])
+        if name not in ModelOptions.__annotations__ and meant in ARGUMENTS:
+            raise InputError(f"Reranker has no option {name}: did you mean {meant}?")
 
 
 def _seconds_left(calls: Sequence[RankCall[T]], limits: Limits) -> float | None:

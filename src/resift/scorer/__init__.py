@@ -7,7 +7,7 @@ for methods and `ScorerTraits` for attributes. `WrapperScorer` is the base of sc
 
 from __future__ import annotations
 
-from resift.scorer.checks import as_scores, check_scores, refuse_nonfinite, score_many, scorer_error
+from resift.scorer.checks import as_scores, check_scores, entry_of, refuse_nonfinite, score_many, scorer_error
 from resift.scorer.protocol import AsyncScorer, LongDocuments, ManyScorer, Scorer, ScorerTraits
 from resift.scorer.scores import Request, Scale, Scores, Span, Usage
 from resift.scorer.wrapper import ScorerBase, WrapperScorer, aclose_scorer, close_scorer
@@ -29,6 +29,7 @@ __all__ = [
     "as_scores",
     "check_scores",
     "close_scorer",
+    "entry_of",
     "refuse_nonfinite",
     "score_many",
     "scorer_error",

@@ -5,24 +5,62 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
-from resift.errors import InputError, ScorerError
-from resift.scorer.protocol import ManyScorer, Scorer
+from resift._util.fork import RenewedLock
+from resift.errors import InputError, OverloadedError, ScorerError
+from resift.scorer.protocol import ManyScorer, Scorer, ScorerTraits
 from resift.scorer.scores import Request, Scores
+
+
+class ScorerEntry(RenewedLock):
+    """What a thread holds while it is inside a scorer. An awaitable scorer stands many threads, and is never held."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer  # held, so that its id is taken for as long as this is here
+        self._is_open = ScorerTraits.of(scorer).awaitable
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Enter. Return whether the scorer was free."""
+        return self._is_open or super().acquire(blocking=blocking)
+
+    def release(self) -> None:
+        """Leave."""
+        if not self._is_open:
+            super().release()
+
+
+_ENTRIES: WeakValueDictionary[int, ScorerEntry] = WeakValueDictionary()
+_ENTRIES_LOCK = RenewedLock()
+
+
+def entry_of(scorer: Scorer) -> ScorerEntry:
+    """Return the scorer's entry: one, for as long as anybody is inside or wants to be."""
+    with _ENTRIES_LOCK:
+        entry = _ENTRIES.get(id(scorer))
+    if entry is None:
+        new = ScorerEntry(scorer)  # outside the lock: a scorer's attributes may run code of its own
+        with _ENTRIES_LOCK:
+            entry = _ENTRIES.setdefault(id(scorer), new)
+    return entry
 
 
 def score_many(scorer: Scorer, requests: Sequence[Request]) -> list[Sequence[float]]:
     """Return the scores of every request, in one pass where the scorer has one.
 
+    One thread at a time enters a scorer that can't be awaited, whoever calls: a queue, or a scorer made of this one.
+
     Raises ScorerError when the scorer fails or answers for another number of requests. What resift itself
-    refuses (`InputError`: an impossible query) passes through unchanged.
+    refuses (`InputError`: an impossible query; `OverloadedError`) passes through unchanged.
     """
     try:
-        if isinstance(scorer, ManyScorer):
-            answers = list(scorer.score_many(requests))
-        else:
-            answers = [scorer.score(query, documents) for query, documents in requests]
-    except (InputError, ScorerError):
+        with entry_of(scorer):
+            if isinstance(scorer, ManyScorer):
+                answers = list(scorer.score_many(requests))
+            else:
+                answers = [scorer.score(query, documents) for query, documents in requests]
+    except (InputError, OverloadedError, ScorerError):
         raise
     except Exception as error:  # an engine may raise anything; callers catch one type, and the cause is chained
         raise scorer_error(scorer, error) from error
@@ -43,6 +81,8 @@ def as_scores(scorer: Scorer, answer: Iterable[float], count: int) -> Scores:
     is no number, and on whatever the iterable raises.
     """
     known = answer if isinstance(answer, Scores) else Scores(())
+    if isinstance(answer, str | bytes | Mapping):
+        raise ScorerError(f"{scorer.name} answered with a {type(answer).__name__}, not with a list of numbers")
     try:
         values = tuple(map(float, known.values if known is answer else answer))
     except (InputError, ScorerError):
@@ -51,6 +91,10 @@ def as_scores(scorer: Scorer, answer: Iterable[float], count: int) -> Scores:
         raise scorer_error(scorer, error) from error
     if len(values) != count:
         raise ScorerError(f"{scorer.name}: {count} texts went in, {len(values)} scores came out")
+    if known.order and sorted(known.order) != list(range(count)):
+        raise ScorerError(f"{scorer.name}: its order is not one of {count} documents: {str(known.order)[:100]}")
+    if any(not 0 <= index < count for index in known.spans):
+        raise ScorerError(f"{scorer.name}: a span belongs to none of {count} documents: {list(known.spans)[:10]}")
     return replace(known, values=values)
 
 

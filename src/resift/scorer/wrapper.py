@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 from weakref import WeakSet
 
 from resift.errors import InputError
-from resift.scorer.checks import as_scores, score_many
+from resift.scorer.checks import as_scores, entry_of, score_many
 from resift.scorer.protocol import AsyncScorer, LongDocuments, Scorer, ScorerTraits
 from resift.scorer.scores import Request, Scale, Scores
+
+POLL_SECONDS = 0.01  # between two looks at a scorer that a thread is inside of
 
 
 class ScorerBase:
@@ -30,6 +33,9 @@ class WrapperScorer(ScorerBase):
     With one scorer inside, everything is that scorer's. With several, a trait is what all agree on, or the careful
     choice. `close` closes the scorers that the wrapper has loaded itself, and no others: those have an owner.
 
+    Override `score_many`, and `ascore` too if the wrapped scorer can be awaited. A class that overrides scoring has no
+    `identity` unless it gives one: kept scores of the wrapped scorer are not its own.
+
     Args:
         scorers: The wrapped scorers, at least one.
         loaded: Those of them that this wrapper has loaded, and so closes.
@@ -42,6 +48,20 @@ class WrapperScorer(ScorerBase):
     [1.0]
 
     """
+
+    _scores_itself = False
+    """Whether a derived class overrides scoring."""
+    _awaits_itself = False
+    """Whether it overrides `ascore` as well."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "score" in vars(cls):
+            raise TypeError(f"{cls.__name__} overrides score: override score_many, of which score is a part")
+        if "score_many" in vars(cls):
+            cls._scores_itself, cls._awaits_itself = True, "ascore" in vars(cls)
+        elif "ascore" in vars(cls):
+            cls._scores_itself = cls._awaits_itself = True
 
     def __init__(self, *scorers: Scorer, loaded: Iterable[Scorer] = ()) -> None:
         if not scorers:
@@ -69,8 +89,8 @@ class WrapperScorer(ScorerBase):
 
     @property
     def identity(self) -> str | None:
-        """The wrapped scorer's; None for several."""
-        return self._traits()[0].identity if len(self.scorers) == 1 else None
+        """The wrapped scorer's; None for several, and where scoring is overridden."""
+        return self._traits()[0].identity if len(self.scorers) == 1 and not self._scores_itself else None
 
     @property
     def long_documents(self) -> LongDocuments | None:
@@ -100,8 +120,9 @@ class WrapperScorer(ScorerBase):
 
     @property
     def awaitable(self) -> bool:
-        """Whether the wrapped scorer is to be awaited; of several, all of them."""
-        return all(traits.awaitable for traits in self._traits())
+        """Whether the wrapped scorers are to be awaited, and `ascore` is overridden where `score_many` is."""
+        can_be = self._awaits_itself or not self._scores_itself
+        return can_be and all(traits.awaitable for traits in self._traits())
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return the wrapped scorer's answers, each with one number per document. Raises ScorerError where it fails."""
@@ -126,20 +147,22 @@ class WrapperScorer(ScorerBase):
         await self.aclose_loaded()
 
     def close_loaded(self) -> None:
-        """Close what was loaded by name, here and in wrappers inside; the wrapper's own files stay open."""
-        for scorer in self.scorers:
-            if scorer in self._loaded:
-                close_scorer(scorer)
-            elif isinstance(scorer, WrapperScorer):
-                scorer.close_loaded()
+        """Close what was loaded by name, here and in wrappers inside that no reranker uses; own files stay open."""
+        with ExitStack() as stack:  # one that fails to close keeps no other open
+            for scorer in self.scorers:
+                if any(scorer is loaded for loaded in self._loaded):
+                    stack.callback(close_scorer, scorer)
+                elif isinstance(scorer, WrapperScorer) and not scorer.users:
+                    stack.callback(scorer.close_loaded)
 
     async def aclose_loaded(self) -> None:
         """Do the same without blocking the event loop."""
-        for scorer in self.scorers:
-            if scorer in self._loaded:
-                await aclose_scorer(scorer)
-            elif isinstance(scorer, WrapperScorer):
-                await scorer.aclose_loaded()
+        async with AsyncExitStack() as stack:
+            for scorer in self.scorers:
+                if any(scorer is loaded for loaded in self._loaded):
+                    stack.push_async_callback(aclose_scorer, scorer)
+                elif isinstance(scorer, WrapperScorer) and not scorer.users:
+                    stack.push_async_callback(scorer.aclose_loaded)
 
     def _traits(self) -> list[ScorerTraits]:
         return [ScorerTraits.of(scorer) for scorer in self.scorers]
@@ -152,13 +175,23 @@ class WrapperScorer(ScorerBase):
 
 
 def close_scorer(scorer: Scorer) -> None:
-    """Call the scorer's `close`, if it has one."""
-    if close := getattr(scorer, "close", None):
-        close()
+    """Call the scorer's `close`, if it has one, once no thread is inside."""
+    with entry_of(scorer):
+        if close := getattr(scorer, "close", None):
+            close()
 
 
 async def aclose_scorer(scorer: Scorer) -> None:
-    """Await the scorer's `aclose` and call its `close`, whichever it has."""
-    if aclose := getattr(scorer, "aclose", None):
-        await aclose()
-    close_scorer(scorer)
+    """Await the scorer's `aclose` and call its `close`, whichever it has, once no thread is inside."""
+    import asyncio  # not at the top: importing it takes 60 ms, and who awaits has done so
+
+    entry = entry_of(scorer)
+    while not entry.acquire(blocking=False):  # noqa: ASYNC110 - a thread is inside, and threads know no asyncio.Event
+        await asyncio.sleep(POLL_SECONDS)
+    try:
+        if aclose := getattr(scorer, "aclose", None):
+            await aclose()
+        if close := getattr(scorer, "close", None):
+            close()
+    finally:
+        entry.release()

@@ -14,7 +14,6 @@ from resift._util.worker import Worker
 from resift.errors import InputError
 from resift.scorer import (
     Request,
-    Scale,
     Scorer,
     ScorerTraits,
     Scores,
@@ -25,6 +24,7 @@ from resift.scorer import (
     score_many,
 )
 from resift.scoring.cache_stores import DiskStore, MemoryStore
+from resift.scoring.load import check_scorer
 
 KEY_FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
 MEMORY_BYTES = 64 * 1024 * 1024
@@ -62,13 +62,18 @@ class Cached(WrapperScorer):
     def __init__(
         self, scorer: Scorer, path: str | os.PathLike[str] | None = None, *, memory_bytes: int = MEMORY_BYTES
     ) -> None:
-        super().__init__(scorer)
+        super().__init__(check_scorer(scorer))
         self._identity = _identity_of(scorer)
         self.path = None if path is None else os.fspath(path)
         self.memory_bytes = memory_bytes
         self._memory = MemoryStore(memory_bytes)
         self._worker = Worker(limit=1024, name="the score cache")
         self._disk = None if self.path is None else DiskStore(self.path)
+
+    @property
+    def identity(self) -> str:
+        """The wrapped scorer's: kept scores are the same."""
+        return self._identity
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return the scores of each request; `usage.cache_hits` counts those that were stored.
@@ -170,9 +175,9 @@ class _CachedRequest:
 
 def _identity_of(scorer: Scorer) -> str:
     """Return the scorer's identity. Raise InputError if its scores must not be stored."""
-    if scorer.scale is Scale.ORDINAL:
-        raise InputError(f"{scorer.name} orders a list as a whole: its scores mean nothing in another list")
     traits = ScorerTraits.of(scorer)
+    if traits.whole_lists:
+        raise InputError(f"{scorer.name} orders a list as a whole: its scores mean nothing in another list")
     identity = traits.identity
     if isinstance(identity, str) and identity:
         return identity

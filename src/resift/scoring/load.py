@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from resift._util.arguments import did_you_mean
 from resift.errors import InputError, UnknownModelError
@@ -18,6 +18,9 @@ from resift.models.detect import folder_engine, hub_engine
 from resift.models.options import HUB_ID, Model, ModelOptions
 from resift.models.prompts import PROMPTS
 from resift.scorer import Scale, Scorer
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENGINES = {
     "onnx": "resift.engines.onnx:OnnxScorer",
@@ -45,8 +48,6 @@ PLUGINS = "resift.scorers"
 """Entry-point group: a package of yours that names `scheme = "package.module:factory"` there adds a scheme. The factory
 is called with the name after the colon, and with options it has as keyword-only parameters; it returns a `Scorer`."""
 
-RERANKER_ARGUMENTS = ("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "model")
-
 
 def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     """Return the scorer a name stands for; a `Scorer` comes back as it is.
@@ -71,18 +72,19 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     if model is None:
         model = f"resift:{BUNDLED[0]}"
     if not isinstance(model, str | os.PathLike):
-        scorer = _check_scorer(model)
+        scorer = check_scorer(model)
         if options:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return scorer
     model = os.fspath(model)
     if model == f"resift:{TINY}":
-        return _build(TINY_ENGINE, model, [], options)
+        return _build(_load_engine(TINY_ENGINE), model, [], options)
     scheme, *name = _resolve(model, options.get("trust_remote_code", False))
-    return _build(ENGINES.get(scheme) or _plugins()[scheme], model, name, options)
+    engine = _load_engine(ENGINES[scheme]) if scheme in ENGINES else _load_plugin(scheme)
+    return _build(engine, model, name, options)
 
 
-def _check_scorer(model: Any) -> Scorer:
+def check_scorer(model: Any) -> Scorer:
     """Return the object. Raises InputError unless it has what every scorer has."""
     lacking = [name for name in ("name", "scale", "score") if not hasattr(model, name)]
     if lacking:
@@ -100,11 +102,22 @@ def _check_scorer(model: Any) -> Scorer:
 
 
 @cache
-def _plugins() -> Mapping[str, str]:
-    """Scheme → factory, by import path, of the packages that are installed."""
+def _plugins() -> Mapping[str, EntryPoint]:
+    """Scheme → entry point of a factory, of the packages that are installed."""
     from importlib.metadata import entry_points  # not at the top: it takes 20 ms, and few names need it
 
-    return {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
+    return {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}
+
+
+def _load_plugin(scheme: str) -> Any:
+    """Return the factory of an installed package. Raises UnknownModelError where the package is broken."""
+    plugin = _plugins()[scheme]
+    try:
+        return plugin.load()
+    except Exception as error:  # a stranger's package may raise anything while it is imported
+        raise UnknownModelError(
+            f"scheme {scheme}: can't be used, since {plugin.value} can't be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 def schemes() -> list[str]:
@@ -142,16 +155,20 @@ def _is_folder(model: str) -> bool:
         return False
 
 
-def _build(path: str, label: str, name: list[str], options: ModelOptions) -> Scorer:
+def _load_engine(path: str) -> Any:
     module, _, attribute = path.partition(":")
-    engine: Any = getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute)
+
+
+def _build(engine: Any, label: str, name: list[str], options: ModelOptions) -> Scorer:
     parameters = inspect.signature(engine).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    unknown = [option for option in options if option not in known]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    unknown = [] if takes_any else [option for option in options if option not in known]
     if unknown:
-        hint = did_you_mean(unknown, [*known, *RERANKER_ARGUMENTS])
+        hint = did_you_mean(unknown, known)
         raise InputError(f"{label} has no option {', '.join(unknown)}{hint}; it has {', '.join(known) or 'none'}")
-    return _check_scorer(engine(*name, **options))
+    return check_scorer(engine(*name, **options))
 
 
 def load_with_threads(model: Model, options: ModelOptions, threads: int) -> Scorer:

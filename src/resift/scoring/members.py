@@ -7,9 +7,19 @@ from typing import cast
 
 from resift.errors import InputError, OverloadedError, ScorerError
 from resift.models.options import Model
-from resift.scorer import AsyncScorer, Request, Scorer, ScorerTraits, Scores, WrapperScorer, check_scores, scorer_error
+from resift.scorer import (
+    AsyncScorer,
+    Request,
+    Scorer,
+    ScorerTraits,
+    Scores,
+    WrapperScorer,
+    check_scores,
+    close_scorer,
+    scorer_error,
+)
 from resift.scoring.load import load_scorer
-from resift.scoring.queue import queue_of
+from resift.scoring.queue import ScorerQueue, queue_of
 
 
 class Members(WrapperScorer):
@@ -24,11 +34,18 @@ class Members(WrapperScorer):
         listed = [models] if isinstance(models, str) else list(models)
         if len(listed) < minimum:
             raise InputError(f"there is nothing to combine in {listed!r}: give two models or more, as [one, other]")
-        scorers = [load_scorer(model) for model in listed]
-        super().__init__(
-            *scorers, loaded=[scorer for scorer, model in zip(scorers, listed, strict=True) if scorer is not model]
-        )
-        self._queues = [queue_of(scorer) for scorer in scorers]  # held, and their threads with them
+        scorers: list[Scorer] = []
+        loaded: list[Scorer] = []
+        try:
+            for model in listed:
+                scorers.append(load_scorer(model))
+                loaded += [scorers[-1]] if scorers[-1] is not model else []
+        except BaseException:
+            for scorer in loaded:
+                close_scorer(scorer)
+            raise
+        super().__init__(*scorers, loaded=loaded)
+        self._queues = {id(scorer): queue_of(scorer) for scorer in scorers}  # held, and their threads with them
 
     @property
     def whole_lists(self) -> bool:
@@ -40,9 +57,12 @@ class Members(WrapperScorer):
         """Always: members that can be awaited are, and others have threads of their own."""
         return True
 
+    def _queue_of(self, scorer: Scorer) -> ScorerQueue:
+        return self._queues.get(id(scorer)) or queue_of(scorer)  # ids are others in an unpickled copy
+
     def ask(self, scorer: Scorer, requests: Sequence[Request]) -> list[Scores]:
         """Return a member's answers, each with one finite score per document. Raises ScorerError where it has none."""
-        call = queue_of(scorer).submit(requests)
+        call = self._queue_of(scorer).submit(requests)
         call.wait()
         return [
             check_scores(scorer, answer, range(len(request.documents)))
@@ -55,7 +75,7 @@ class Members(WrapperScorer):
             if ScorerTraits.of(scorer).awaitable:
                 answer = await cast("AsyncScorer", scorer).ascore(request.query, request.documents)
             else:
-                call = queue_of(scorer).submit([request])
+                call = self._queue_of(scorer).submit([request])
                 await call.wait_async()
                 (answer,) = call.answers()
         except (InputError, OverloadedError, ScorerError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -150,6 +150,8 @@ class ScoringCall:
         self.future: Future[None] = Future()
         # The caller's context travels along, so that tracing in a scorer finds its parent.
         self.context = copy_context()
+        self.on_give_up: Callable[[], None] = lambda: None
+        """Called when the caller has stopped waiting before the work was done."""
         for request in pending:
             request.call = self
 
@@ -178,7 +180,7 @@ class ScoringCall:
             if not self.future.cancel():
                 self.future.result()  # it came in this moment
         finally:
-            self.future.cancel()  # nobody waits any longer, if an interrupt ended the wait
+            self._stop_waiting()
 
     async def wait_async(self, seconds: float | None = None) -> None:
         """Do the same without blocking the event loop. Cancelling it ends the work."""
@@ -190,7 +192,13 @@ class ScoringCall:
             if waiting.done() or not self.future.cancel():
                 await waiting
         finally:
-            self.future.cancel()
+            self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        """Give up what is not done: an interrupt or a deadline may have ended the wait."""
+        self.future.cancel()
+        if self.future.cancelled():
+            self.on_give_up()
 
     def answers(self) -> list[Scores]:
         """Return the scores of every request. Raises the first error that one of them came to."""

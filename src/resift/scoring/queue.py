@@ -7,13 +7,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from resift._util.daemon import DaemonThread, exiting
-from resift._util.fork import renew_in_children
+from resift._util.fork import RenewedLock, renew_in_children
 from resift.errors import InputError, OverloadedError, ScorerError
-from resift.scorer import AsyncScorer, ManyScorer, Request, Scorer, ScorerTraits, as_scores, score_many, scorer_error
+from resift.scorer import (
+    AsyncScorer,
+    ManyScorer,
+    Request,
+    Scorer,
+    ScorerTraits,
+    as_scores,
+    entry_of,
+    score_many,
+    scorer_error,
+)
 from resift.scoring.call_limit import CallLimit
 from resift.scoring.pending import CHARACTERS_READ, Chunk, ChunkLimits, EarlyStopping, PendingRequest, ScoringCall
 
@@ -22,6 +33,7 @@ ROUND_CHARACTERS = 16_000  # scored at once, some 4,000 tokens: what a call that
 CALLS_PER_ROUND = 8  # at most, so that chunks stay worth a batch
 CHUNK_CHARACTERS = 8_000  # and ...
 CHUNK_TEXTS = 32  # ... texts that a deadline or early stopping looks up after: about one batch
+OURS = (InputError, OverloadedError, ScorerError)  # errors that pass through as they are
 SPEED_WEIGHT = 0.2  # of the last round in the average speed
 
 
@@ -43,6 +55,7 @@ class ScorerQueue:
 
     def __init__(self, scorer: Scorer, round_tokens: int | None = None) -> None:
         self.scorer = scorer
+        self._entry = entry_of(scorer)  # held, so that it is made once
         self.traits = traits = ScorerTraits.of(scorer)
         self._many = isinstance(scorer, ManyScorer)
         self._in_chunks = self._many and not traits.whole_lists and not traits.awaitable
@@ -61,15 +74,15 @@ class ScorerQueue:
         self._lock = threading.Lock()
         self._waiting: deque[PendingRequest] = deque()
         self._busy = False
+        self._alone_cost = 0.0
         self._thread: DaemonThread | None = None
 
     @property
     def waiting_tokens(self) -> int:
         """About how many tokens wait, besides the round that runs."""
         with self._lock:
-            return (
-                int(sum(pending.waiting_cost for pending in self._waiting if not pending.over)) // CHARACTERS_PER_TOKEN
-            )
+            waiting = sum(pending.waiting_cost for pending in self._waiting if not pending.over)
+            return int(waiting + self._alone_cost) // CHARACTERS_PER_TOKEN
 
     def pending(
         self, request: Request, stopping: EarlyStopping | None = None, *, by_deadline: bool = False
@@ -97,22 +110,40 @@ class ScorerQueue:
 
         Raises OverloadedError or InputError, at once, where `limit` lets no more calls in.
         """
+        if exiting():
+            raise ScorerError(f"{self.scorer.name} can't be asked any more: the interpreter is ending")
         call = ScoringCall([self.pending(request, stopping, by_deadline=by_deadline) for request in requests])
+        # A thread of its own counts until it ends, also after its caller has given up.
+        ticket: Future[Any] = Future() if self.traits.awaitable else call.future
         if limit is not None:
-            limit.enter(call.future)
-        if call.over:  # there are no documents
-            call.finish()
-        elif self.traits.awaitable:
-            threading.Thread(target=self._score_alone, args=(call,), name="resift", daemon=True).start()
-        else:
-            with self._lock:
-                self._waiting.extend(call.pending)
-                if not self._busy:
-                    if self._thread is None:
-                        self._thread = DaemonThread(self, name="resift")
-                    self._busy = True
-                    self._thread.wake()
+            limit.enter(ticket)
+        try:
+            if call.over:  # there are no documents
+                call.finish()
+                ticket.cancel()
+            elif self.traits.awaitable:
+                threading.Thread(target=self._score_alone, args=(call, ticket), name="resift", daemon=True).start()
+            else:
+                call.on_give_up = self._drop_given_up
+                self._enqueue(call)
+        except BaseException as error:  # no thread can be started
+            ticket.cancel()
+            self._fail([call], error)
         return call
+
+    def _enqueue(self, call: ScoringCall) -> None:
+        with self._lock:
+            if not self._busy:
+                if self._thread is None:
+                    self._thread = DaemonThread(self, name="resift")
+                self._busy = True
+                self._thread.wake()
+            self._waiting.extend(call.pending)
+
+    def _drop_given_up(self) -> None:
+        """Let go of the texts of calls that nobody waits for any more."""
+        with self._lock:
+            self._waiting = deque(pending for pending in self._waiting if not pending.over)
 
     def work(self) -> None:
         """Score rounds until nothing waits. Whatever goes wrong ends the calls that wait, never the thread."""
@@ -129,17 +160,23 @@ class ScorerQueue:
         self._fail([pending.call for pending in waiting if pending.call is not None], error)
 
     def _fail(self, calls: Sequence[ScoringCall], error: BaseException) -> None:
-        failure = scorer_error(self.scorer, error)
-        failure.__cause__ = error
+        failure = chain(self.scorer, error)
         for call in dict.fromkeys(calls):
             call.fail(failure)
 
-    def _score_alone(self, call: ScoringCall) -> None:
+    def _score_alone(self, call: ScoringCall, ticket: Future[Any]) -> None:
+        cost = sum(pending.waiting_cost for pending in call.pending)
+        with self._lock:
+            self._alone_cost += cost
         try:
-            while not call.over:
-                self._score([pending.next_chunk() for pending in call.pending if not pending.over])
+            while chunks := [pending.next_chunk() for pending in call.pending if not pending.over]:
+                self._score(chunks)
         except BaseException as error:  # as above
             self._fail([call], error)
+        finally:
+            with self._lock:
+                self._alone_cost -= cost
+            ticket.cancel()
 
     def _next_round(self) -> list[Chunk]:
         with self._lock:
@@ -167,7 +204,8 @@ class ScorerQueue:
         started = time.perf_counter()
         try:
             answers = calls[0].context.run(score_many, self.scorer, [chunk.request for chunk in chunks])
-        except BaseException as error:  # even SystemExit: it must not leave the others waiting
+        except BaseException as caught:  # even SystemExit: it must not leave the others waiting
+            error = caught if isinstance(caught, OURS) else chain(self.scorer, caught)
             if len(calls) > 1:  # one call's query may be at fault: the others must not pay for it
                 for call in calls:
                     self._score([chunk for chunk in chunks if chunk.pending.call is call])
@@ -195,17 +233,26 @@ class ScorerQueue:
         return (queue_of, (self.scorer,))
 
 
+def chain(scorer: Scorer, error: BaseException) -> ScorerError:
+    """Return the ScorerError for whatever a scorer raised, its cause chained."""
+    failure = scorer_error(scorer, error)
+    failure.__cause__ = error
+    return failure
+
+
 _QUEUES: WeakValueDictionary[int, ScorerQueue] = WeakValueDictionary()
-_CHOOSING = threading.Lock()
+_CHOOSING = RenewedLock()
 
 
 def queue_of(scorer: Scorer) -> ScorerQueue:
     """Return the scorer's queue: one, however many rerankers share the scorer."""
     with _CHOOSING:
         queue = _QUEUES.get(id(scorer))  # a queue holds its scorer, so the id is taken for as long as there is one
-        if queue is None:
-            queue = _QUEUES[id(scorer)] = ScorerQueue(scorer)
-        return queue
+    if queue is None:
+        new = ScorerQueue(scorer)  # outside the lock: a scorer's attributes may run code of its own
+        with _CHOOSING:
+            queue = _QUEUES.setdefault(id(scorer), new)
+    return queue
 
 
 async def score_awaited(scorer: Scorer, pending: PendingRequest, seconds: float | None) -> None:
@@ -222,9 +269,8 @@ async def score_awaited(scorer: Scorer, pending: PendingRequest, seconds: float 
                 chunk = pending.next_chunk()
                 answer = await awaited.ascore(*chunk.request)
                 pending.add(chunk.indices, as_scores(scorer, answer, len(chunk.indices)))
-    except (InputError, OverloadedError, ScorerError) as error:
+    except OURS as error:
         pending.error = error
     except Exception as error:  # as in score_many: callers catch one type, and the cause is chained
         if not deadline.expired():
-            pending.error = scorer_error(scorer, error)
-            pending.error.__cause__ = error
+            pending.error = chain(scorer, error)

@@ -82,6 +82,10 @@ class TwoStageSearch:
     ) -> None:
         whole_number("candidates", candidates, 1)
         self.first_stage = _check_first_stage(first_stage)
+        if reranker is not None and not isinstance(reranker, Reranker):
+            raise InputError(
+                f"reranker is a {type(reranker).__name__}: give a Reranker, as in Reranker({reranker!r:.80})"
+            )
         self.reranker = Reranker() if reranker is None else reranker
         self.candidates = candidates
         self._worker = Worker(limit=1024, name="the first stage")
@@ -103,7 +107,9 @@ class TwoStageSearch:
         started = time.perf_counter()
         passages = self.first_stage.retrieve(check_query(query), self._depth(top_k))
         fetched = time.perf_counter()
-        ranking = self.reranker.rank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
+        ranking = self.reranker.rank(
+            query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
+        )
         return _add_first_stage_time(ranking, fetched - started)
 
     @helps_with_names
@@ -118,7 +124,9 @@ class TwoStageSearch:
         else:
             passages = await self._worker.run(partial(self.first_stage.retrieve, check_query(query), depth))
         fetched = time.perf_counter()
-        ranking = await self.reranker.arank(query, passages, text=_text, top_k=top_k, min_relevance=min_relevance)
+        ranking = await self.reranker.arank(
+            query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
+        )
         return _add_first_stage_time(ranking, fetched - started)
 
     @helps_with_names
@@ -137,7 +145,10 @@ class TwoStageSearch:
         else:
             lists = [self.first_stage.retrieve(query, depth) for query in queries]
         spent = (time.perf_counter() - started) / max(1, len(queries))
-        rankings = self.reranker.rank_many(queries, lists, text=_text, top_k=top_k, min_relevance=min_relevance)
+        longest = max(lists, key=len, default=())
+        rankings = self.reranker.rank_many(
+            queries, lists, text=_text, top_k=_count(top_k, longest), min_relevance=min_relevance
+        )
         return [_add_first_stage_time(ranking, spent) for ranking in rankings]
 
     def _depth(self, top_k: int | None) -> int:
@@ -155,6 +166,8 @@ class MemoryFirstStage:
     """
 
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
+        if isinstance(passages, str):
+            raise InputError("passages is one text; give a list of texts, [text] for a single one")
         self.passages = [Passage(item) if isinstance(item, str) else item for item in passages]
         self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
         self._vectors = self.embedder.embed([passage.text for passage in self.passages])
@@ -172,12 +185,19 @@ def _text(passage: Passage) -> str:
     return passage.text
 
 
+def _count(top_k: int | None, passages: Sequence[Passage]) -> int:
+    """Return how many passages to keep: None means all of them, whatever `top_k` the reranker has."""
+    return max(1, len(passages)) if top_k is None else top_k
+
+
 def _check_first_stage(first_stage: FirstStage) -> FirstStage:
-    if callable(getattr(first_stage, "retrieve", None)) or callable(getattr(first_stage, "aretrieve", None)):
+    if callable(getattr(first_stage, "retrieve", None)) and not isinstance(first_stage, type):
         return first_stage
     kind = type(first_stage).__name__
     if kind in ("Collection", "AsyncCollection"):
         raise InputError(f"first_stage is a Chroma {kind}: wrap it, as in resift.chroma.ChromaFirstStage(collection)")
+    if callable(getattr(first_stage, "get_collection", None)):
+        raise InputError(f"first_stage is a {kind}: give resift.chroma.ChromaFirstStage(client.get_collection(name))")
     raise InputError(
         f"first_stage is a {kind} without retrieve(query, k): give a first stage, such as MemoryFirstStage(texts)"
     )
