@@ -152,7 +152,6 @@ class Reranking(BaseModel):
             UnknownModelError: No model has this name.
             ModelFileError: The model's files are missing or damaged.
             InputError: The model's engine doesn't have one of the options.
-
         """
         return self._building().get() if self.reranker is None else self.reranker
 

@@ -43,7 +43,6 @@ class ResiftRerank(Reranking, BaseDocumentCompressor):
             refuses what makes no sense for it.
         engine_options: Further `resift.ModelOptions`, such as `base_url`, `api_key` and `timeout` of a service.
         reranker: A `resift.Reranker` of your own, which brings the options of its model.
-
     """
 
     top_n: int | None = Field(

@@ -26,7 +26,6 @@ class ResiftCrossEncoder(BaseCrossEncoder):
         UnknownModelError: No model has this name.
         ModelFileError: The model's files are missing or damaged.
         InputError: The model's engine doesn't have one of the options.
-
     """
 
     def __init__(self, model: str | os.PathLike[str] | Scorer | None = None, **options: Unpack[ModelOptions]) -> None:
@@ -42,7 +41,6 @@ class ResiftCrossEncoder(BaseCrossEncoder):
         Raises:
             ScorerError: The model fails, or gives no usable score.
             InputError: A query is empty.
-
         """
         indices: dict[str, list[int]] = {}
         for index, (query, _) in enumerate(text_pairs):

@@ -21,7 +21,6 @@ class ResiftEmbeddings(Embeddings):
     Raises:
         ModelFileError: The folder is incomplete or damaged.
         UnknownModelError: The name is none of these.
-
     """
 
     def __init__(self, model: str | os.PathLike[str] | None = None, **unknown: Never) -> None:

@@ -40,7 +40,6 @@ class ResiftRetriever(Reranking, BaseRetriever):
         min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, long_documents,
             max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
             local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has them.
-
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)

@@ -34,4 +34,4 @@ def test_the_core_is_seen_by_its_public_names_alone() -> None:
 
 
 def test_dependencies_are_the_framework_s_core_and_ours() -> None:
-    assert PROJECT["dependencies"] == ["langchain-core>=1.1,<2", "resift>=0.1,<0.2"]
+    assert PROJECT["dependencies"] == ["langchain-core>=1.3,<2", "resift>=0.1,<0.2"]

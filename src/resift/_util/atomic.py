@@ -21,7 +21,6 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: The file can't be written; a file that was at `path` before is still there. What `write` raises
             comes through in the same way.
-
     """
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -25,7 +25,6 @@ class Lazy(Generic[R]):
     >>> numbers = Lazy(lambda: [1, 2, 3])
     >>> numbers.get() is numbers.get()
     True
-
     """
 
     def __init__(self, make: Callable[[], R]) -> None:

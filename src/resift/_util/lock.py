@@ -39,7 +39,6 @@ def lock_folder(folder: Path, name: str) -> Iterator[None]:
     Raises:
         FolderLockedError: Another process, or another thread of this one, holds the lock.
         OSError: The folder or the file can't be created.
-
     """
     path = folder / name
     held = _HeldFile(_open_locked(path))

@@ -43,7 +43,6 @@ def locate_file(folder: Path, name: str) -> Path:
 
     Raises:
         ModelFileError: The name leads out of the folder, also by a link, or there is no regular file.
-
     """
     path = folder / name
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
@@ -83,7 +82,6 @@ def report_unreadable(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         ModelFileError: The `with` block raised an error that is not one of resift's own.
-
     """
     try:
         yield
@@ -131,7 +129,6 @@ def external_data_files(folder: Path, graph: str) -> list[str]:
 
     Raises:
         ModelFileError: The graph can't be read.
-
     """
     path = folder / graph
     locations = set()

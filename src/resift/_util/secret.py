@@ -30,7 +30,6 @@ class ApiKey:
 
     >>> ApiKey("sk-1234")
     ApiKey('**********')
-
     """
 
     __slots__ = ("_value",)

@@ -118,7 +118,6 @@ class KeyValueFile:
 
         Raises:
             ForeignDatabaseError: The file is the database of another program. Other methods only warn of it.
-
         """
         reason = None
         with self._lock:

@@ -24,7 +24,6 @@ class Worker:
     Args:
         limit: Calls that may be waiting or running. One more is refused.
         name: What the calls wait for, as the error names it: "the first stage", "the embedder".
-
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -46,7 +45,6 @@ class Worker:
 
         Raises:
             OverloadedError: `limit` calls are waiting or running already. It is raised at once.
-
         """
         import asyncio  # takes 60 ms to import; whoever awaits has imported it already
 

@@ -44,7 +44,6 @@ def lazy_of(owner: LazyOwner[R], recipe: Recipe[R]) -> Lazy[R]:
     Args:
         owner: The component. Its `_lazy` is replaced where the recipe is another one.
         recipe: What the component's options ask for now.
-
     """
     with _LOCK:
         if owner._lazy is None or owner._lazy.make != recipe:

@@ -64,7 +64,6 @@ def check_option_names(
     >>> check_option_names("ResiftRerank", ["top_k", "modle"], ["top_n", "model"], "top_n")
     Traceback (most recent call last):
     resift.errors.InputError: ResiftRerank has no option top_k: say top_n=. It has no option modle: did you mean model=?
-
     """
     hints = {str(name): _right_name(str(name), known, count) for name in given if name not in known}
     if not engine:
@@ -88,7 +87,6 @@ def check_engine_options(owner: str, engine_options: Iterable[str], known: Colle
     >>> check_engine_options("ResiftRerank", ["top_k", "threads"], ["top_n", "threads"], "top_n")
     Traceback (most recent call last):
     resift.errors.InputError: engine_options has top_k, which is no option of an engine: say ResiftRerank(top_n=...)
-
     """
     for name in engine_options:
         right = name if name in known else count if name in COUNT_NAMES else None
@@ -101,7 +99,6 @@ def check_reranker(given: Collection[str]) -> None:
 
     Args:
         given: The names of the options that differ from their defaults.
-
     """
     if given:
         raise InputError(f"{', '.join(given)}: options of the model go to Reranker(...), not beside reranker=")
@@ -116,7 +113,6 @@ def merge_options(own: Mapping[str, Any], engine_options: Mapping[str, Any]) -> 
 
     >>> merge_options({"model": None, "threads": 2, "device": None}, {"timeout": 5})
     {'model': None, 'threads': 2, 'timeout': 5}
-
     """
     chosen = {name: value for name, value in own.items() if value is not None or name == "model"}
     twice = [name for name in engine_options if name in chosen]

@@ -21,7 +21,6 @@ def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:
 
     >>> choose_score(Hit("d", "d", 2.5, 0.9, index=0, rank=1), "relevance")
     0.9
-
     """
     if math.isnan(hit.score):  # the scorer failed and the order was kept
         return None

@@ -24,7 +24,6 @@ class Columns:
 
     Raises:
         InputError: A name is empty, or two are the same.
-
     """
 
     query: str = "query"
@@ -60,7 +59,6 @@ class BulkJob:
 
     Raises:
         InputError: `block_rows` is below 1, or `on_bad_row` is neither.
-
     """
 
     source: str | os.PathLike[str]
@@ -88,7 +86,6 @@ class Workers:
 
     Raises:
         InputError: `count` or `threads` is below 1, or `gpus` below 0.
-
     """
 
     count: int | None = None

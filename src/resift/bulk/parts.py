@@ -76,7 +76,6 @@ class Parts:
 
         Returns:
             False, and nothing is written, where a part doesn't match its checksum.
-
         """
         if self.target is None:
             if self.pending(plan):

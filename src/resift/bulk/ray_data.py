@@ -63,7 +63,6 @@ class TableScorer:
         InputError: An option that the model's engine doesn't have.
         ModelFileError: A model that can't be loaded.
         UnknownModelError: A name that no engine knows.
-
     """
 
     def __init__(
@@ -90,7 +89,6 @@ class TableScorer:
         Raises:
             InputError: A column is missing, or there already; or a bad row, with `on_bad_row="stop"`.
             ScorerError: The model failed.
-
         """
         check_schema(table.schema, self.columns, "the dataset")
         rows = TableRows(table, self.columns, "a batch")
@@ -203,7 +201,6 @@ def _start_ray() -> None:
     Raises:
         InputError: Nothing answers at the address, or something that is no Ray.
         ScorerError: Ray refuses; the message has its own words.
-
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home unless the user says so
     address = os.environ.get("RAY_ADDRESS", "")

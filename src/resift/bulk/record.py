@@ -45,7 +45,6 @@ def changed_settings(folder: Path, record: dict[str, Any]) -> list[str] | None:
     Raises:
         UnusableRecordError: The record is damaged, of another program or of another version.
         InputError: It can't be read at all.
-
     """
     file = folder / RECORD_FILE
     if not file.exists():

@@ -55,7 +55,6 @@ def score_files(
         ModelFileError: A model that can't be loaded.
         UnknownModelError: A name that no engine knows.
         OSError: The output can't be written, or doesn't keep what is written to it.
-
     """
     started = time.perf_counter()
     plan = plan_blocks(job)

@@ -41,7 +41,6 @@ def fables() -> list[Passage]:
 
     >>> fables()[0].metadata["title"]
     'The Wolf and the Lamb'
-
     """
     return [
         Passage(f"{row['title']}\n\n{row['text']}", row["id"], {"title": row["title"]})

@@ -96,7 +96,6 @@ def ingest(
     Raises:
         FileNotFoundError: A path does not exist.
         InputError: A file named by itself is of a kind that can't be read.
-
     """
     started = time.perf_counter()
     found = find_files([Path(path) for path in paths], follow_links=follow_links)

@@ -43,7 +43,6 @@ def read(data: bytes, name: str) -> list[SourceDocument]:
 
     >>> read(b"# A guide\n\nText.", "a.md")[0].title
     'A guide'
-
     """
     suffix = Path(name).suffix.lower()
     if suffix not in READERS:

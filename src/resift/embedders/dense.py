@@ -59,7 +59,6 @@ class DenseEmbedder:
     >>> query, near, far = DenseEmbedder().embed(["a hungry fox", "the fox wanted food", "tax law"])
     >>> bool(query @ near > query @ far)
     True
-
     """
 
     def __init__(
@@ -122,7 +121,6 @@ class DenseEmbedder:
 
         Returns:
             One unit vector per text, (texts, dimensions), float32, in their order, whatever the batches they were in.
-
         """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         special = self._encoder.template.special_token_count

@@ -32,7 +32,6 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
 
     >>> load_embedder().name, load_embedder("resift:dense").name
     ('resift:static', 'resift:dense')
-
     """
     scheme, colon, name = os.fspath(model or "resift:static").partition(":")
     if colon and scheme == "resift":

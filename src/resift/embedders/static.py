@@ -39,7 +39,6 @@ class StaticEmbedder:
     >>> query, near, far = StaticEmbedder().embed(["a hungry fox", "the fox wanted food", "tax law"])
     >>> bool(query @ near > query @ far)
     True
-
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -66,7 +65,6 @@ class StaticEmbedder:
 
         Returns:
             One unit vector per text, (texts, dimensions), float32, in their order. A text without tokens gives zeros.
-
         """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), TEXTS_PER_CHUNK):

@@ -58,7 +58,6 @@ class OnnxScorer(ScorerBase):
     Raises:
         ModelFileError: The folder is incomplete or damaged, or holds no cross-encoder.
         InputError: An option is impossible for this model.
-
     """
 
     scale = Scale.LOGIT

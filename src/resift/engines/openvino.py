@@ -45,7 +45,6 @@ class OpenVINOScorer(OnnxScorer):
     Raises:
         ModelFileError: The folder is incomplete or damaged, or OpenVINO can't load its graph.
         InputError: An option is impossible for this model.
-
     """
 
     engine = "openvino"

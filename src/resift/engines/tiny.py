@@ -52,7 +52,6 @@ class TinyScorer(ScorerBase):
     Raises:
         ModelFileError: A bundled file is damaged.
         InputError: An option is out of range.
-
     """
 
     scale = Scale.LOGIT

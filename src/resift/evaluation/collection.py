@@ -48,7 +48,6 @@ def read_collection(folder: Path, qrels: Path | None = None) -> Collection:
     Raises:
         InputError: A file is missing, or something in it is wrong: a line that is no JSON object, an id that comes
             twice, an empty text, a judged query that is unknown, bytes that are not UTF-8. Names file and line.
-
     """
     documents: dict[str, str] = {}
     for where, row in _rows(folder / "corpus.jsonl"):
@@ -78,7 +77,6 @@ def read_run(path: Path, collection: Collection) -> Run:
     Raises:
         InputError: A line is of neither form, a document is unknown or comes twice for a query, or none of the
             queries is in the collection.
-
     """
     run = _read_jsonl_run(path) if path.suffix == ".jsonl" else _read_trec_run(path)
     return check_run(run, collection, str(path))

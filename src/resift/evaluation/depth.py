@@ -186,7 +186,6 @@ def measure_depths(
 
     Raises:
         InputError: An argument is wrong, or the first stage finds nothing.
-
     """
     if stage == JUDGED:
         raise InputError(

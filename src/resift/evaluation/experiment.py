@@ -127,7 +127,6 @@ def evaluate(
 
     Raises:
         InputError: An argument is wrong, the first stage finds nothing, or a reranker refuses every query.
-
     """
     if depth < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth and limit must be at least 1, got {depth} and {limit}")

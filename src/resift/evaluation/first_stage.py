@@ -35,7 +35,6 @@ def first_stage(name: str, collection: Collection, depth: int) -> Run:
 
     Raises:
         InputError: There is no first stage of that name, or it does not fit the collection.
-
     """
     parts = _parts(name)
     stages = [_stage(part) for part in parts]  # all of them, before the first is run

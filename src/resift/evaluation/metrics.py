@@ -85,7 +85,6 @@ def compare(before: Mapping[str, float], after: Mapping[str, float]) -> Comparis
 
     >>> compare({"a": 0.1, "b": 0.5}, {"a": 0.3, "b": 0.5}).wins
     1
-
     """
     differences = np.array([after[query] - before[query] for query in before])
     picks = np.random.default_rng(BOOTSTRAP_SEED).integers(0, len(differences), (BOOTSTRAP_SAMPLES, len(differences)))

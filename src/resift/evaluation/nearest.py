@@ -33,7 +33,6 @@ def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_que
 
     Raises:
         InputError: Vectors that can't be compared: a wrong number of them, several lengths, NaN.
-
     """
     document_ids, query_ids = list(collection.documents), list(collection.queries)
     # Equal texts are embedded once, and compared once: a product of matrices gives equal rows unequal last bits.
@@ -69,7 +68,6 @@ def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
 
     Raises:
         InputError: A passage has an id that the collection doesn't know.
-
     """
     query_ids = list(collection.queries)
     run: dict[str, list[str]] = {}

@@ -121,7 +121,6 @@ def measure_thresholds(
 
     Raises:
         InputError: The reranker's scores are no probabilities, no candidate has the grade, or an argument is wrong.
-
     """
     if depth < 1 or grade < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth, grade and limit must be at least 1, got {depth}, {grade} and {limit}")

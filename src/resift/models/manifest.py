@@ -52,7 +52,6 @@ class Manifest:
 
         Raises:
             ModelFileError: There is no manifest, it can't be read, or a file is missing or has another checksum.
-
         """
         manifest = cls.peek(folder)
         manifest._verify(folder, manifest.files if only is None else only)
@@ -70,7 +69,6 @@ class Manifest:
 
         Raises:
             ModelFileError: There is no manifest, or it can't be read.
-
         """
         if not has_file(folder, MANIFEST_FILE):
             raise ModelFileError(f"{folder} has no {MANIFEST_FILE}: it is no exported model folder")
@@ -100,7 +98,6 @@ class Manifest:
 
         Raises:
             ModelFileError: The manifest doesn't list the file, or it may not be opened (`locate_file`).
-
         """
         self.checksum_of(name)
         return locate_file(folder, name)
@@ -121,7 +118,6 @@ class Manifest:
 
         Raises:
             ModelFileError: The manifest doesn't list one of them.
-
         """
         return hashlib.sha256("".join(self.checksum_of(name) for name in sorted(files)).encode()).hexdigest()[:16]
 
@@ -136,7 +132,6 @@ class Manifest:
 
         Raises:
             ModelFileError: The manifest doesn't list the file.
-
         """
         if name not in self.files:
             raise ModelFileError(
@@ -154,7 +149,6 @@ class Manifest:
 
         Returns:
             The manifest as it was written.
-
         """
         checksums = {name: sha256(folder / name) for name in sorted(files)}
         data = {"format": MANIFEST_FORMAT, **asdict(self), "files": checksums}

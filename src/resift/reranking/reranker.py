@@ -62,7 +62,6 @@ class Reranker:
     >>> ranking = Reranker().rank("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."])
     >>> [(hit.rank, hit.index, hit.document) for hit in ranking]
     [(1, 1, 'Pandas eat bamboo.'), (2, 0, 'Stocks fell.')]
-
     """
 
     def __init__(
@@ -145,7 +144,6 @@ class Reranker:
                 can read, a closed reranker.
             ScorerError: The scorer failed, or gave a wrong number of scores, NaN or inf.
             OverloadedError: `max_pending` calls are waiting already.
-
         """
         limits = self._limits(top_k, min_relevance, deadline)
         (ranking,) = self._rank([RankCall.of(query, documents, text)], limits)
@@ -199,7 +197,6 @@ class Reranker:
         Raises:
             InputError: Also where there isn't one list of documents per query.
             ScorerError, OverloadedError: As in `rank`.
-
         """
         limits = self._limits(top_k, min_relevance, deadline)
         rankings = self._rank(RankCall.many(queries, documents, text), limits)

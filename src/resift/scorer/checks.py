@@ -122,7 +122,6 @@ def check_scores(
 
     Raises:
         ScorerError: A wrong count, or NaN or infinite scores; it names the documents' indices.
-
     """
     known = as_scores(scorer, answer, len(set(slots)))
     spread = tuple(known.values[slot] for slot in slots)

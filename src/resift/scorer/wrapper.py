@@ -46,7 +46,6 @@ class WrapperScorer(ScorerBase):
     ...         return super().score_many([Request(query.lower(), documents) for query, documents in requests])
     >>> list(Quiet(OverlapScorer()).score("RED FOX", ["the red fox"]))
     [1.0]
-
     """
 
     _scores_itself = False

@@ -56,7 +56,6 @@ class Cached(WrapperScorer):
     >>> first, second = (cached.score("what eats bamboo?", ["Pandas eat bamboo."]) for _ in range(2))
     >>> first.values == second.values, second.usage.pairs, second.usage.cache_hits
     (True, 0, 1)
-
     """
 
     def __init__(

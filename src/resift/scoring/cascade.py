@@ -30,7 +30,6 @@ class Cascade(Members):
     >>> cheap = OverlapScorer()
     >>> list(Cascade([cheap, None], keep=2).score("red fox", ["a red fox", "the red fox", "red wine", "a whale"]))[2:]
     [1.0, 0.0]
-
     """
 
     def __init__(self, stages: Sequence[Model], keep: int | Sequence[int]) -> None:

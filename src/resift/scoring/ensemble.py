@@ -42,7 +42,6 @@ class Ensemble(Members):
     >>> both = Reranker(Ensemble([OverlapScorer(), ScriptedScorer([0.0, 0.0])], weights=[3, 1]))
     >>> [(hit.document, hit.score) for hit in both.rank("red fox", ["a whale", "the red fox"])]
     [('the red fox', 0.875), ('a whale', 0.125)]
-
     """
 
     def __init__(
@@ -126,7 +125,6 @@ class Fused(Ensemble):
     >>> reversed = ScriptedScorer([1.0, 2.0, 3.0])
     >>> Reranker(Fused(reversed, weight=0.6)).rank("q", ["a", "b", "c"]).documents
     ['a', 'b', 'c']
-
     """
 
     def __init__(self, model: Model = None, *, weight: float = 0.3) -> None:

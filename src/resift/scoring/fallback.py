@@ -41,7 +41,6 @@ class Fallback(Members):
     (['the red fox', 'a whale'], 'overlap')
     >>> ranking.degraded
     'overlap answered: service failed: OSError: no route to host'
-
     """
 
     def __init__(self, models: Iterable[Model], *, rest: float = 0.0) -> None:

@@ -67,7 +67,6 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
         InputError: An option the engine doesn't have, or an object that is no scorer.
         ModelFileError: A model that can't be loaded.
         MissingExtraError: The engine's library isn't installed.
-
     """
     if model is None:
         model = f"resift:{BUNDLED[0]}"

@@ -60,7 +60,6 @@ class PendingRequest:
         order: Indices of the texts in the order in which they are to be scored.
         limits: How large a chunk may be.
         stopping: When to end early; None scores everything.
-
     """
 
     def __init__(

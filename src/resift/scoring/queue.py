@@ -50,7 +50,6 @@ class ScorerQueue:
     Args:
         scorer: What scores.
         round_tokens: Tokens in a round. None: the scorer's own, and 4,000 at least.
-
     """
 
     def __init__(self, scorer: Scorer, round_tokens: int | None = None) -> None:

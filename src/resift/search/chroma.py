@@ -141,7 +141,6 @@ class ChromaFirstStage:
 
     Raises:
         InputError: No collection, or one whose vectors come from another version of a bundled bi-encoder.
-
     """
 
     collection: Collection

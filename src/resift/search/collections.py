@@ -61,7 +61,6 @@ def lock_database(folder: Path) -> Iterator[None]:
 
     Raises:
         InputError: Another process holds the lock. The message says which.
-
     """
     try:
         with lock_folder(folder, LOCK_FILE):
@@ -100,7 +99,6 @@ def open_collection(folder: Path, name: str | None = None) -> chromadb.Collectio
     Raises:
         InputError: There is no database, or Chroma can't open it or the collection.
         CollectionNotFoundError: There is no such collection, or several and no name. It is an InputError.
-
     """
     if not has_database(folder):
         raise InputError(f"there is no Chroma database in {folder}")
@@ -138,7 +136,6 @@ def create_collection(
         InputError: Chroma refuses the name or can't open the database, or the vectors of the collection come from
             another version of its bi-encoder.
         OtherEmbeddingError: The collection was indexed with another bi-encoder. It is an InputError.
-
     """
     client = _client(folder)
     try:
@@ -178,7 +175,6 @@ def rebuild_collection(
 
     Raises:
         InputError: It has records without text, which can't be embedded, or Chroma refuses.
-
     """
     client = _client(folder)
     name = damaged.name

@@ -74,7 +74,6 @@ class TwoStageSearch:
     >>> search = TwoStageSearch(MemoryFirstStage(texts))
     >>> search.search("which animal wanted fruit?", top_k=1)[0].document.text
     'The fox could not reach the grapes.'
-
     """
 
     def __init__(
@@ -102,7 +101,6 @@ class TwoStageSearch:
         Raises:
             InputError, ScorerError, OverloadedError: As `Reranker.rank` does.
             Exception: Whatever the first stage raises.
-
         """
         started = time.perf_counter()
         passages = self.first_stage.retrieve(check_query(query), self._depth(top_k))
@@ -162,7 +160,6 @@ class MemoryFirstStage:
     Args:
         passages: Texts or passages.
         embedder: The bi-encoder. None: the bundled `StaticEmbedder`; `DenseEmbedder()` finds more.
-
     """
 
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:

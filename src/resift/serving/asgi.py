@@ -32,7 +32,6 @@ def application(service: RerankService, *, max_documents: int, max_body: int) ->
 
     Returns:
         An application for any ASGI server. It keeps no state but the service's.
-
     """
 
     def endpoint(shape: ApiShape) -> Callable[[Request], Awaitable[Response]]:

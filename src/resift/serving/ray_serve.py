@@ -50,7 +50,6 @@ def build(settings: Settings) -> Application:
 
     Returns:
         An application for `serve.run`. A model that can't be loaded fails the deployment, with its own error.
-
     """
 
     def replica() -> Starlette:

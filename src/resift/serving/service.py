@@ -35,7 +35,6 @@ class RerankService:
 
     Raises:
         InputError: A scorer whose scale has no relevance.
-
     """
 
     def __init__(self, scorer: Scorer, *, batch_tokens: int, waiting_tokens: int) -> None:

@@ -29,7 +29,6 @@ def check_known_scores(model: str, network: Network, tokenizer: TextTokenizer, r
 
     Raises:
         ModelFileError: A score differs by more than right runtimes do.
-
     """
     # Not by a caching tokenizer's own method: its cache is for the caller's texts.
     encoded = TextTokenizer.encode(tokenizer, [KNOWN_SCORES_QUERY, *KNOWN_SCORES_DOCUMENTS])

@@ -67,7 +67,6 @@ class GenerativeScorer(ScorerBase):
     Raises:
         ModelFileError: The model is not there or can't be loaded, or no template is known for it.
         InputError: There is no such template, or an option is impossible for this model.
-
     """
 
     def __init__(

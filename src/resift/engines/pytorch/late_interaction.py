@@ -61,7 +61,6 @@ class LateInteractionScorer(ScorerBase):
     Raises:
         ModelFileError: The model is not there or can't be loaded.
         InputError: An option is impossible for this model.
-
     """
 
     scale = Scale.SIMILARITY
@@ -147,7 +146,6 @@ class LateInteractionScorer(ScorerBase):
 
         Warns:
             TruncationWarning: Some texts are longer than the model reads.
-
         """
         vectors = {}
         cut = 0

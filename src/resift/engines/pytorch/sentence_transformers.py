@@ -56,7 +56,6 @@ class SentenceTransformersScorer(ScorerBase):
     Raises:
         ModelFileError: The model is not there, can't be loaded, or reads no pairs.
         InputError: An option is impossible for this model.
-
     """
 
     scale = Scale.LOGIT

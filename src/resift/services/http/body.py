@@ -32,7 +32,6 @@ class Body:
     Args:
         headers: The response's, with lower-case names.
         request_bytes: The length of the request's body.
-
     """
 
     def __init__(self, headers: Mapping[str, str], request_bytes: int) -> None:

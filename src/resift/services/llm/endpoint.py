@@ -42,7 +42,6 @@ class OpenAiEndpoint:
 
     Raises:
         InputError: No model, no key for OpenAI, a URL that can't be used, or a timeout that is not above 0.
-
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class OpenAiEndpoint:
 
         Raises:
             RemoteError: The endpoint failed, refused, or sent no chat completion; the message is its own.
-
         """
         return self._client.run(self._work(prompt))
 

@@ -64,7 +64,6 @@ class LlmScorer:
     >>> scorer = LlmScorer(lambda prompt: "[2] > [1]")
     >>> scorer.score("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."]).values
     (1.0, 2.0)
-
     """
 
     def __init__(
@@ -117,7 +116,6 @@ class LlmScorer:
         Raises:
             InputError: The LLM has only an async method.
             ScorerError: An unusable answer, with `on_bad_answer="raise"`.
-
         """
         if not self._chat.synchronous:
             raise InputError(f"{self._chat.name} can only be awaited: use arank, or give an LLM with a sync method")

@@ -51,7 +51,6 @@ class RemoteScorer:
     Raises:
         InputError: No key, no model, no address, or an option that makes no sense.
         MissingExtraError: httpx is not installed.
-
     """
 
     def __init__(
@@ -108,7 +107,6 @@ class RemoteScorer:
 
         Raises:
             RemoteError: The service failed, refused, or sent an unusable response; the message is the service's own.
-
         """
         return self.score_many([Request(query, documents)])[0]
 

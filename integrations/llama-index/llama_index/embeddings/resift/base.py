@@ -31,7 +31,6 @@ class ResiftEmbedding(Component, BaseEmbedding):
     >>> vector = ResiftEmbedding().get_text_embedding("Pandas eat bamboo.")
     >>> len(vector), type(vector[0])
     (256, <class 'float'>)
-
     """
 
     model: str | None = Field(

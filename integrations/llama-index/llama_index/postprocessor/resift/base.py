@@ -65,7 +65,6 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     >>> nodes = [NodeWithScore(node=TextNode(text=text)) for text in ["Stocks fell.", "Pandas eat bamboo."]]
     >>> [hit.text for hit in ResiftRerank(top_n=1).postprocess_nodes(nodes, query_str="what eats bamboo?")]
     ['Pandas eat bamboo.']
-
     """
 
     top_n: int | None = Field(default=5, ge=1, description="How many nodes to keep; None keeps all.")
