@@ -16,7 +16,7 @@ QUERY = "panda bamboo"
 
 @pytest.fixture(scope="module")
 def folder(exported: Callable[[str], Path]) -> Path:
-    return exported("bert-6")
+    return exported("bert-small")
 
 
 def test_max_window_is_the_best_of_the_windows_scored_alone(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_bundled_model_is_a_valid_scorer(bundled: Reranker) -> None:
     check_scorer(bundled.scorer)
 
 
-@pytest.mark.parametrize("model", [None, "bert-6"])
+@pytest.mark.parametrize("model", [None, "xlm-roberta"])
 @pytest.mark.filterwarnings("ignore::resift.TruncationWarning")
 def test_scores_do_not_depend_on_batch_size_or_order(model: str | None, exported: Folder) -> None:
     folder = None if model is None else exported(model)

@@ -33,12 +33,12 @@ DAMAGE = ["empty", "truncated", "flipped", "missing", "swapped", "folder", "circ
 @pytest.fixture(scope="module")
 def folders(saved: Folder, exported: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Kind → a whole folder of it; "other/KIND" → the folder that files are swapped with."""
-    plain = shutil.copytree(saved("bert-6"), tmp_path_factory.mktemp("plain") / "model")
-    shutil.copy(exported("bert-6") / "model.onnx", plain)
+    plain = shutil.copytree(saved("bert-small"), tmp_path_factory.mktemp("plain") / "model")
+    shutil.copy(exported("bert-small") / "model.onnx", plain)
     return {
         "small": bundled_folder("small"),
         "static": bundled_folder("static"),
-        "pair": exported("bert-6"),
+        "pair": exported("bert-small"),
         "plain": plain,
         "other": exported("xlm-roberta"),
         "other-plain": saved("xlm-roberta"),

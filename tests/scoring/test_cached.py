@@ -91,7 +91,7 @@ def _hits(pickled: bytes) -> list[int]:
 def test_a_changed_model_never_meets_old_scores(change: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
     from resift.models.manifest import Manifest
 
-    folder = Path(shutil.copytree(exported("bert-6"), tmp_path / "model"))
+    folder = Path(shutil.copytree(exported("bert-small"), tmp_path / "model"))
     path = tmp_path / "scores.sqlite"
     before = Cached(load_scorer(folder), path)
     before.score("what eats bamboo?", TEXTS)
@@ -110,8 +110,8 @@ def test_a_changed_model_never_meets_old_scores(change: str, exported: Callable[
 
 
 def test_an_engine_without_a_manifest_is_told_by_its_files(saved: Callable[[str], Path]) -> None:
-    scorer = load_scorer(f"st:{saved('bert-6')}")
-    assert scorer.identity == load_scorer(f"st:{saved('bert-6')}").identity  # type: ignore[attr-defined]
+    scorer = load_scorer(f"st:{saved('bert-small')}")
+    assert scorer.identity == load_scorer(f"st:{saved('bert-small')}").identity  # type: ignore[attr-defined]
     assert "float32 cpu" in scorer.identity  # type: ignore[attr-defined]
 
 

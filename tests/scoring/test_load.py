@@ -18,7 +18,7 @@ Folder = Callable[[str], Path]
 
 @pytest.fixture
 def copied(exported: Folder, tmp_path: Path) -> Path:
-    return shutil.copytree(exported("bert-6"), tmp_path / "model")
+    return shutil.copytree(exported("bert-small"), tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["small", "static"])
@@ -50,13 +50,13 @@ def test_a_name_that_is_nothing_lists_what_there_is(tmp_path: Path) -> None:
 
 
 def test_nothing_is_guessed_from_a_name(saved: Folder, tmp_path: Path) -> None:
-    folder = shutil.copytree(saved("bert-6"), tmp_path / "jina-t5-gpt-cohere")
+    folder = shutil.copytree(saved("bert-small"), tmp_path / "jina-t5-gpt-cohere")
     assert type(load_scorer(folder)).__name__ == "SentenceTransformersScorer"
 
 
 def test_the_scheme_says_the_engine(exported: Folder, saved: Folder, tmp_path: Path) -> None:
-    both = shutil.copytree(saved("bert-6"), tmp_path / "both")
-    shutil.copyfile(exported("bert-6") / "model.onnx", both / "model.onnx")
+    both = shutil.copytree(saved("bert-small"), tmp_path / "both")
+    shutil.copyfile(exported("bert-small") / "model.onnx", both / "model.onnx")
     assert type(load_scorer(both)).__name__ == "OnnxScorer"
     assert type(load_scorer(f"st:{both}")).__name__ == "SentenceTransformersScorer"
     onnx, torch = (load_scorer(name).score("panda", ["bamboo"])[0] for name in (both, f"st:{both}"))
@@ -69,7 +69,7 @@ def test_a_hugging_face_model_that_is_not_there() -> None:
 
 
 def test_code_beside_the_weights_is_not_run(saved: Folder, tmp_path: Path) -> None:
-    folder = shutil.copytree(saved("bert-6"), tmp_path / "hub")
+    folder = shutil.copytree(saved("bert-small"), tmp_path / "hub")
     (folder / "own.py").write_text(
         f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Config: ...\nclass Model: ...\n"
     )
@@ -139,7 +139,7 @@ def test_a_hugging_face_folder_with_a_graph_loads_without_a_manifest(
 
 
 def test_a_graph_that_is_no_graph_is_refused(saved: Folder, tmp_path: Path) -> None:
-    folder = shutil.copytree(saved("bert-6"), tmp_path / "hub")
+    folder = shutil.copytree(saved("bert-small"), tmp_path / "hub")
     (folder / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelFileError, match="can't be loaded by ONNX Runtime"):
         load_scorer(folder)

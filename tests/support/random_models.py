@@ -173,9 +173,9 @@ def _bytes() -> PreTrainedTokenizerFast:
     return _fast(tokenizer, ["input_ids", "attention_mask"], **BRACKETS)
 
 
-def _bert(layers: int, labels: int = 1) -> PreTrainedModel:
+def _bert(layers: int, labels: int = 1, size: dict[str, int] = BERT) -> PreTrainedModel:
     return BertForSequenceClassification(
-        BertConfig(vocab_size=300, num_hidden_layers=layers, num_labels=labels, **BERT)
+        BertConfig(vocab_size=300, num_hidden_layers=layers, num_labels=labels, **size)
     )
 
 
@@ -246,6 +246,7 @@ EVERY_ARCHITECTURE = [*ARCHITECTURES, *(pytest.param(name, marks=pytest.mark.slo
 
 OTHERS: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
     "bert-2": (lambda: _bert(2), _wordpiece),
+    "bert-small": (lambda: _bert(2, size=SMALL), _wordpiece),
     "xlm-roberta-8k": (lambda: _xlm_roberta(8194), lambda: _sentencepiece(8192)),
 }
 """For tests that need some model, whatever its architecture."""
