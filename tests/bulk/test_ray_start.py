@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bulk_rows
@@ -79,7 +80,6 @@ def score(folder: Path, **environment: str) -> tuple[float, subprocess.Completed
     return time.perf_counter() - started, result
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
 @pytest.mark.parametrize(
     ("behaviour", "problem"),
     [
@@ -90,21 +90,24 @@ def score(folder: Path, **environment: str) -> tuple[float, subprocess.Completed
     ],
 )
 def test_an_address_where_no_ray_is(
-    tmp_path: Path,
-    listen: Callable[[Behaviour | None], int],
-    scheme: str,
-    behaviour: Behaviour | None,
-    problem: str,
+    tmp_path: Path, listen: Callable[[Behaviour | None], int], behaviour: Behaviour | None, problem: str
 ) -> None:
-    address = f"{scheme}127.0.0.1:{listen(behaviour)}"
-    seconds, result = score(tmp_path, RAY_ADDRESS=address)
-    assert result.returncode == 1
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith(f"resift: no Ray cluster answers at RAY_ADDRESS={address} (")
-    assert re.search(problem, result.stderr)
-    assert result.stderr.endswith("; start one there (ray start --head), or unset RAY_ADDRESS to use this machine\n")
-    assert seconds < 60  # most of it is the import of Ray on a busy machine
-    assert not (tmp_path / "out.jsonl").exists()
+    addresses = [f"{scheme}127.0.0.1:{listen(behaviour)}" for scheme in ("", "ray://")]
+    folders = [tmp_path / "plain", tmp_path / "client"]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(2) as pool:  # side by side: most of the time is waiting
+        outcomes = list(pool.map(lambda address, folder: score(folder, RAY_ADDRESS=address), addresses, folders))
+    for address, folder, (seconds, result) in zip(addresses, folders, outcomes, strict=True):
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert result.stderr.startswith(f"resift: no Ray cluster answers at RAY_ADDRESS={address} (")
+        assert re.search(problem, result.stderr)
+        assert result.stderr.endswith(
+            "; start one there (ray start --head), or unset RAY_ADDRESS to use this machine\n"
+        )
+        assert seconds < 60  # most of it is the import of Ray on a busy machine
+        assert not (folder / "out.jsonl").exists()
 
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:
