@@ -25,7 +25,7 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"):
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-MAX_WORKERS = 8  # each takes up to 2 GB
+MAX_WORKERS = 8  # of up to 1.5 GB
 if WORKERS > 1:  # threads of torch and NumPy: more than there are cores wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // WORKERS)))
 
@@ -35,11 +35,14 @@ settings.load_profile("busy machine")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker per core, and none for a single test file, which is done before workers are up."""
-    paths = [argument.partition("::")[0] for argument in config.args]
-    if CORES == 1 or (len(set(paths)) == 1 and (config.invocation_params.dir / paths[0]).is_file()):
+    """Return one worker more than cores, since some tests wait for Ray, a server or a deadline, and do nothing.
+
+    A single test file gets no worker: it is done before workers are up.
+    """
+    paths = {argument.partition("::")[0] for argument in config.args}
+    if len(paths) == 1 and (config.invocation_params.dir / paths.pop()).is_file():
         return 0
-    return min(CORES, MAX_WORKERS)
+    return min(CORES + 1, MAX_WORKERS)
 
 
 @pytest.fixture(autouse=True)
