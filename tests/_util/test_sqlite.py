@@ -345,3 +345,24 @@ for key in range(10):
     processes = [subprocess.Popen([*command, str(number)]) for number in range(4)]
     assert [process.wait(120) for process in processes] == [0] * 4
     assert hits(store, store.open(path), *range(40)) == list(range(40))
+
+
+def test_a_file_that_is_made_while_it_is_opened_is_not_another_programs(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read, others = sqlite._pragma, []
+
+    def read_while_another_makes_it(connection: sqlite3.Connection, name: str) -> Any:
+        value = read(connection, name)
+        if not others:  # after the first number of the header was read: the file is still empty
+            others.append(threading.Thread(target=lambda: put(store, store.open(path), 1)))
+            others[0].start()
+            others[0].join(0.5)  # with one transaction it has to wait for us
+        return value
+
+    monkeypatch.setattr(sqlite, "_pragma", read_while_another_makes_it)
+    opened = store.open(path)
+    assert hits(store, opened, 0) == []  # scores are opened at their first use
+    others[0].join()
+    assert hits(store, opened, 1) == [1]
+    assert not store.warnings(caplog)

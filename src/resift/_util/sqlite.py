@@ -252,7 +252,12 @@ class KeyValueFile:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         table = self._format.table
-        if not self._is_ready(connection):
+        # One transaction reads the file as it was at one moment. Without it, a file that another process is making would
+        # seem to hold a table and yet no number of ours: the database of another program.
+        connection.execute("BEGIN")
+        ready = self._is_ready(connection)
+        connection.execute("COMMIT")
+        if not ready:
             connection.execute("BEGIN IMMEDIATE")
             if not self._is_ready(connection):  # another process may have made it in the meantime
                 pairs = (f"{name}_checksum INTEGER NOT NULL, {name} BLOB NOT NULL" for name in self._format.columns)
