@@ -2,8 +2,10 @@
 
 Per page, ```python blocks share one namespace and an empty folder; a ```text block after a block is its output.
 In ```console blocks, lines that start with `$ resift` run in the same folder, which holds a copy of docs/, and what
-follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job. README.md searches
-all of docs/; the other pages get the short files alone, which are indexed in a quarter of the time.
+follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job.
+
+To save time, commands run in the process of the tests, but for those of README.md; and of docs/ only the short files
+are there, which take a quarter of the time to index. A slow test has all of them.
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import resift
+from resift.cli.app import app
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 PAGES = sorted(
-    [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")],
+    [README, *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")],
     key=lambda page: page.relative_to(ROOT),
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -49,13 +54,22 @@ def empty_ephemeral_chroma() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("empty_ephemeral_chroma")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_runs_and_prints_what_it_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "whole"),
+    [
+        *(pytest.param(page, False, id=str(page.relative_to(ROOT))) for page in PAGES),
+        pytest.param(README, True, id="README.md over all of docs", marks=pytest.mark.slow),
+    ],
+)
+def test_every_block_runs_and_prints_what_it_says(
+    page: Path, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "docs").mkdir()
     for file in (ROOT / "docs").iterdir():
-        if page == ROOT / "README.md" or file.stat().st_size <= SHORT_FILE_BYTES:
+        if whole or file.suffix != ".md" or file.stat().st_size <= SHORT_FILE_BYTES:
             shutil.copy(file, tmp_path / "docs")
     monkeypatch.chdir(tmp_path)
+    run_command = _run_in_process_of_its_own if page == README else _run_command
     namespace: dict[str, object] = {"__name__": "page"}
     printed = ""
     for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
@@ -64,7 +78,7 @@ def test_every_block_runs_and_prints_what_it_says(page: Path, tmp_path: Path, mo
             printed = _run_python(code, namespace, page)
         elif language == "console":
             for command, expected in _commands(code):
-                _check_output(_run_command(command), expected, f"{page.name}: $ {command}")
+                _check_output(run_command(command), expected, f"{page.name}: $ {command}")
         elif language == "text":
             _check_output(printed, code, f"{page.name}: output of the block before")
 
@@ -88,6 +102,13 @@ def _commands(code: str) -> Iterator[tuple[str, str]]:
 
 
 def _run_command(command: str) -> str:
+    """Return what the command prints, or its error. It runs in this process, which has imported all libraries."""
+    result = CliRunner().invoke(app, shlex.split(command, comments=True)[1:], catch_exceptions=False)
+    assert result.exit_code == 0 or result.stderr, command
+    return result.stdout if result.exit_code == 0 else result.stderr
+
+
+def _run_in_process_of_its_own(command: str) -> str:
     arguments = shlex.split(command, comments=True)[1:]
     run = subprocess.run(
         [sys.executable, "-m", "resift", *arguments], capture_output=True, text=True, timeout=600, check=False

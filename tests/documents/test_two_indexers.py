@@ -82,7 +82,7 @@ def check_whole(folder: Path, count: int) -> None:
 
 
 def test_a_second_run_says_who_writes_and_nothing_is_lost(tmp_path: Path) -> None:
-    write_files(tmp_path / "docs", 300)
+    write_files(tmp_path / "docs", 150)
     runs = [subprocess.Popen(INDEX, cwd=tmp_path, stdout=-1, stderr=-1, text=True) for _ in range(2)]
     outputs = [run.communicate(timeout=120) for run in runs]
     codes = [run.returncode for run in runs]
@@ -92,8 +92,8 @@ def test_a_second_run_says_who_writes_and_nothing_is_lost(tmp_path: Path) -> Non
     assert loser[1].rstrip().endswith("is writing into db: run the command again when it is done, or give another --db")
     assert len(loser[1].splitlines()) == 1
     again = subprocess.run(INDEX, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert "files: 300 unchanged" in again.stdout
-    check_whole(tmp_path, 1500)
+    assert "files: 150 unchanged" in again.stdout
+    check_whole(tmp_path, 750)
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
@@ -113,6 +113,7 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert subprocess.run(INDEX, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_collection_that_two_runs_damaged_is_made_anew(damaged: Path, tmp_path: Path) -> None:
     shutil.copytree(damaged, tmp_path, dirs_exist_ok=True)
     first = subprocess.run(INDEX, cwd=tmp_path, capture_output=True, text=True, timeout=120)
@@ -124,6 +125,7 @@ def test_a_collection_that_two_runs_damaged_is_made_anew(damaged: Path, tmp_path
     check_whole(tmp_path, 1500)
 
 
+@pytest.mark.slow
 def test_a_repair_that_is_killed_is_completed_by_the_next_run(damaged: Path, tmp_path: Path) -> None:
     shutil.copytree(damaged, tmp_path, dirs_exist_ok=True)
     for call in ("Collection.add", "Collection.modify"):
