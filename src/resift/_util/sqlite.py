@@ -252,7 +252,7 @@ class KeyValueFile:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         table = self._format.table
-        # One transaction reads the file as it was at one moment. Without it, a file that another process is making could
+        # In one transaction, all that is read is of one moment. Otherwise a file that another process is making could
         # seem to have a table but no number of ours, as another program's database.
         connection.execute("BEGIN")
         ready = self._is_ready(connection)
