@@ -8,7 +8,7 @@ report = ingest(collection, ["docs/"])
 from __future__ import annotations
 
 from resift.documents.ingest import IngestReport, ingest
+from resift.documents.kept_states import keep_states
 from resift.documents.readers import SUFFIXES, read
-from resift.documents.states import keep_states
 
 __all__ = ["SUFFIXES", "IngestReport", "ingest", "keep_states", "read"]
