@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -82,3 +84,24 @@ async def test_whoever_uses_a_worker_names_itself(make: Any, name: str) -> None:
         release.set()
         await waiting
     assert "max_pending" not in str(error.value)
+
+
+def test_calls_that_wait_are_not_begun_when_the_interpreter_ends() -> None:
+    script = """
+import asyncio, threading, time
+from resift._util.worker import Worker
+worker, begun = Worker(100, "the first stage"), threading.Event()
+def call():
+    begun.set()
+    time.sleep(0.2)
+    print("ran", flush=True)
+def wait_for(call):
+    threading.Thread(target=lambda: asyncio.run(worker.run(call)), daemon=True).start()
+wait_for(call)
+begun.wait()
+for _ in range(50):
+    wait_for(call)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.count("ran") <= 2
+    assert not done.stderr

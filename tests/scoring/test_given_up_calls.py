@@ -192,3 +192,35 @@ def test_a_scorer_may_make_rerankers_while_its_attributes_are_read() -> None:
             return Reranker(OverlapScorer()).scorer.name
 
     assert len(Reranker(Curious()).rank("q", ["a"])) == 1
+
+
+class OneBadQuery:
+    """Scores many requests in one pass, and fails at one query."""
+
+    name, scale = "one-bad-query", Scale.PROBABILITY
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        return self.score_many([Request(query, documents)])[0]
+
+    def score_many(self, requests: Sequence[Request]) -> list[list[float]]:
+        if any(query == "bad" for query, _ in requests):
+            raise RuntimeError("out of memory")
+        return [[len(document) / 10 for document in documents] for _, documents in requests]
+
+
+def test_a_query_that_fails_leaves_the_order_of_no_other_query() -> None:
+    reranker = Reranker(OneBadQuery(), on_error="keep_order")
+    rankings = reranker.rank_many(["good", "bad", "also good"], [["a", "bb"]] * 3)
+    assert [ranking.documents for ranking in rankings] == [["bb", "a"], ["a", "bb"], ["bb", "a"]]
+    assert [bool(ranking.degraded) for ranking in rankings] == [False, True, False]
+
+
+def test_a_scorer_that_ranks_with_a_reranker_over_itself_is_an_error_and_no_endless_wait() -> None:
+    class Circular(OverlapScorer):
+        def score(self, query: str, documents: Sequence[str]) -> list[float]:
+            reranker.rank(query, documents)
+            return super().score(query, documents)
+
+    reranker = Reranker(Circular())
+    with pytest.raises(ScorerError, match="would wait for itself"):
+        reranker.rank("q", ["a"], deadline=20)

@@ -111,6 +111,8 @@ class ScorerQueue:
         """
         if exiting():
             raise ScorerError(f"{self.scorer.name} can't be asked any more: the interpreter is ending")
+        if self._thread is not None and threading.current_thread() is self._thread.thread:
+            raise ScorerError(f"{self.scorer.name} ranks with a reranker over itself: it would wait for itself")
         call = ScoringCall([self.pending(request, stopping, by_deadline=by_deadline) for request in requests])
         # A thread of its own counts until it ends, also after its caller has given up.
         ticket: Future[Any] = Future() if self.traits.awaitable else call.future
@@ -205,9 +207,10 @@ class ScorerQueue:
             answers = calls[0].context.run(score_many, self.scorer, [chunk.request for chunk in chunks])
         except BaseException as caught:  # even SystemExit: it must not leave the others waiting
             error = caught if isinstance(caught, OURS) else chain(self.scorer, caught)
-            if len(calls) > 1:  # one call's query may be at fault: the others must not pay for it
-                for call in calls:
-                    self._score([chunk for chunk in chunks if chunk.pending.call is call])
+            # One query may be at fault: the others must not pay for it. A service that is down is not asked for each.
+            if len(calls) > 1 or (len(chunks) > 1 and not self.traits.awaitable):
+                for chunk in chunks:
+                    self._score([chunk])
                 return
             # A scorer that failed may do better with the rest; a call that makes no sense ends here.
             failing = [chunk.pending for chunk in chunks] if isinstance(error, ScorerError) else calls[0].pending
