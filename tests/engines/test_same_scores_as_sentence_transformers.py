@@ -121,16 +121,16 @@ def test_max_length_shortens_what_is_read(exported: Folder) -> None:
 
 def test_truncation_warns_once_per_call_site(exported: Folder) -> None:
     reranker = Reranker(exported("bert-6"))
-    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as caught:
+    with pytest.warns(TruncationWarning, match="some documents are longer") as caught:
         reranker.rank(QUERY, ["panda", random_models.text(700, 1)])
     assert caught[0].filename == __file__
 
 
 async def test_truncation_warns_at_the_call_site_from_async_calls_too(exported: Folder) -> None:
     reranker, long = Reranker(exported("bert-6")), random_models.text(700, 1)
-    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as from_arank:
+    with pytest.warns(TruncationWarning, match="some documents are longer") as from_arank:
         await reranker.arank(QUERY, ["panda", long])
-    with pytest.warns(TruncationWarning, match="1 of 2 documents are longer") as from_arank_many:
+    with pytest.warns(TruncationWarning, match="some documents are longer") as from_arank_many:
         await reranker.arank_many([QUERY], [["panda", long]])
     assert from_arank[0].filename == from_arank_many[0].filename == __file__
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
 from typing import Literal, Self, TypeVar, Unpack
 
 from resift._util.arguments import SYNONYMS, helps_with_names, right_name, whole_number
+from resift._util.call_site import warn_at_call_site
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
@@ -31,7 +29,11 @@ OnError = Literal["raise", "keep_order"]
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = ":memory:"  # SQLite's own name for it
-PACKAGE = str(Path(__file__).parent.parent) + os.sep
+TRUNCATED = (
+    "some documents are longer than the model reads, and only their beginning was scored (hit.truncated marks them, "
+    "stats.truncated counts them)."
+)
+"""Without numbers: Python shows a warning once per line and text."""
 
 
 class Reranker:
@@ -320,19 +322,10 @@ class Reranker:
         long_documents = self._queue.traits.long_documents
         if not truncated or long_documents == "first_window":
             return
-        level, frame = 2, sys._getframe(1)  # the first frame outside this package is the caller's
-        while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-            level, frame = level + 1, frame.f_back
-        documents = sum(each.documents for each in stats)
         advice = ""
         if long_documents is not None:  # an LLM or a service has no such choice
-            advice = ". long_documents='max_window' scores all of it, 'first_window' says the beginning is enough"
-        warnings.warn(
-            f"{truncated} of {documents} documents are longer than the model reads: only their beginning was scored"
-            + advice,
-            TruncationWarning,
-            stacklevel=level,
-        )
+            advice = "long_documents='max_window' scores all of it, 'first_window' says the beginning is enough"
+        warn_at_call_site(" ".join(filter(None, [TRUNCATED, advice])), TruncationWarning)
 
 
 ARGUMENTS = ("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "model")
