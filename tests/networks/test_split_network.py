@@ -129,8 +129,7 @@ def test_the_untrained_reader_is_late_interaction_alone(trunk: BertModel) -> Non
         assert torch.allclose(network.reader(query, query), network.reader.scale * mean, atol=1e-5)
 
 
-def test_the_exported_graphs_are_fused(network: SplitModule, tmp_path: Path) -> None:
+def test_float32_graphs_have_standard_operators_alone(network: SplitModule, tmp_path: Path) -> None:
     folder = export(network, tmp_path)
-    kinds = [node.op_type for name in ("encoder", "reader") for node in onnx.load(folder / f"{name}.onnx").graph.node]
-    assert kinds.count("MultiHeadAttention") == len(network.separate) + len(network.upper)
-    assert kinds.count("Softmax") == 1  # the reader's, which multiplies in another order
+    nodes = [node for name in ("encoder", "reader") for node in onnx.load(folder / f"{name}.onnx").graph.node]
+    assert {node.domain for node in nodes} == {""}

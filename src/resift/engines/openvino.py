@@ -23,6 +23,9 @@ except ImportError as error:
     raise MissingExtraError("the openvino engine", "openvino") from error
 
 
+ONNX_TYPES = {"i64": "int64", "i32": "int32", "f32": "float", "f16": "float16", "f64": "double", "boolean": "bool"}
+
+
 class OpenVINOScorer(OnnxScorer):
     """Scores with a cross-encoder exported to ONNX, as `OnnxScorer` does, but OpenVINO runs the graphs.
 
@@ -77,15 +80,15 @@ class _OpenVINOSession:
         self._local = threading.local()  # an inference request serves one thread at a time
 
     def get_inputs(self) -> list[SimpleNamespace]:
-        """Return the inputs, of which only `name` is set."""
-        return [SimpleNamespace(name=port.get_any_name()) for port in self._compiled.inputs]
+        """Return the inputs: `name`, `type` as ONNX Runtime names it, and `shape`."""
+        return [
+            SimpleNamespace(name=_onnx_name(port), type=_onnx_type(port), shape=_shape(port))
+            for port in self._compiled.inputs
+        ]
 
     def get_outputs(self) -> list[SimpleNamespace]:
-        """Return the outputs, of which only `shape` is set, with None for a dimension that is not constant."""
-        shapes = [port.get_partial_shape() for port in self._compiled.outputs]
-        return [
-            SimpleNamespace(shape=[size.get_length() if size.is_static else None for size in shape]) for shape in shapes
-        ]
+        """Return the outputs: `name` and `shape`."""
+        return [SimpleNamespace(name=_onnx_name(port), shape=_shape(port)) for port in self._compiled.outputs]
 
     def run(self, _: None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Return all outputs."""
@@ -95,8 +98,28 @@ class _OpenVINOSession:
         return [np.array(results[port]) for port in self._compiled.outputs]
 
 
+def _onnx_name(port: Any) -> str:
+    """Return a port's name in the ONNX graph. It has the names of casts too that were removed beside it."""
+    names: set[str] = port.get_names()
+    return min(names, key=lambda name: ("/" in name or "::" in name, name))
+
+
+def _onnx_type(port: Any) -> str:
+    """Return an input's type in ONNX Runtime's words, such as `tensor(int64)`."""
+    name = port.get_element_type().to_string()
+    return f"tensor({ONNX_TYPES.get(name, name)})"
+
+
+def _shape(port: Any) -> list[int | None]:
+    """Return a shape, with None for a dimension that is not constant."""
+    return [size.get_length() if size.is_static else None for size in port.get_partial_shape()]
+
+
 def _convert_attention(node: Any) -> Sequence[Any]:
-    """Convert ONNX Runtime's MultiHeadAttention: three inputs (rows, tokens, width), a bias, `num_heads`, `scale`."""
+    """Convert ONNX Runtime's MultiHeadAttention, as the bundled model has it.
+
+    It has three inputs (rows, tokens, width), a bias, and the attributes `num_heads` and `scale`.
+    """
     heads, scale = node.get_attribute("num_heads"), node.get_attribute("scale")
     split = ops.constant(np.array([0, 0, heads, -1], np.int64))
     order = ops.constant(np.array([0, 2, 1, 3], np.int64))
@@ -109,4 +132,4 @@ def _convert_attention(node: Any) -> Sequence[Any]:
 
 
 OPERATOR_CONVERSIONS = {"MultiHeadAttention": _convert_attention}
-"""Fused operators of our exports that OpenVINO can't read by itself, with their conversions."""
+"""Operators of the bundled model that OpenVINO can't read by itself, with their conversions."""

@@ -10,8 +10,9 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from resift.engines.common.pairs import check_labels, position_limit
-from resift.engines.pytorch.sentence_transformers import copy_fast_tokenizer, shared_input_names
+from resift.engines.common.pairs import position_limit
+from resift.engines.pytorch.loading import load_cross_encoder
+from resift.engines.pytorch.sentence_transformers import copy_fast_tokenizer, lacks_padding, shared_input_names
 from resift.engines.pytorch.source import ModelSource
 from resift.errors import ModelFileError
 from resift.export.passes import tighten
@@ -48,6 +49,7 @@ def export_model(
     max_length: int | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    allow_untrained_head: bool = False,
 ) -> Manifest:
     """Write a cross-encoder as `model.onnx`, `tokenizer.json` and a manifest, which run without torch.
 
@@ -64,6 +66,8 @@ def export_model(
         revision: Branch, tag or commit of a Hugging Face model.
         trust_remote_code: Whether code that comes with the model may run. For a Hugging Face model it needs the commit
             in `revision`.
+        allow_untrained_head: Whether a model may be exported whose files lack weights of its scoring head: they are
+            random numbers.
 
     Returns:
         The manifest that was written.
@@ -71,22 +75,26 @@ def export_model(
     Raises:
         UnknownModelError: The model is neither a folder nor a Hugging Face id.
         InputError: The precision is unknown, or code of a Hugging Face model is trusted without a commit.
-        ModelFileError: The model is a language model with a template, has several labels or no fast tokenizer, or
-            joins pairs in another way than the exported tokenizer would.
+        ModelFileError: The model can't be loaded, is no reranker, is a language model with a template, has no fast
+            tokenizer, or joins pairs in another way than the exported tokenizer would.
 
     """
     check_precision(precision)
     check_source(model)
     source = ModelSource(model, revision, trust_remote_code=trust_remote_code)
     _check_architecture(source)
-    network = CrossEncoder(
-        model,
+    network = load_cross_encoder(
+        source,
+        allow_untrained_head=allow_untrained_head,
         device="cpu",
-        **source.load_options(),
         model_kwargs={"attn_implementation": "eager"},  # the form of attention that every tracer understands
     )
-    network.eval().float()
-    check_labels(network.num_labels, model)
+    network.float()
+    if lacks_padding(network):
+        raise ModelFileError(
+            f"{model} scores by a row's last token and has no padding token, without which a graph can't find it: name "
+            "one as pad_token_id in config.json"
+        )
     names = input_names(network, model)
     folder.mkdir(parents=True, exist_ok=True)
     graph = folder / "model.onnx"

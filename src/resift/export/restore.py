@@ -103,7 +103,8 @@ def _weights(model: onnx.ModelProto, prefix: str) -> dict[str, NDArray[np.float3
     for node in model.graph.node:
         if node.op_type not in ("Add", "SkipLayerNormalization"):
             continue
-        # A fused layer norm has the norm's own weights between the product and the product's bias.
+        # The bundled model's layer norms are ONNX Runtime's fused operator: a norm has its own weights between the
+        # product and the product's bias.
         added = node.input if node.op_type == "Add" else (node.input[0], *node.input[4:])
         bias = next((name for name in added if name.startswith(prefix) and name.endswith(".bias")), None)
         matrix = next((name for name in map(partial(_matrix, makers), added) if name is not None), None)

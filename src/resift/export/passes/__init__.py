@@ -1,6 +1,7 @@
-"""Rewrites of an exported graph that change its cost and not its scores.
+"""Rewrites an exported graph so that it costs less and scores the same.
 
-`tighten` applies them all, runs the graph before and after, and keeps the result only if both score alike.
+`tighten` runs the graph before and after, and keeps the result only if both score alike. Operators stay those of the
+ONNX standard: ONNX Runtime fuses what is faster fused when it loads a graph (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, NodeArg, SessionOptions
 
 from resift.export.passes.first_position import first_position_only
-from resift.export.passes.fuse import fuse_attention, fuse_norms
 from resift.export.passes.graph import Graph
 
 logger = logging.getLogger(__name__)
@@ -28,14 +28,11 @@ SHAPES = ((3, 7), (2, 33))  # rows and tokens of these inputs
 def tighten(path: Path) -> bool:
     """Rewrite the float32 graph at `path` to need less work for the same scores; return False if it was left as it is.
 
-    The last layer computes queries, attention rows and feed-forward only for the position that is read; attention,
-    and additions before a layer norm, become ONNX Runtime's fused operators.
+    The last layer computes queries, attention rows and feed-forward only for the position that is read.
     """
     before = onnx.load(path)
     graph = Graph.read(before)
-    fuse_attention(graph)
     first_position_only(graph)
-    fuse_norms(graph)
     after = graph.write()
     if not _give_same_outputs(before, after):
         logger.warning("%s gives other scores once its graph is rewritten: it is exported as traced", path)

@@ -216,20 +216,12 @@ def _slice(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | 
     return None if axes is None or axis in {cut % rank for cut in axes} else {0: axis}
 
 
-def _fused_attention(graph: Graph, node: onnx.NodeProto, axis: int, rank: int) -> Edges | None:
-    """Rule of fused attention: queries, and the rows of the bias, which is its sixth input."""
-    if axis != 1 or rank != 3:
-        return None
-    return {0: 1, 5: 2} if len(node.input) > 5 and graph.rank(node.input[5]) == 4 else None
-
-
 Rule = Callable[[Graph, onnx.NodeProto, int, int], Edges | None]
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Where", "Cast", "Erf", "Tanh", "Sqrt", "Neg", "Relu", "Sigmoid")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(("LayerNormalization", "Softmax", "Concat", "GatherElements"), _along_axis),
     "MatMul": _matrix_product,
-    "MultiHeadAttention": _fused_attention,
     "Transpose": _transposition,
     "Reshape": _reshape,
     "Squeeze": _squeeze,

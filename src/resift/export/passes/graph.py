@@ -1,8 +1,7 @@
-"""An ONNX graph with what a rewrite must know: which node makes a tensor, which read it, its shape, and constants."""
+"""An ONNX graph with what a rewrite must know: which node makes a tensor, its shape, and constants."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,14 +69,6 @@ class Graph:
     def makers(self) -> dict[str, onnx.NodeProto]:
         """Return the node that each tensor comes from, by the tensor's name."""
         return {name: node for node in self.nodes for name in node.output}
-
-    def readers(self) -> dict[str, list[onnx.NodeProto]]:
-        """Return the nodes that read each tensor, by the tensor's name."""
-        readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
-        for node in self.nodes:
-            for name in node.input:
-                readers[name].append(node)
-        return readers
 
     def rank(self, name: str) -> int | None:
         """Return a tensor's number of dimensions; None if it is unknown."""
