@@ -43,7 +43,7 @@ class DenseEmbedder:
 
     The bundled one gives all-MiniLM-L6-v2's vectors. A text longer than the encoder reads is encoded in windows that
     overlap by a quarter, and its vector is their mean: every token is read, and a text that fits has exactly the
-    bi-encoder's own vector. Any number of threads may use it.
+    bi-encoder's own vector. A text without a known token gives zeros. Any number of threads may use it.
 
     Args:
         folder: A folder with a split network, of which only the encoder is opened. Default: the bundled network.
@@ -121,19 +121,26 @@ class DenseEmbedder:
 
         Returns:
             One unit vector per text, (texts, dimensions), float32, in their order, whatever the batches they were in.
+            A text without a known token gives zeros: all of them would be alike.
         """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
+        is_known = np.zeros(len(texts), bool)
         special = self._encoder.template.special_token_count
+        unknown = -1 if self._tokenizer.unknown_id is None else self._tokenizer.unknown_id
         for start in range(0, len(texts), TEXTS_PER_CHUNK):
+            chunk = self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])
+            is_known[start : start + len(chunk)] = [bool((tokens.ids != unknown).any()) for tokens in chunk]
             windows = [
                 (index, tokens.ids[first:last])
-                for index, tokens in enumerate(self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK]), start)
+                for index, tokens in enumerate(chunk, start)
                 for first, last in split_into_windows(len(tokens.ids), self.max_length - special)
             ]
             for batch in plan_batches([len(ids) + special for _, ids in windows], self._batch_tokens):
                 window_vectors = self._encoder.embed([windows[window][1] for window in batch])
                 np.add.at(vectors, [windows[window][0] for window in batch], window_vectors)
-        unit_vectors: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors[~is_known] = 0
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit_vectors: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
         return unit_vectors
 
     def __reduce__(self) -> tuple[Any, ...]:

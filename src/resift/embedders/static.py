@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resift.errors import ModelFileError
 from resift.models.bundled import STATIC, bundled_folder
 from resift.models.manifest import Manifest
-from resift.text.table import SCALES, TABLE, TokenTable, pool_vectors
+from resift.text.table import SCALES, TABLE, TokenTable
 from resift.text.tokenizer import TextTokenizer
 
 TEXTS_PER_CHUNK = 256  # bounds the token vectors held in memory
@@ -64,12 +64,13 @@ class StaticEmbedder:
             texts: The texts, of any length.
 
         Returns:
-            One unit vector per text, (texts, dimensions), float32, in their order. A text without tokens gives zeros.
+            One unit vector per text, (texts, dimensions), float32, in their order. A text without a known token
+            gives zeros.
         """
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), TEXTS_PER_CHUNK):
             token_ids = [tokens.ids for tokens in self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])]
-            vectors[start : start + TEXTS_PER_CHUNK] = pool_vectors(*self._table, token_ids)
+            vectors[start : start + TEXTS_PER_CHUNK] = self._table.pool(token_ids)
         return vectors
 
     def __reduce__(self) -> tuple[type[StaticEmbedder], tuple[Path]]:

@@ -24,7 +24,7 @@ from resift.models.bundled import TINY, TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
 from resift.models.options import ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
-from resift.text.table import SCALES, TABLE, TokenTable, pool_vectors
+from resift.text.table import SCALES, TABLE, TokenTable
 from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
 BATCH_TOKENS = 2048
@@ -134,7 +134,7 @@ class TinyNetwork:
 
     def prepare(self, queries: Sequence[Ids]) -> BatchScorer:
         """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
-        query_vectors = pool_vectors(*self.table, queries)
+        query_vectors = self.table.pool(queries)
         query_terms = np.stack(
             self.query_cache.get_or_compute([query.tobytes() for query in queries], self._expand_queries)
         )
@@ -143,7 +143,7 @@ class TinyNetwork:
             query_indices, documents = [query for query, _ in rows], [document for _, document in rows]
             ids = self.template.assemble(documents)
             matching = self.terms.match(query_terms[query_indices], self.terms.encode(ids), ids != 0)
-            meaning = (query_vectors[query_indices] * pool_vectors(*self.table, documents)).sum(1)
+            meaning = (query_vectors[query_indices] * self.table.pool(documents)).sum(1)
             logits: Floats = MEANING_WEIGHT * meaning + MATCHING_WEIGHT * matching + np.float32(SHIFT)
             return logits
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resift.errors import MissingExtraError
 from resift.evaluation.collection import Collection, Run
+from resift.text.normal import normalise_all
 
 _JAX_PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
@@ -40,7 +41,7 @@ K1, B = 0.9, 0.4  # Anserini's, and so BEIR's
 def bm25_index(texts: Sequence[str]) -> bm25s.BM25:
     """Return a BM25 index of the texts, which knows them by their indices."""
     index = bm25s.BM25(k1=K1, b=B)
-    index.index(bm25s.tokenize(list(texts), show_progress=False), show_progress=False)
+    index.index(bm25s.tokenize(normalise_all(texts), show_progress=False), show_progress=False)
     return index
 
 
@@ -48,7 +49,7 @@ def bm25_run(collection: Collection, depth: int) -> Run:
     """Return the best `depth` documents of every query; equal scores keep the collection's order."""
     ids = list(collection.documents)
     index = bm25_index(list(collection.documents.values()))
-    queries = bm25s.tokenize(list(collection.queries.values()), return_ids=False, show_progress=False)
+    queries = bm25s.tokenize(normalise_all(collection.queries.values()), return_ids=False, show_progress=False)
     run: dict[str, list[str]] = {}
     for query, words in zip(collection.queries, queries, strict=True):
         known = [word for word in words if word in index.vocab_dict]
@@ -65,7 +66,7 @@ def bm25_indices(texts: Sequence[str], queries: Sequence[str], depth: int) -> ND
 
     Faster than `bm25_run`; equal scores come in any order.
     """
-    words = bm25s.tokenize(list(queries), show_progress=False)
+    words = bm25s.tokenize(normalise_all(queries), show_progress=False)
     # Not by JAX where that is installed: it takes others of equal texts, and the same seed is to mine the same.
     best, _ = bm25_index(texts).retrieve(
         words, k=min(depth, len(texts)), show_progress=False, backend_selection="numpy"

@@ -26,7 +26,7 @@ from resift.scorer import (
 from resift.scoring.cache_stores import DiskStore, MemoryStore
 from resift.scoring.load import check_scorer
 
-KEY_FORMAT = 1  # part of every key: raise it when resift itself reads texts in another way
+KEY_FORMAT = 2  # part of every key: raise it when resift itself reads texts in another way
 MEMORY_BYTES = 64 * 1024 * 1024
 STORED_SCORE = struct.Struct("<dqqb")
 """A score as it is stored: its number, and the start, end and `truncated` of its span."""

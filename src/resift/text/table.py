@@ -24,6 +24,8 @@ class TokenTable(NamedTuple):
     """(vocabulary, dimensions)."""
     scales: NDArray[np.float32]
     """(vocabulary,): what the rows of `vectors` are multiplied with."""
+    unknown: int | None = None
+    """The id of the token for what the vocabulary doesn't have; None where it has all."""
 
     @classmethod
     def load(cls, table: Path, scales: Path, tokenizer: TextTokenizer) -> TokenTable:
@@ -42,21 +44,23 @@ class TokenTable(NamedTuple):
                 f"{table} has {len(vectors)} rows, {scales.name} {len(factors)}, and the tokenizer "
                 f"{tokenizer.highest_id + 1} tokens: they are not of one model; copy or export it again"
             )
-        return cls(vectors, factors)
+        return cls(vectors, factors, tokenizer.unknown_id)
 
+    def pool(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
+        """Return a unit vector per text, the sum of its tokens' vectors, (texts, dimensions).
 
-def pool_vectors(table: NDArray[np.int8], scales: NDArray[np.float32], texts: Sequence[Ids]) -> NDArray[np.float32]:
-    """Return a unit vector per text, the sum of its tokens' vectors, (texts, dimensions); zeros for an empty text.
-
-    `table` is (vocabulary, dimensions), and `scales`, (vocabulary,), are what its rows are multiplied with.
-    """
-    vectors = np.zeros((len(texts), table.shape[1]), np.float32)
-    lengths = np.array([len(ids) for ids in texts])
-    filled = np.flatnonzero(lengths)
-    if len(filled):
-        ids = np.concatenate([ids for ids in texts if len(ids)])
-        starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
-        vectors[filled] = np.add.reduceat(table[ids] * scales[ids, None], starts)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
-    return unit
+        A text without a known token gives zeros: by the vector of the unknown token, any two of them would be alike.
+        """
+        vectors = np.zeros((len(texts), self.vectors.shape[1]), np.float32)
+        lengths = np.array([len(ids) for ids in texts])
+        filled = np.flatnonzero(lengths)
+        if len(filled):
+            ids = np.concatenate([ids for ids in texts if len(ids)])
+            starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
+            sums = np.add.reduceat(self.vectors[ids] * self.scales[ids, None], starts)
+            if self.unknown is not None:
+                sums[~np.logical_or.reduceat(ids != self.unknown, starts)] = 0
+            vectors[filled] = sums
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit

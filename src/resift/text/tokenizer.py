@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from tokenizers.models import Unigram
 from resift._util.lru import LRUCache
 from resift._util.model_files import has_file, locate_file, report_unreadable
 from resift.errors import InputError, ModelFileError
+from resift.text.normal import NormalText
 
 Ids = NDArray[np.int32]
 """Token ids of one text, (tokens,)."""
@@ -152,8 +154,27 @@ class TextTokenizer:
         """The highest id of the vocabulary, added tokens aside: some models never compute those."""
         return self._tokenizer.get_vocab_size(with_added_tokens=False) - 1
 
+    @property
+    def pad_id(self) -> int | None:
+        """The id of the padding that tokenizer.json says; None where it says none."""
+        return None if "pad_id" not in self._padding else int(self._padding["pad_id"])
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of a token; None where the vocabulary has no such token."""
+        token_id: int | None = self._tokenizer.token_to_id(token)
+        return token_id
+
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """The id of the token for what the vocabulary doesn't have; None where it has all, byte by byte, say."""
+        if isinstance(self._tokenizer.model, Unigram):
+            unknown: int | None = json.loads(self._tokenizer.to_str())["model"]["unk_id"]
+            return unknown
+        name = getattr(self._tokenizer.model, "unk_token", None)
+        return None if name is None else self._tokenizer.token_to_id(name)
+
     def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
-        """Return the tokens of each text.
+        """Return the tokens of each text, read as `resift.text.normal` says; their offsets are in the text as given.
 
         With `needed_tokens`, only the beginning of a long text may be tokenised: its first `needed_tokens` + 1 tokens,
         or some more, are returned.
@@ -162,11 +183,13 @@ class TextTokenizer:
         for start in range(0, len(texts), TEXTS_PER_CALL):
             chunk = texts[start : start + TEXTS_PER_CALL]
             cut = chunk if needed_tokens is None else [_cut_text(text, needed_tokens) for text in chunk]
-            encodings = self._tokenizer.encode_batch(list(cut), add_special_tokens=False)
-            for text, beginning, encoding in zip(chunk, cut, encodings, strict=True):
+            read = [NormalText.of(text) for text in cut]
+            encodings = self._tokenizer.encode_batch([normal.text for normal in read], add_special_tokens=False)
+            for text, beginning, normal, encoding in zip(chunk, cut, read, encodings, strict=True):
                 if needed_tokens is not None and len(beginning) < len(text) and len(encoding) <= needed_tokens:
-                    encoding = self._tokenizer.encode(text, add_special_tokens=False)
-                encoded.append(_to_tokens(encoding))
+                    normal = NormalText.of(text)
+                    encoding = self._tokenizer.encode(normal.text, add_special_tokens=False)
+                encoded.append(_to_tokens(encoding, normal))
         return encoded
 
     def pair_template(self, pad_id: int | None = None, pad_type: int | None = None) -> PairTemplate:
@@ -259,8 +282,9 @@ def _entry_bytes(key: tuple[str, int | None], tokens: Tokens) -> int:
     return len(key[0]) + tokens.ids.nbytes + tokens.offsets.nbytes + TOKEN_ENTRY_BYTES
 
 
-def _to_tokens(encoding: Encoding) -> Tokens:
-    return Tokens(np.asarray(encoding.ids, np.int32), np.asarray(encoding.offsets, np.int32).reshape(-1, 2))
+def _to_tokens(encoding: Encoding, read: NormalText) -> Tokens:
+    offsets = np.asarray(encoding.offsets, np.int32).reshape(-1, 2)
+    return Tokens(np.asarray(encoding.ids, np.int32), read.original(offsets))
 
 
 def _cut_text(text: str, needed_tokens: int) -> str:

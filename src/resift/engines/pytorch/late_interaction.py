@@ -17,6 +17,7 @@ from resift.engines.common.pairs import choose_max_length, position_limit
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Span, Usage
 from resift.text.batches import plan_batches
+from resift.text.normal import normalise, normalise_all
 from resift.text.tokenizer import TextTokenizer, Tokens
 
 try:
@@ -174,7 +175,7 @@ class LateInteractionScorer(ScorerBase):
         tokens = self._tokenizer.encode([self._prompt + text for text in new], limit)
         lengths = [min(len(text_tokens.ids), limit) + self._special_token_count for text_tokens in tokens]
         for rows in plan_batches(lengths, self.batch_tokens):
-            batch = [_cut_document(new[row], tokens[row], limit, len(self._prompt)) for row in rows]
+            batch = [normalise(_cut_document(new[row], tokens[row], limit, len(self._prompt))) for row in rows]
             with self._lock:
                 vectors = self._model.encode_document(batch, batch_size=len(rows), show_progress_bar=False)
             yield [
@@ -192,7 +193,9 @@ class LateInteractionScorer(ScorerBase):
                     f"shorten the query {query[:40]!r}…"
                 )
         with self._lock:
-            return [vectors.float() for vectors in self._model.encode_query(list(queries), show_progress_bar=False)]
+            return [
+                vectors.float() for vectors in self._model.encode_query(normalise_all(queries), show_progress_bar=False)
+            ]
 
     def _maxsim(self, query: torch.Tensor, documents: list[torch.Tensor]) -> NDArray[np.float32]:
         scores: NDArray[np.float32] = self._model.similarity([query], documents)[0].cpu().numpy()

@@ -16,6 +16,7 @@ from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import ControlTokens, Dtype
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage
+from resift.text.normal import normalise
 from resift.text.tokenizer import PairTemplate, TextTokenizer
 
 try:
@@ -154,7 +155,8 @@ class SentenceTransformersScorer(ScorerBase):
     def _predict(self, request: Request) -> Scores:
         if not request.documents:
             return Scores(())
-        pairs = [(request.query, document) for document in request.documents]
+        query = normalise(request.query)
+        pairs = [(query, normalise(document)) for document in request.documents]
         with self._lock:
             output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
         return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
