@@ -14,7 +14,7 @@ from resift.engines.tiny import MATCHING_WEIGHT, MEANING_WEIGHT, SHIFT
 from resift.errors import InputError, UnknownModelError
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
-from resift.networks.terms import match
+from resift.networks.splade import match
 from resift.testing import check_scorer
 
 QUERY = "why did the fox give up on the grapes?"

@@ -21,8 +21,8 @@ from resift.errors import ModelFileError
 from resift.export.int8_weights import unpack_int4
 from resift.export.split import HEADS
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.networks.splade import SparseEncoderModule
 from resift.networks.split import SplitModule
-from resift.networks.terms import SparseEncoderModule
 
 PREFIX = "network."
 BRACKETS = {

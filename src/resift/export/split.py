@@ -19,8 +19,8 @@ from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.export.trace import write_graph
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.networks.splade import STATE_SCALE, SparseEncoderModule
 from resift.networks.split import EncodedBatch, SplitModule
-from resift.networks.terms import STATE_SCALE, SparseEncoderModule
 
 HEADS = "attention_heads"  # key in a graph's metadata
 OUTPUTS = ("states", "vector")

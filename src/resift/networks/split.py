@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
 from resift.networks.layers import MASKED, PAD, bert_layer
-from resift.networks.terms import SparseEncoderModule, match
+from resift.networks.splade import SparseEncoderModule, match
 
 CLUES = 4  # features of a query token and a document: see `Reader.features`
 LEXICAL = 4.0  # at the start: logit for a document that has all terms of a query

@@ -15,7 +15,7 @@ from resift._util.arguments import did_you_mean
 from resift.errors import InputError, UnknownModelError
 from resift.models.bundled import BUNDLED, TINY, bundled_folder
 from resift.models.detect import folder_engine, hub_engine
-from resift.models.options import HUB_ID, Model, ModelOptions
+from resift.models.options import HUB_ID, Model, ModelOptions, check_option_kinds
 from resift.models.prompts import PROMPTS
 from resift.scorer import Scale, Scorer
 
@@ -29,16 +29,16 @@ ENGINES = {
     "st": "resift.engines.pytorch.sentence_transformers:SentenceTransformersScorer",
     "lm": "resift.engines.pytorch.generative:GenerativeScorer",
     "openai": "resift.services.llm.endpoint:openai_scorer",
-    "cohere": "resift.services.rerank.engines:cohere",
-    "jina": "resift.services.rerank.engines:jina",
-    "voyage": "resift.services.rerank.engines:voyage",
-    "mixedbread": "resift.services.rerank.engines:mixedbread",
-    "tei": "resift.services.rerank.engines:tei",
-    "vllm": "resift.services.rerank.engines:vllm",
-    "infinity": "resift.services.rerank.engines:infinity",
-    "llamacpp": "resift.services.rerank.engines:llamacpp",
-    "nim": "resift.services.rerank.engines:nim",
-    "compatible": "resift.services.rerank.engines:compatible",
+    "cohere": "resift.services.rerank.factories:cohere",
+    "jina": "resift.services.rerank.factories:jina",
+    "voyage": "resift.services.rerank.factories:voyage",
+    "mixedbread": "resift.services.rerank.factories:mixedbread",
+    "tei": "resift.services.rerank.factories:tei",
+    "vllm": "resift.services.rerank.factories:vllm",
+    "infinity": "resift.services.rerank.factories:infinity",
+    "llamacpp": "resift.services.rerank.factories:llamacpp",
+    "nim": "resift.services.rerank.factories:nim",
+    "compatible": "resift.services.rerank.factories:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without a scheme the folder's files do."""
 TINY_ENGINE = "resift.engines.tiny:TinyScorer"
@@ -79,8 +79,9 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     if model == f"resift:{TINY}":
         return _build(_load_engine(TINY_ENGINE), model, [], options)
     scheme, *name = _resolve(model, options.get("trust_remote_code", False))
-    engine = _load_engine(ENGINES[scheme]) if scheme in ENGINES else _load_plugin(scheme)
-    return _build(engine, model, name, options)
+    if scheme in ENGINES:
+        return _build(_load_engine(ENGINES[scheme]), model, name, options)
+    return _build(_load_plugin(scheme), model, name, options, own=False)
 
 
 def check_scorer(model: Any) -> Scorer:
@@ -159,7 +160,8 @@ def _load_engine(path: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def _build(engine: Any, label: str, name: list[str], options: ModelOptions) -> Scorer:
+def _build(engine: Any, label: str, name: list[str], options: ModelOptions, *, own: bool = True) -> Scorer:
+    """Return the scorer that an engine makes. `own`: whether the engine is one of this package."""
     parameters = inspect.signature(engine).parameters.values()
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
@@ -167,6 +169,11 @@ def _build(engine: Any, label: str, name: list[str], options: ModelOptions) -> S
     if unknown:
         hint = did_you_mean(unknown, known)
         raise InputError(f"{label} has no option {', '.join(unknown)}{hint}; it has {', '.join(known) or 'none'}")
+    if own:
+        by_default = {parameter.name for parameter in parameters if parameter.default is None}
+        check_option_kinds(
+            {name: value for name, value in options.items() if value is not None or name not in by_default}
+        )
     return check_scorer(engine(*name, **options))
 
 

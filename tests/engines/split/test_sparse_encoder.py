@@ -14,14 +14,14 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
-from resift.engines.split.terms import TERMS_PER_QUERY
-from resift.engines.split.terms import SparseEncoder as RuntimeTerms
+from resift.engines.split.sparse_encoder import TERMS_PER_QUERY
+from resift.engines.split.sparse_encoder import SparseEncoder as RuntimeTerms
 from resift.errors import ModelFileError
 from resift.export.restore import read_network
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
+from resift.networks.splade import SparseEncoderModule, match
 from resift.networks.split import SplitModule
-from resift.networks.terms import SparseEncoderModule, match
 from resift.testing import check_scorer
 
 LEXICAL = 3.0

@@ -81,7 +81,7 @@ def test_texts_of_all_kinds_arrive_unchanged(server: RerankServer) -> None:
     remote(server, api_key="sk-test").score("東京", documents)
     body = next(request.body for request in server.rerank_requests)
     sent = body.get("documents") or body.get("texts") or body.get("input") or body["passages"]
-    assert [text["text"] if isinstance(text, dict) else text for text in sent] == [*documents[:4], "half a pair ?"]
+    assert [text["text"] if isinstance(text, dict) else text for text in sent] == [*documents[:4], "half a pair \ufffd"]
 
 
 def test_requests_of_many_queries_run_together_and_keep_their_own_scores(tei: RerankServer) -> None:
@@ -262,7 +262,7 @@ def test_scales() -> None:
 
 def test_every_service_has_an_engine_and_a_line_in_resift_models() -> None:
     assert set(SERVICES) == {
-        scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.services.rerank.engines:")
+        scheme for scheme, engine in ENGINES.items() if engine.startswith("resift.services.rerank.factories:")
     }
     assert set(SERVICES) <= set(SCHEMES)
     assert set(SERVICES) == set(PATHS), "and a server in these tests"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift.engines.common.session import Session
+from resift.engines.split.sparse_encoder import OpenGraph, SparseEncoder
 from resift.engines.split.states import DocumentState, StateStore
-from resift.engines.split.terms import OpenGraph, SparseEncoder
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.text.tokenizer import Ids, TextTemplate
 

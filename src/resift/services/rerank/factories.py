@@ -1,4 +1,4 @@
-"""The engines of `resift.scoring.load`, one per service: `Reranker("cohere:NAME")` calls `cohere("NAME")`."""
+"""Factories of scorers, one for each service: `Reranker("cohere:NAME")` calls `cohere("NAME")`."""
 
 from __future__ import annotations
 

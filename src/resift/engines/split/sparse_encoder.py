@@ -64,7 +64,7 @@ class SparseEncoder:
 
     @staticmethod
     def match(terms: Floats, states: Floats, is_text: NDArray[np.bool_]) -> Floats:
-        """Return how well each document matches the terms of its query, (rows,). See `resift.networks.terms.match`.
+        """Return how well each document matches the terms of its query, (rows,). See `resift.networks.splade.match`.
 
         `terms` is (rows, terms, width + 2), `states` (rows, tokens, width), `is_text` (rows, tokens).
         """
