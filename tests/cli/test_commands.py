@@ -288,7 +288,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code
-heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "bs4") if name in sys.modules]
+heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "selectolax") if name in sys.modules]
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60, capture_output=True)
@@ -297,7 +297,7 @@ assert not heavy, heavy
 def test_the_core_alone_runs_the_demo() -> None:
     check = """
 import sys
-for name in ("chromadb", "bs4", "pypdf", "torch", "sentence_transformers", "httpx"):
+for name in ("chromadb", "selectolax", "pypdf", "torch", "sentence_transformers", "httpx"):
     sys.modules[name] = None
 import resift.cli.demo
 from resift.cli.app import main

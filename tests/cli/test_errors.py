@@ -199,7 +199,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("chromadb", ["index", "."], "chroma"),
         ("chromadb", ["search", "x"], "chroma"),
-        ("bs4", ["index", "page.html"], "documents"),
+        ("selectolax", ["index", "page.html"], "documents"),
         ("pypdf", ["index", "page.pdf"], "documents"),
     ],
 )

@@ -11,7 +11,10 @@ from pathlib import Path
 from resift._util.atomic import write_whole
 from resift.errors import InputError, MissingExtraError
 
-LIBRARIES = ("resift", "beautifulsoup4", "pypdf", "markdown-it-py")
+LIBRARIES = (
+    "resift", "defusedxml", "mammoth", "markdown-it-py", "openpyxl", "pypdf", "python-pptx", "pyyaml", "selectolax",
+    "webencodings",
+)  # fmt: skip
 """The libraries that read files. Another version of one may read what this one can't."""
 
 

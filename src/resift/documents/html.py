@@ -1,38 +1,38 @@
-"""HTML, by beautifulsoup4: the text of a page, without its scripts, menus and footers."""
+"""HTML: the text of a page, with its headings, without its scripts, menus and footers."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from resift.documents.charset import decode_page
 from resift.documents.content import Section, SourceDocument, heading_paths, only_top_title
+from resift.documents.furniture import HEADINGS, find_text
+from resift.documents.page_tree import PageNode, parse_page, walk
 from resift.documents.readers import stem_title
-from resift.errors import InputError, MissingExtraError
 
-try:
-    from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
-    from bs4.dammit import EncodingDetector
-    from bs4.element import CData, NavigableString, Tag
-except ImportError as error:
-    raise MissingExtraError("reading HTML files", "documents") from error
-
-_SKIPPED_TAGS = {
-    "script", "style", "template", "noscript", "svg", "math", "nav", "aside", "footer", "form", "button",
-    "select", "iframe", "object", "head",
-}  # fmt: skip
-_HEADING_TAGS = {f"h{level}": level for level in range(1, 7)}
-_PARAGRAPH_TAGS = {
-    "address", "article", "blockquote", "body", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
-    "figure", "header", "hr", "html", "li", "main", "ol", "p", "section", "summary", "table", "tbody", "tfoot",
-    "thead", "ul",
-}  # fmt: skip
-_LINE_TAGS = {"br", "tr"}
-_CELL_TAGS = {"td", "th"}
+_PARAGRAPH_TAGS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "button", "dd", "details", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "header", "hr", "html", "main", "ol", "p", "section", "summary", "table",
+    "tbody", "tfoot", "thead", "ul",
+))  # fmt: skip
+_AROUND = {
+    **dict.fromkeys(_PARAGRAPH_TAGS, ("\n\n", "\n\n")),
+    "li": ("\n- ", "\n"),
+    "br": ("\n", ""),
+    "tr": ("\n", ""),
+    "td": ("", " | "),
+    "th": ("", " | "),
+}
+"""Element → what goes before and after its text."""
 _WHITE_SPACE = re.compile(r"\s+")
 _EMPTY_ITEM = re.compile(r"^-\n+", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
+# An XHTML file closes elements that HTML can't: `<title/>` would make a title of the rest of the page.
+_CLOSED_AT_ONCE = re.compile(
+    r"<((?!(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|wbr)\b)[a-zA-Z][\w:-]*+)([^<>]*+)(?<=/)>"
+)
 
 
 class _Heading(NamedTuple):
@@ -45,18 +45,27 @@ class _Code(NamedTuple):
 
 
 def read_html(data: bytes, name: str) -> list[SourceDocument]:
-    """Return a section per heading; the title is the only top heading's, else the page's, else the file's name.
+    """Return a section per heading.
 
-    The encoding is the declared one, else UTF-8.
+    The title is the page's only <h1>, where it stands outside the main part, else the only top heading's, else what
+    <title> says, else the file's name.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML reads well enough as HTML
-        soup = BeautifulSoup(_decode(data, name), "html.parser")
-    declared = " ".join(soup.title.get_text().split()) if soup.title else ""
+    return [page_document(decode_page(data, name), name)]
+
+
+def read_xhtml(data: bytes, name: str) -> list[SourceDocument]:
+    """Return a section per heading of a page that is XML."""
+    return [page_document(_CLOSED_AT_ONCE.sub(_open_and_close, decode_page(data, name)), name)]
+
+
+def page_document(html: str, name: str) -> SourceDocument:
+    """Return a page as a document. Raises InputError for one that is nested too deeply."""
+    declared, nodes = parse_page(html, name)
     headings: list[_Heading] = []
     texts: list[list[str]] = [[]]
     flow: list[str] = []
-    for piece in (*_pieces(_main_part(soup)), _Code("")):
+    spans = find_text(nodes)
+    for piece in (*(piece for span in spans for piece in _pieces(nodes, *span)), _Code("")):
         if isinstance(piece, str):
             flow.append(piece)
             continue
@@ -71,60 +80,60 @@ def read_html(data: bytes, name: str) -> list[SourceDocument]:
         Section("\n\n".join(part for part in parts if part), path)
         for parts, path in zip(texts, [(), *heading_paths(headings)], strict=True)
     ]
-    title = only_top_title(headings) or declared or stem_title(name)
-    return [SourceDocument(title, tuple(section for section in sections if section.text or section.headings))]
+    title = _title_outside(nodes, headings) or only_top_title(headings) or declared or stem_title(name)
+    return SourceDocument(title, tuple(section for section in sections if section.text or section.headings))
 
 
-def _main_part(soup: BeautifulSoup) -> Tag:
-    """Return the page's <main>, else its only <article>, else all of it."""
-    articles = soup.find_all("article")
-    return soup.find("main") or (articles[0] if len(articles) == 1 else soup)
+def _title_outside(nodes: Sequence[PageNode], headings: Sequence[_Heading]) -> str:
+    """Return the page's only <h1> where the main part has none."""
+    if any(level == 1 for level, _ in headings):
+        return ""
+    titles = [_flat_text(nodes, position) for position, node in walk(nodes, 0, len(nodes)) if node.tag == "h1"]
+    return titles[0] if len(titles) == 1 else ""
 
 
-def _decode(data: bytes, name: str) -> str:
-    encoding = EncodingDetector.find_declared_encoding(data, is_html=True) or "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{name}:{line}: not {encoding.removesuffix('-sig').upper()}; convert the file first"
-        ) from None
-    except (LookupError, ValueError):  # ValueError: NUL in the name, or the codec "undefined"
-        raise InputError(f"{name}: declares the encoding {encoding!r}, which Python doesn't know") from None
+def _pieces(nodes: Sequence[PageNode], start: int, end: int) -> Iterator[str | _Heading | _Code]:
+    """Yield text, headings and code in reading order."""
+    after: list[tuple[int, str]] = []
+    done = start
+    for position, node in walk(nodes, start, end):
+        while after and after[-1][0] <= position:
+            yield after.pop()[1]
+        if position < done:
+            continue  # in a heading or in code
+        if not node.tag:
+            yield _WHITE_SPACE.sub(" ", node.text)
+        elif node.tag in HEADINGS:
+            done = node.end
+            if title := _flat_text(nodes, position):
+                yield _Heading(HEADINGS[node.tag], title)
+        elif node.tag == "pre":
+            done = node.end
+            yield _Code(_inner_text(nodes, position).strip("\n"))
+        elif around := _AROUND.get(node.tag):
+            yield around[0]
+            after.append((node.end, around[1]))
+    for _, text in reversed(after):
+        yield text
 
 
-def _pieces(root: Tag) -> Iterator[str | _Heading | _Code]:
-    """Yield text, headings and code in reading order. By a stack, not by recursion: pages nest deeper than calls."""
-    stack: list[object] = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Tag):
-            if node.name in _HEADING_TAGS:
-                yield _Heading(_HEADING_TAGS[node.name], " ".join(node.get_text(" ").split()))
-            elif node.name == "pre":
-                yield _Code(node.get_text().strip("\n"))
-            elif node.name not in _SKIPPED_TAGS:
-                before, after = _around(node.name)
-                stack += [after, *reversed(node.contents), before]
-        elif type(node) in (NavigableString, CData):  # its other kinds are comments and declarations
-            yield _WHITE_SPACE.sub(" ", str(node))
-        elif type(node) is str:
-            yield node
+def _flat_text(nodes: Sequence[PageNode], position: int) -> str:
+    return " ".join(_inner_text(nodes, position).split())
 
 
-def _around(tag: str) -> tuple[str, str]:
-    """Return what goes before and after the text of an element."""
-    if tag == "li":
-        return "\n- ", "\n"
-    if tag in _PARAGRAPH_TAGS:
-        return "\n\n", "\n\n"
-    if tag in _LINE_TAGS:
-        return "\n", ""
-    return "", (" | " if tag in _CELL_TAGS else "")
+def _inner_text(nodes: Sequence[PageNode], position: int) -> str:
+    """Return the text inside an element, with a line end for each <br> and each box."""
+    return "".join(
+        inner.text if not inner.tag else "\n" if inner.tag in _AROUND else ""
+        for _, inner in walk(nodes, position + 1, nodes[position].end)
+    )
 
 
 def _tidy(flow: str) -> str:
     """Return a text with single spaces, at most one empty line at a time, and no marks of empty cells and items."""
     lines = [" ".join(line.split()).strip(" |") for line in flow.split("\n")]
     return _EMPTY_LINES.sub("\n\n", _EMPTY_ITEM.sub("- ", "\n".join(lines))).strip()
+
+
+def _open_and_close(match: re.Match[str]) -> str:
+    return f"<{match[1]}{match[2].removesuffix('/')}></{match[1]}>"

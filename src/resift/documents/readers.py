@@ -20,6 +20,7 @@ READERS = {
     ".pdf": "pdf:read_pdf",
     ".rst": "plain:read_rst",
     ".txt": "plain:read_text",
+    ".xhtml": "html:read_xhtml",
 }
 """suffix → module and function, imported with the first such file: HTML and PDF need `resift[documents]`."""
 
