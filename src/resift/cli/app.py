@@ -21,6 +21,7 @@ from resift.cli.models import models
 from resift.cli.rerank import rerank
 from resift.cli.score import score
 from resift.cli.search import search
+from resift.cli.serve import serve
 from resift.cli.threshold import threshold
 from resift.cli.train import train
 from resift.errors import ResiftError
@@ -70,7 +71,7 @@ def _resift(
     """Options of `resift` itself."""
 
 
-for _command in (demo, index, search, rerank, score, depth, threshold, train, distill, models, export, doctor):
+for _command in (demo, index, search, rerank, score, serve, depth, threshold, train, distill, models, export, doctor):
     app.command()(_command)
 app.command("eval")(evaluate)
 

@@ -54,7 +54,7 @@ def build(settings: Settings) -> Application:
 
     def replica() -> Starlette:
         from resift.scoring.load import load_with_threads
-        from resift.serving.asgi import application
+        from resift.serving.asgi import ServiceOptions, application
         from resift.serving.service import RerankService
 
         options: ModelOptions = settings.options  # type: ignore[assignment]  # load_scorer checks them
@@ -63,7 +63,7 @@ def build(settings: Settings) -> Application:
             batch_tokens=settings.batch_tokens,
             waiting_tokens=settings.waiting_tokens,
         )
-        return application(service, max_documents=settings.max_documents, max_body=settings.max_body)
+        return application(service, ServiceOptions(settings.max_documents, settings.max_body))
 
     deployment = serve.deployment(
         serve.ingress(replica)(),

@@ -1,4 +1,4 @@
-"""The request and response formats of the service: those of Cohere v2, Jina v1 and text-embeddings-inference.
+"""The request and response formats of the service: those of Cohere, Jina (and vLLM), and text-embeddings-inference.
 
 Sources: docs.cohere.com/reference/rerank, api.jina.ai/openapi.json, text-embeddings-inference 1.9
 (router/src/http/types.rs). Each row of SHAPES says what a request, a response and an error look like.
@@ -18,7 +18,7 @@ from resift.scorer import Scale, Scores
 try:
     from pydantic import BaseModel, Field
 except ImportError as error:
-    raise MissingExtraError("the rerank service", "scale") from error
+    raise MissingExtraError("the rerank service", "serve") from error
 
 
 class ErrorKind(StrEnum):
@@ -29,6 +29,10 @@ class ErrorKind(StrEnum):
     TOO_LARGE = "Too large"
     OVERLOADED = "Overloaded"
     FAILED = "Backend"
+    UNAUTHORIZED = "Unauthorized"
+    UNKNOWN_MODEL = "Unknown model"
+    UNAVAILABLE = "Unhealthy"
+    TIMEOUT = "Timeout"
 
 
 class RefusedError(Exception):
@@ -74,8 +78,9 @@ class Text(BaseModel):
 
 
 class CohereRequest(BaseModel):
-    """`POST /v2/rerank`. `model` and unknown fields are ignored: a service has one model."""
+    """`POST /v2/rerank`. Unknown fields are ignored."""
 
+    model: str | None = None
     query: str
     documents: list[str] = Field(min_length=1)
     top_n: int | None = Field(default=None, ge=1)
@@ -87,8 +92,9 @@ class CohereRequest(BaseModel):
 
 
 class JinaRequest(BaseModel):
-    """`POST /v1/rerank`."""
+    """`POST /v1/rerank`, which Jina, vLLM and Cohere v1 have: a request of any of them is one of this."""
 
+    model: str | None = None
     query: str
     documents: list[str | Text] = Field(min_length=1)
     top_n: int | None = Field(default=None, ge=1)
@@ -110,28 +116,43 @@ class TeiRequest(BaseModel):
     raw_scores: bool = False
     return_text: bool = False
 
+    @property
+    def model(self) -> None:
+        """Always None: these requests name no model."""
+        return None
+
 
 def cohere_response(request: CohereRequest, result: ScoredRequest) -> dict[str, Any]:
     """Return the body of Cohere's response."""
-    warnings = [f"{result.truncated} documents are longer than the model reads: only their beginning was scored"]
     return {
         "id": str(uuid.uuid4()),
         "results": [
             {"index": index, "relevance_score": result.relevance(index)} for index in result.order[: request.top_n]
         ],
-        "meta": {
-            "api_version": {"version": "2"},
-            "tokens": {"input_tokens": result.scores.usage.tokens},
-            **({"warnings": warnings} if result.truncated else {}),
-        },
+        "meta": _cohere_meta(result, "2"),
+    }
+
+
+def _cohere_meta(result: ScoredRequest, api_version: str) -> dict[str, Any]:
+    warnings = [result.scores.degraded] if result.scores.degraded else []
+    if result.truncated:
+        warnings.append(
+            f"{result.truncated} documents are longer than the model reads: only their beginning was scored"
+        )
+    return {
+        "api_version": {"version": api_version},
+        "tokens": {"input_tokens": result.scores.usage.tokens},
+        **({"warnings": warnings} if warnings else {}),
     }
 
 
 def jina_response(request: JinaRequest, result: ScoredRequest) -> dict[str, Any]:
-    """Return the body of Jina's response."""
+    """Return the body of Jina's response, with the fields of Cohere v1's, whose clients send the same requests."""
     tokens = result.scores.usage.tokens
     texts = request.texts
     return {
+        "id": str(uuid.uuid4()),
+        "meta": _cohere_meta(result, "1"),
         "model": result.model,
         "object": "list",
         "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
@@ -169,6 +190,10 @@ class HasTexts(Protocol):
     query: str
 
     @property
+    def model(self) -> str | None:
+        """The name of the model that is asked, if the request gives one."""
+
+    @property
     def texts(self) -> Sequence[str]:
         """The documents' texts."""
 
@@ -184,19 +209,26 @@ class ApiShape:
     error: Callable[[ErrorKind, str], Any]
     """Makes the body of an error."""
     statuses: Mapping[ErrorKind, int]
+    otherwise: ApiShape | None = None
+    """The shape of a request on this route that hasn't this one."""
 
 
 STATUSES = {
     ErrorKind.INVALID: 400,
     ErrorKind.EMPTY: 400,
+    ErrorKind.UNAUTHORIZED: 401,
+    ErrorKind.UNKNOWN_MODEL: 404,
     ErrorKind.TOO_LARGE: 413,
     ErrorKind.OVERLOADED: 429,
     ErrorKind.FAILED: 500,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.TIMEOUT: 504,
 }
+JINA = ApiShape("/v1/rerank", JinaRequest, jina_response, lambda _, message: {"detail": message}, STATUSES)
 
 SHAPES = (
     ApiShape("/v2/rerank", CohereRequest, cohere_response, lambda _, message: {"message": message}, STATUSES),
-    ApiShape("/v1/rerank", JinaRequest, jina_response, lambda _, message: {"detail": message}, STATUSES),
+    JINA,
     ApiShape(
         "/rerank",
         TeiRequest,
@@ -206,5 +238,6 @@ SHAPES = (
             "error_type": "Validation" if kind is ErrorKind.TOO_LARGE else str(kind),
         },
         {**STATUSES, ErrorKind.INVALID: 422, ErrorKind.FAILED: 424},
+        otherwise=JINA,  # vLLM has its route here too
     ),
 )

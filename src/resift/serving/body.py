@@ -1,0 +1,69 @@
+"""From the body of an HTTP request to a request of its format."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from typing import cast
+
+from resift.errors import MissingExtraError
+from resift.serving.shapes import ApiShape, ErrorKind, HasTexts, RefusedError
+from resift.text.normal import replace_half_pairs
+
+try:
+    from pydantic import BaseModel, ValidationError
+    from starlette.requests import Request
+except ImportError as error:
+    raise MissingExtraError("the rerank service", "serve") from error
+
+PROBLEMS_SHOWN = 5  # of a request, in an error
+HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+"""A JSON escape of half a surrogate pair; most stand beside the other half."""
+
+
+async def read_body(request: Request, max_body: int) -> bytes:
+    """Return the request's body. Of a body that is too long, no more than `max_body` bytes are kept."""
+    too_large = RefusedError(
+        ErrorKind.TOO_LARGE, f"the request is larger than {max_body} bytes; send fewer documents at a time"
+    )
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > max_body:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_body:
+            raise too_large
+    return bytes(body)
+
+
+def parse(shape: ApiShape, body: bytes) -> tuple[ApiShape, HasTexts]:
+    """Return the request, and the shape it has: that of its route, or another one which that route takes too."""
+    try:
+        return shape, _validate(shape.request, body)
+    except ValidationError as error:
+        if shape.otherwise is not None:
+            with suppress(ValidationError):
+                return shape.otherwise, _validate(shape.otherwise.request, body)
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem["loc"] else problem["msg"]
+            for problem in error.errors()[:PROBLEMS_SHOWN]
+        ]
+        raise RefusedError(ErrorKind.INVALID, "; ".join(problems)) from None
+
+
+def _validate(model: type[BaseModel], body: bytes) -> HasTexts:
+    """Return the request in a body. Half a surrogate pair, which pydantic refuses, becomes U+FFFD as everywhere."""
+    try:
+        return cast("HasTexts", model.model_validate_json(body))
+    except ValidationError:
+        if HALF_PAIR.search(body) is None:
+            raise
+        try:
+            text = json.dumps(json.loads(body), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            text = ""
+        if not text:
+            raise
+        return cast("HasTexts", model.model_validate_json(replace_half_pairs(text)))
