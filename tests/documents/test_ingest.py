@@ -102,6 +102,30 @@ def test_an_edited_file_is_replaced(collection: Any, docs: Path) -> None:
     assert {id: record for id, record in after.items() if record[1]["path"] != "docs/page2.md"} == others
 
 
+def test_another_size_cuts_the_files_anew_and_the_collection_remembers_it(collection: Any, docs: Path) -> None:
+    usual = ingest(collection, [docs], base=docs.parent)
+    assert not collection.metadata
+    small = ingest(collection, [docs], base=docs.parent, chunk_tokens=40, chunk_overlap=5)
+    assert (small.changed, small.removed, small.unchanged) == (6, usual.added, 0)
+    assert small.added > 2 * usual.added
+    assert ingest(collection, [docs], base=docs.parent).unchanged == 6
+    assert ingest(collection, [docs], base=docs.parent, chunk_overlap=4).changed == 6
+    assert ingest(collection, [docs], base=docs.parent, chunk_tokens=40, chunk_overlap=4).unchanged == 6
+    assert ingest(collection, [docs], base=docs.parent, chunk_tokens=240).added == usual.added
+    assert ingest(collection, [docs], base=docs.parent).unchanged == 6
+
+
+def test_an_impossible_size_changes_nothing(collection: Any, docs: Path) -> None:
+    ingest(collection, [docs], base=docs.parent)
+    before = stored(collection)
+    with pytest.raises(InputError, match="chunk_overlap=90 is more than a third of chunk_tokens=240: give 80 at most"):
+        ingest(collection, [docs], base=docs.parent, chunk_overlap=90)
+    with pytest.raises(InputError, match="chunk_tokens must be at least 32, got 8"):
+        ingest(collection, [docs], base=docs.parent, chunk_tokens=8)
+    assert stored(collection) == before
+    assert ingest(collection, [docs], base=docs.parent).unchanged == 6
+
+
 def test_a_file_that_became_empty_is_removed(collection: Any, docs: Path) -> None:
     ingest(collection, [docs], base=docs.parent)
     (docs / "page0.md").write_text(" \n")

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resift import DenseEmbedder, InputError, load_scorer
+from resift.documents.chunks import CHUNK_TOKENS, Chunks, token_rulers
 from resift.documents.content import Scalar, Section, SourceDocument
-from resift.documents.passages import OWN_KEYS, body, passages
-from resift.documents.split import OVERLAP, SIZE, TextSpan, blocks, context, split
+from resift.documents.passages import OWN_KEYS, body, fingerprint, passages
+from resift.documents.split import TextSpan, blocks, context, split
+from resift.models.bundled import bundled_folder
+from resift.text.tokenizer import TextTokenizer
 
-MODULES = ("content", "files", "ingest", "markdown", "passages", "plain", "readers", "records", "split")
+SIZE, OVERLAP = 900, 120  # characters
+MODULES = ("chunks", "content", "files", "ingest", "markdown", "passages", "plain", "readers", "records", "split")
 pieces = st.sampled_from(
     ["word ", "Sentence. ", "end!\n", "\n", "\n\n", "```\n", "~~~\n", "    code\n", "\tx = 1\n", "- item\n", "| a |\n",
      "é", "漢字。", " ", "\x0c", "1. one\n", "longwordwithoutanyspace" * 3, "#", "  "]
 )  # fmt: skip
 texts = st.lists(pieces, max_size=60).map("".join) | st.text(max_size=300)
+
+
+@cache
+def tokenizer() -> TextTokenizer:
+    return TextTokenizer.load(bundled_folder("small") / "tokenizer.json")
+
+
+def tokens(text: str) -> list[int]:
+    """Return the bundled reranker's tokens, without the special ones."""
+    return list(tokenizer().encode([text])[0].ids)
+
+
+def tokens_of(texts: Iterable[str]) -> list[int]:
+    """Return how many tokens each text has."""
+    encoded = tokenizer().encode(list(texts))
+    return [len(text.ids) for text in encoded]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -54,7 +77,7 @@ def test_text_that_fits_is_one_passage(text: str) -> None:
 def test_paragraphs_are_whole_where_they_fit() -> None:
     paragraphs = [f"Paragraph {number} " + "goes on and on. " * 15 for number in range(12)]
     text = "\n\n".join(paragraph.strip() for paragraph in paragraphs)
-    found = [text[span.start : span.end] for span in split(text)]
+    found = [text[span.start : span.end] for span in split(text, SIZE, OVERLAP)]
     assert "\n\n".join(found) == text
     assert all(part.startswith("Paragraph") for part in found)
 
@@ -62,7 +85,7 @@ def test_paragraphs_are_whole_where_they_fit() -> None:
 def test_code_is_not_torn_where_it_fits() -> None:
     code = "```python\n" + "\n\n".join(f"line_{number} = {number}" for number in range(25)) + "\n```"
     text = "Words before it. " * 30 + "\n\n" + code + "\n\n" + "Words after it. " * 30
-    assert sum(code in text[span.start : span.end] for span in split(text)) == 1
+    assert sum(code in text[span.start : span.end] for span in split(text, SIZE, OVERLAP)) == 1
 
 
 def test_long_code_is_cut_at_lines_without_overlap() -> None:
@@ -74,7 +97,7 @@ def test_long_code_is_cut_at_lines_without_overlap() -> None:
 
 def test_a_long_paragraph_is_cut_after_sentences_and_overlaps_a_little() -> None:
     text = " ".join(f"Sentence number {number} says what it says." for number in range(60))
-    spans = split(text)
+    spans = split(text, SIZE, OVERLAP)
     assert len(spans) > 2
     assert all(text[span.end - 1] == "." and text[span.start : span.start + 8] == "Sentence" for span in spans)
     assert all(0 < first.end - second.start <= OVERLAP for first, second in pairwise(spans))
@@ -90,13 +113,13 @@ def test_an_abbreviation_ends_no_sentence() -> None:
 
 def test_parts_are_about_equal() -> None:
     text = " ".join(f"Sentence number {number} says what it says." for number in range(24))  # a little over SIZE
-    lengths = [span.end - span.start for span in split(text)]
+    lengths = [span.end - span.start for span in split(text, SIZE, OVERLAP)]
     assert len(lengths) == 2
     assert min(lengths) > 0.7 * max(lengths)
 
 
 def test_a_text_of_a_million_characters_without_a_space_is_no_trouble() -> None:
-    assert len(split("x" * 1_000_000)) < 1_000_000 / (SIZE - OVERLAP) + 2
+    assert len(split("x" * 1_000_000, SIZE, OVERLAP)) < 1_000_000 / (SIZE - OVERLAP) + 2
     assert len(blocks("```\n" * 50_000)) > 0
 
 
@@ -111,9 +134,9 @@ def test_passages_stand_alone_within_the_size() -> None:
     document = SourceDocument("Guide", (Section("Read this. " * 300, ("Guide", "Install"), 10),), {"year": 1867})
     found = passages([document], "docs/guide.md", "hash")
     assert len(found) > 3
+    assert max(tokens_of(passage.text for passage in found)) <= CHUNK_TOKENS
     for number, passage in enumerate(found):
         assert passage.text.startswith("Guide > Install\n\nRead this.")
-        assert len(passage.text) <= SIZE
         assert body(passage.text, "Guide", "Install").startswith("Read this.")
         assert passage.metadata["position"] == number
         assert passage.metadata["passages"] == len(found)
@@ -125,10 +148,97 @@ def test_passages_stand_alone_within_the_size() -> None:
     ]
 
 
-@pytest.mark.parametrize("words", range(170, 190))
+@pytest.mark.parametrize("words", range(220, 250, 3))
 def test_the_size_holds_for_the_passage_with_its_headings(words: int) -> None:
     document = SourceDocument("Guide", (Section("word " * words, ("Install on Windows", "With an installer")),))
-    assert all(len(passage.text) <= SIZE for passage in passages([document], "a", "h"))
+    found = passages([document], "a", "h")
+    assert max(tokens_of(passage.text for passage in found)) <= CHUNK_TOKENS
+    assert len(found) == (1 if words + len(tokens("Guide > Install on Windows > With an installer")) <= 240 else 2)
+
+
+def test_a_heading_of_many_tokens_leaves_two_thirds_of_the_passage_for_the_text() -> None:
+    headings = ("漢字" * 20, "仮名" * 30)
+    document = SourceDocument("T", (Section("word " * 300, headings),))
+    found = passages([document], "a", "h", Chunks(60))
+    assert max(tokens_of(passage.text for passage in found)) <= 60
+    for passage in found:
+        line, _, text = passage.text.partition("\n\n")
+        assert len(tokens(line)) <= 20
+        assert body(passage.text, "T", " > ".join(headings)) == text
+        assert set(text.split()) == {"word"}
+
+
+def test_what_index_makes_is_read_whole_by_the_bundled_models() -> None:
+    """No window more, no truncation: for Markdown, code, a long word, and scripts that the vocabulary lacks."""
+    rows = "\n".join(f"| `--option-{number}` | does_something_{number}(x, y=[1, 2]) |" for number in range(90))
+    texts = [
+        rows,
+        f"```python\n{rows}\n```",
+        "ab12cd34" * 600,
+        "สวัสดีครับ ยินดีต้อนรับ " * 100,
+        "漢字仮名交じり文。" * 90,
+        "Straße naïve café! " * 120,
+        "🙂 " * 900,
+        "a-b_c/d.e:" * 200,
+    ]
+    document = SourceDocument("A title", tuple(Section(text, ("A heading",)) for text in texts))
+    found = [passage.text for passage in passages([document], "a", "h")]
+    spans = load_scorer("resift:small", long_documents="truncate").score("q", found).spans  # type: ignore[attr-defined]
+    assert spans == {}
+    assert max(tokens_of(found)) <= DenseEmbedder().max_length - 2
+
+
+def test_a_script_that_the_vocabulary_lacks_is_cut_by_its_letters() -> None:
+    """The bundled tokenizer makes a token of a whole unknown word, and a model that knows the script makes many."""
+    text = "สวัสดีครับ" * 400
+    spans = split(text, 240, 30, token_rulers([text])[0])
+    assert max(span.end - span.start for span in spans) <= 4 * 240
+
+
+@given(texts, st.integers(1, 40), st.integers(0, 20))
+def test_everything_is_in_some_passage_of_so_many_tokens(text: str, size: int, overlap: int) -> None:
+    (ruler,) = token_rulers([text])
+    spans = split(text, size, overlap, ruler)
+    covered = {index for span in spans for index in range(span.start, span.end)}
+    assert {index for index, letter in enumerate(text) if not letter.isspace()} <= covered
+    assert all(ruler.count(*span) <= size for span in spans)
+    for first, second in pairwise(spans):
+        assert first.start < second.start
+        assert first.end < second.end
+        assert ruler.count(second.start, first.end) <= overlap
+
+
+def test_a_ruler_counts_the_tokens_of_parts() -> None:
+    text = "The quick brown fox, unbelievably, jumps over 12,345 dogs."
+    (ruler,) = token_rulers([text])
+    assert ruler.count(0, len(text)) == len(tokens(text))
+    assert ruler.count(4, 15) == 2
+    assert text[: ruler.after(0, 4, len(text))] == "The quick brown fox"
+    assert text[ruler.before(19, 2) : 19] == "brown fox"
+    assert token_rulers(["", " \n"])[1].count(0, 2) == 0
+
+
+def test_a_text_of_one_long_paragraph_is_tokenised_in_pieces() -> None:
+    text = "word " * 30_000 + "x" * 30_000
+    (ruler,) = token_rulers([text])
+    assert ruler.count(0, 150_000) == 30_000
+    assert ruler.count(150_000, 180_000) >= 3_000
+
+
+def test_the_size_is_part_of_the_fingerprint() -> None:
+    sizes = [Chunks(), Chunks(128), Chunks(128, 0)]
+    assert len({fingerprint(b"text", size) for size in sizes}) == 3
+    assert fingerprint(b"text", Chunks(240, 30)) == fingerprint(b"text")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "overlap", "message"),
+    [(16, None, "chunk_tokens must be at least 32, got 16"), (90, 31, "chunk_overlap=31 is more than a third"),
+     (90, -1, "chunk_overlap must be at least 0"), (2.5, None, "chunk_tokens must be a whole number")],
+)  # fmt: skip
+def test_an_impossible_size_is_refused(tokens: int, overlap: int | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Chunks(tokens, overlap)
 
 
 def test_a_heading_with_nothing_under_it_is_a_passage_unless_the_next_one_names_it() -> None:
@@ -154,4 +264,4 @@ def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
 
 
 def test_spans_are_offsets() -> None:
-    assert split("  a  ") == [TextSpan(2, 3)]
+    assert split("  a  ", SIZE) == [TextSpan(2, 3)]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resift.cli._models import note_states_warnings
-from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json
+from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, EmbedderName, Json
 from resift.cli._output import console, json_document, seconds
 
 if TYPE_CHECKING:
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
 FAILURES = "failed-files.json"
 """The file beside the database that remembers which content can't be read."""
-
-
-class EmbedderName(StrEnum):
-    """`resift.embedders.load.BUNDLED_EMBEDDERS`, as an option."""
-
-    STATIC = "static"
-    DENSE = "dense"
 
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)]
@@ -49,6 +41,24 @@ KeepStates = Annotated[
     bool,
     typer.Option("--keep-states", help="Also store what the reranker encodes of each passage: searches get faster."),
 ]
+ChunkTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-tokens",
+        min=32,
+        help="Tokens of a passage, its headings included. Another size cuts all files anew.",
+        show_default="the collection's own, or 240, which the bundled models read at once",
+    ),
+]
+ChunkOverlap = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-overlap",
+        min=0,
+        help="Tokens that two parts of a paragraph share, where it is longer than a passage.",
+        show_default="an eighth of a passage",
+    ),
+]
 
 
 def index(
@@ -59,6 +69,8 @@ def index(
     embedder: Embedder = None,
     keep_states: KeepStates = False,
     follow_links: FollowLinks = False,
+    chunk_tokens: ChunkTokens = None,
+    chunk_overlap: ChunkOverlap = None,
     as_json: Json = False,
 ) -> None:
     """Index txt, md, rst, html, pdf and jsonl files.
@@ -85,6 +97,8 @@ def index(
                 progress=progress,
                 follow_links=follow_links,
                 failures_file=db / FAILURES,
+                chunk_tokens=chunk_tokens,
+                chunk_overlap=chunk_overlap,
             )
         size = None if states_file is None else add_states(target, states_file)
     if as_json:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resift.documents.chunks import Chunks
 from resift.documents.failures import KnownFailures, failure_line, printable
 from resift.documents.files import find_files
 from resift.documents.passages import fingerprint, passages
@@ -72,6 +73,8 @@ def ingest(
     progress: IngestProgress | None = None,
     follow_links: bool = False,
     failures_file: str | os.PathLike[str] | None = None,
+    chunk_tokens: int | None = None,
+    chunk_overlap: int | None = None,
 ) -> IngestReport:
     """Make the collection hold the passages of these files and folders as they are now.
 
@@ -89,19 +92,25 @@ def ingest(
         follow_links: Also read files outside the folders that links in them lead to. Links to folders are not followed.
         failures_file: Where to remember content that can't be read: it is then tried again only when it, or a library
             that reads it, has changed. None: each run tries it again. Files whose library is missing are always tried.
+        chunk_tokens: Tokens of a passage at most, its headings included; at least 32. The collection remembers it, and
+            another size cuts the files anew. None: the collection's own, 240 for a new one, which is what the bundled
+            models read at once.
+        chunk_overlap: Tokens that two parts of a paragraph share where it is longer than a passage; at most a third of
+            a passage. None: an eighth.
 
     Returns:
         How many files were new, changed, unchanged..., and how many passages were added and removed.
 
     Raises:
         FileNotFoundError: A path does not exist.
-        InputError: A file named by itself is of a kind that can't be read.
+        InputError: A file named by itself is of a kind that can't be read; an impossible size of passages.
     """
     started = time.perf_counter()
     found = find_files([Path(path) for path in paths], follow_links=follow_links)
     root = Path(base).resolve()
     report = IngestReport(skipped=dict(sorted(found.skipped.items())), failures=list(found.failures))
-    run = _Run(collection, batch, report, KnownFailures(failures_file))
+    chunks = _choose_chunks(collection, chunk_tokens, chunk_overlap)
+    run = _Run(collection, batch, report, KnownFailures(failures_file), chunks)
     present = set()
     try:
         for number, file in enumerate(found.files):
@@ -142,6 +151,7 @@ class _Run:
     batch: int
     report: IngestReport
     known_failures: KnownFailures
+    chunks: Chunks
     stored: dict[str, Counter[tuple[str, int]]] = field(init=False)
     """path → how many passages there are of each (fingerprint, number of passages)."""
     queue: list[Passage] = field(default_factory=list)
@@ -159,14 +169,14 @@ class _Run:
         file_hash = ""
         try:
             data = file.read_bytes()
-            file_hash = fingerprint(data)
+            file_hash = fingerprint(data, self.chunks)
             if _is_complete(stored, file_hash):
                 self.report.unchanged += 1
                 return
             if known := self.known_failures.get(path, file_hash):
                 self.report.failures.append(known)
                 return
-            missing = passages(read(data, path), path, file_hash)
+            missing = passages(read(data, path), path, file_hash, self.chunks)
         except Exception as error:  # readers and their libraries raise anything for a file that they can't read
             line = failure_line(path, error)
             self.report.failures.append(line)
@@ -229,6 +239,15 @@ class _Run:
         for path in paths:
             self.remove(path)
             self.report.pruned += 1
+
+
+def _choose_chunks(collection: Collection, tokens: int | None, overlap: int | None) -> Chunks:
+    """Return the size of passages, and have the collection remember it."""
+    chunks = Chunks.of_metadata(collection.metadata, tokens, overlap)
+    metadata = chunks.in_metadata(collection.metadata)
+    if metadata != (collection.metadata or {}):
+        collection.modify(metadata=metadata)
+    return chunks
 
 
 def _is_refusal(error: Exception) -> bool:

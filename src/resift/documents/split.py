@@ -1,7 +1,7 @@
 """Where to cut a long text into passages, as spans of the text. Pure functions.
 
-A passage is a run of whole blocks (paragraphs, lists, code) up to a size in characters. Only a block that is longer
-than that is cut, after a sentence or a line; only there do two passages share text.
+A passage is a run of whole blocks (paragraphs, lists, code) up to a size. Only a block that is longer than that is cut,
+after a sentence or a line; only there do two passages share text. Sizes are in what a `Ruler` counts, such as tokens.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
-SIZE = 900
-"""Characters of a passage: about 150 words, and within the 256 tokens the bundled cross-encoder reads."""
-OVERLAP = 120
-"""The most characters that two parts of one cut paragraph share."""
+import numpy as np
+from numpy.typing import NDArray
 
 _PARAGRAPH = re.compile(r"(?:^[^\S\n]*\S.*(?:\n|\Z))+", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+).*\n(?:(?! {0,3}\1)(?:.+(?:\n|\Z)|\n))*+(?: {0,3}\1.*\n?)?+", re.MULTILINE)
@@ -43,8 +42,43 @@ class TextBlock(NamedTuple):
     code: bool
 
 
-def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[TextSpan]:
-    r"""Return spans of at most `size` characters, in order, that cover everything but white space.
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """Measures parts of a text in units, such as tokens. Units follow each other, with or without gaps between."""
+
+    starts: NDArray[np.int64]
+    """(units,): where each begins in the text."""
+    ends: NDArray[np.int64]
+    """(units,): where each ends."""
+
+    @classmethod
+    def of_characters(cls, text: str) -> Self:
+        """Return a ruler whose units are characters."""
+        return cls(np.arange(len(text)), np.arange(1, len(text) + 1))
+
+    def count(self, start: int, end: int) -> int:
+        """Return how many units lie, wholly or in part, between two places."""
+        return max(0, int(self.starts.searchsorted(end)) - int(self.ends.searchsorted(start, "right")))
+
+    def after(self, start: int, units: int, end: int) -> int:
+        """Return the place so many units after `start`, at most `end`."""
+        index = int(self.ends.searchsorted(start, "right")) + units
+        return min(int(self.starts[index]), end) if index < len(self.starts) else end
+
+    def before(self, end: int, units: int) -> int:
+        """Return the place so many units before `end`."""
+        index = int(self.starts.searchsorted(end)) - units
+        return int(self.starts[max(0, index)]) if units > 0 else end
+
+
+def split(text: str, size: int, overlap: int = 0, ruler: Ruler | None = None) -> list[TextSpan]:
+    r"""Return spans of at most `size` units, in order, that cover everything but white space.
+
+    Args:
+        text: What is cut.
+        size: Units of a span, at most.
+        overlap: Units that two parts of one cut paragraph share, at most; never more than a third of `size`.
+        ruler: What the units are. None: characters.
 
     >>> text = "One paragraph. " * 4 + "\n\n" + "Another one. " * 4
     >>> [text[span.start : span.end][:15] for span in split(text, size=70)]
@@ -55,7 +89,8 @@ def split(text: str, size: int = SIZE, overlap: int = OVERLAP) -> list[TextSpan]
     """
     size = max(1, size)
     overlap = min(overlap, size // 3)  # less than half, so that each part brings something new
-    return pack([part for block in blocks(text) for part in cut(text, block, size, overlap)], size)
+    ruler = Ruler.of_characters(text) if ruler is None else ruler
+    return pack([part for block in blocks(text) for part in cut(text, block, size, overlap, ruler)], size, ruler)
 
 
 def blocks(text: str) -> list[TextBlock]:
@@ -74,7 +109,7 @@ def blocks(text: str) -> list[TextBlock]:
     return parts + _paragraphs(text, position, len(text))
 
 
-def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
+def cut(text: str, block: TextBlock, size: int, overlap: int, ruler: Ruler) -> list[TextSpan]:
     """Return the block itself, or about equal parts of it where it is longer than `size`.
 
     Prose is cut after a sentence or list item, else between words, and its parts overlap; code after a line.
@@ -82,36 +117,44 @@ def cut(text: str, block: TextBlock, size: int, overlap: int) -> list[TextSpan]:
     parts: list[TextSpan] = []
     shared = 0 if block.code else overlap
     position = block.start
-    while block.end - position > size:
-        count = math.ceil((block.end - position - shared) / (size - shared))
-        aim = math.ceil((block.end - position + (count - 1) * shared) / count)
-        earliest, latest = position + max(aim // 2, shared + 1), position + min(size, aim + aim // 4)
-        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), earliest, latest, position + aim)
+    while (length := ruler.count(position, block.end)) > size:
+        count = math.ceil((length - shared) / (size - shared))
+        aim = math.ceil((length + (count - 1) * shared) / count)
+        earliest, latest, best = (
+            ruler.after(position, units, block.end)
+            for units in (max(aim // 2, shared + 1), min(size, aim + aim // 4), aim)
+        )
+        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), earliest, latest, best)
         parts.append(TextSpan(position, end))
-        position = _resume(text, end - shared, end)
+        position = _resume(text, ruler.before(end, shared), end)
     parts.append(TextSpan(position, block.end))
     trimmed = [_trim(text, part.start, part.end, indented=block.code) for part in parts]
     return [part for part in trimmed if part.start < part.end]
 
 
-def pack(parts: Sequence[TextSpan], size: int) -> list[TextSpan]:
+def pack(parts: Sequence[TextSpan], size: int, ruler: Ruler) -> list[TextSpan]:
     """Join neighbours while they fit, into passages of about equal length rather than full ones and a short last one.
 
-    >>> pack([TextSpan(0, 40), TextSpan(42, 80), TextSpan(82, 120), TextSpan(122, 160)], size=130)
+    >>> parts = [TextSpan(0, 40), TextSpan(42, 80), TextSpan(82, 120), TextSpan(122, 160)]
+    >>> pack(parts, 130, Ruler.of_characters("x" * 160))
     [TextSpan(start=0, end=80), TextSpan(start=82, end=160)]
     """
     if not parts:
         return []
-    length = parts[-1].end - parts[0].start
+    length = ruler.count(parts[0].start, parts[-1].end)
     aim = length / math.ceil(length / size) if length else size
     packed = [parts[0]]
+    last_length = ruler.count(*parts[0])
     for part in parts[1:]:
         last = packed[-1]
-        enough = last.end - last.start >= aim * 0.9 and part.end - last.start > aim * 1.1
-        if part.end - last.start <= size and not enough:
+        joined_length = ruler.count(last.start, part.end)
+        enough = last_length >= aim * 0.9 and joined_length > aim * 1.1
+        if joined_length <= size and not enough:
             packed[-1] = TextSpan(last.start, part.end)
+            last_length = joined_length
         else:
             packed.append(part)
+            last_length = ruler.count(*part)
     return packed
 
 
