@@ -16,9 +16,9 @@ TABLE[5] = 0
 
 
 def test_packed_tables_come_back_nearly_as_they_were() -> None:
-    back = unpack_int4(*pack_int4(TABLE))
-    assert np.linalg.norm(back - TABLE) / np.linalg.norm(TABLE) < 0.11
-    assert not back[5].any()
+    unpacked = unpack_int4(*pack_int4(TABLE))
+    assert np.linalg.norm(unpacked - TABLE) / np.linalg.norm(TABLE) < 0.11
+    assert not unpacked[5].any()
     packed, steps = pack_int4(TABLE)
     assert (packed.shape, packed.dtype, steps.shape) == ((300, 48), np.uint8, (300, 3))
 

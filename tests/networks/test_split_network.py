@@ -36,10 +36,10 @@ def trunk() -> BertModel:
 @pytest.fixture(scope="module")
 def network(trunk: BertModel) -> SplitModule:
     torch.manual_seed(4)
-    made = SplitModule(trunk, SEPARATE, SLOPE, BIAS)
-    for parameter in (*made.reader.parameters(), made.gate):
+    module = SplitModule(trunk, SEPARATE, SLOPE, BIAS)
+    for parameter in (*module.reader.parameters(), module.gate):
         torch.nn.init.normal_(parameter, std=0.15)
-    return made.eval()
+    return module.eval()
 
 
 def export(network: SplitModule, folder: Path, precision: str = "float32") -> Path:
@@ -56,21 +56,23 @@ def reference(trunk: BertModel, network: SplitModule, folder: Path, query: str, 
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     with torch.inference_mode():
-        asked, read = (tokenizer.encode(text).ids for text in (query, document))
+        query_ids, document_ids = (tokenizer.encode(text).ids for text in (query, document))
         parts, vectors = [], []
-        for ids in (asked, read):
+        for ids in (query_ids, document_ids):
             states = trunk.embeddings(torch.tensor([ids]))
             for number, layer in enumerate(trunk.encoder.layer):
                 if number == SEPARATE:
                     parts.append(states[0])
-                states = _states(layer(states))
+                states = _first_output(layer(states))
             vectors.append(states[0].mean(0))
         cosine = float(torch.cosine_similarity(*vectors, dim=0))
         gate = math.exp(float(vectors[0] / vectors[0].norm() @ network.gate))
-        return SLOPE * gate * cosine + _votes(network.reader, asked, read, *parts) + BIAS
+        return SLOPE * gate * cosine + _mean_vote(network.reader, query_ids, document_ids, *parts) + BIAS
 
 
-def _votes(reader: Reader, asked: list[int], read: list[int], query: torch.Tensor, document: torch.Tensor) -> float:
+def _mean_vote(
+    reader: Reader, query_ids: list[int], document_ids: list[int], query: torch.Tensor, document: torch.Tensor
+) -> float:
     """Token by token, head by head."""
     total = weights = 0.0
     heads = reader.heads
@@ -78,18 +80,20 @@ def _votes(reader: Reader, asked: list[int], read: list[int], query: torch.Tenso
     values = [
         document @ weights + bias for weights, bias in zip(reader.value, reader.value_bias.chunk(heads), strict=True)
     ]
-    for place, token in enumerate(query):
-        best = max(float(torch.cosine_similarity(token @ reader.asked, one @ reader.read, dim=0)) for one in document)
-        count = read.count(asked[place])
-        phrase = asked[place : place + 2] in [read[start : start + 2] for start in range(len(read) - 1)]
-        followed = float(phrase and place + 1 < len(asked))
-        clues = torch.tensor([best, count / (count + 1), followed, math.log(len(read)) / 6])
+    for position, token in enumerate(query):
+        best = max(
+            float(torch.cosine_similarity(token @ reader.asked, other @ reader.read, dim=0)) for other in document
+        )
+        count = document_ids.count(query_ids[position])
+        pairs = [document_ids[start : start + 2] for start in range(len(document_ids) - 1)]
+        is_pair = position + 1 < len(query_ids) and query_ids[position : position + 2] in pairs
+        clues = torch.tensor([best, count / (count + 1), float(is_pair), math.log(len(document_ids)) / 6])
         state = token + clues @ reader.clues
-        heard = [
+        heads_output = [
             torch.softmax(key @ part / math.sqrt(len(part)), 0) @ value
             for part, key, value in zip(reader.query(state).chunk(heads), keys, values, strict=True)
         ]
-        state = reader.first(state + reader.mixed(torch.cat(heard)))
+        state = reader.first(state + reader.mixed(torch.cat(heads_output)))
         state = reader.second(state + reader.down(torch.nn.functional.gelu(reader.up(state))))
         vote = float(reader.scale) * best + float(state @ reader.vote)
         weight = math.log1p(math.exp(float(token @ reader.weight)))
@@ -97,7 +101,7 @@ def _votes(reader: Reader, asked: list[int], read: list[int], query: torch.Tenso
     return total / weights
 
 
-def _states(output: object) -> torch.Tensor:
+def _first_output(output: object) -> torch.Tensor:
     """Layers returned a tuple before transformers 5."""
     return output[0] if isinstance(output, tuple) else output  # type: ignore[return-value]
 

@@ -33,13 +33,13 @@ def trunk(seed: int = 3) -> BertModel:
 
 def export(folder: Path, seed: int = 3) -> Path:
     """The network of that trunk as an exported folder; another seed gives another encoder and the same reader."""
-    made = SplitModule(trunk(seed), separate=2, slope=7.0, bias=-1.5)
+    network = SplitModule(trunk(seed), separate=2, slope=7.0, bias=-1.5)
     torch.manual_seed(4)
-    for parameter in (*made.reader.parameters(), made.gate):
+    for parameter in (*network.reader.parameters(), network.gate):
         torch.nn.init.normal_(parameter, std=0.15)
     random_models._wordpiece().save_pretrained(folder)
     manifest = Manifest("split", "split", document_length=LENGTH, query_length=LENGTH)
-    export_split(made.eval(), folder / "tokenizer.json", folder / "model", manifest)
+    export_split(network.eval(), folder / "tokenizer.json", folder / "model", manifest)
     return folder / "model"
 
 

@@ -22,22 +22,22 @@ TOPICS = ["panda", "bamboo", "tree", "grass", "stock", "monday", "water", "river
 
 def topic_pairs() -> list[TrainingPair]:
     """80 of them, always the same."""
-    made = []
+    pairs = []
     for number, topics in enumerate(list(itertools.combinations(TOPICS, 3))[:80]):
         draw = random.Random(number)
         words = [*topics, *draw.sample(FILLERS, 6)]
         draw.shuffle(words)
-        made.append(TrainingPair(" ".join(topics), " ".join(words)))
-    return made
+        pairs.append(TrainingPair(" ".join(topics), " ".join(words)))
+    return pairs
 
 
-def write(path: Path, *rows: object) -> Path:
+def write_jsonl(path: Path, *rows: object) -> Path:
     """A jsonl file."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def by_letters(texts: Sequence[str]) -> NDArray[np.float32]:
+def count_letters(texts: Sequence[str]) -> NDArray[np.float32]:
     """A bi-encoder of our own: how often each letter comes."""
     counts = np.array([[text.count(letter) for letter in "abcdefghijklmnopqrstuvwxyz "] for text in texts], np.float32)
     unit: NDArray[np.float32] = counts / np.linalg.norm(counts, axis=1, keepdims=True)

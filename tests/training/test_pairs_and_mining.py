@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from topic_pairs import by_letters, topic_pairs, write
+from topic_pairs import count_letters, topic_pairs, write_jsonl
 
 from resift import InputError
 from resift.training.mining import keywords, mine
@@ -26,7 +26,7 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
     with gzip.open(file, "wt", encoding="utf-8") as out:
         out.write(json.dumps(row) + "\n\n" + json.dumps(row) + "\n")
     assert read_pairs([file]) == [TrainingPair("who?", "me", ("you",), "4")]
-    plain = write(tmp_path / "pairs.jsonl", {"query": "q", "positive": "p", "negative": "n"})
+    plain = write_jsonl(tmp_path / "pairs.jsonl", {"query": "q", "positive": "p", "negative": "n"})
     assert read_pairs([plain, plain]) == [TrainingPair("q", "p", ("n",))]
 
 
@@ -60,9 +60,9 @@ def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[TrainingPair])
     near = TrainingPair(
         pairs[0].query, pairs[0].positive + ".", ("given and wrong",)
     )  # the answer again, but for a full stop
-    lists = mine([*pairs, near], by_letters, negatives=5, seed=3)
-    assert lists == mine([*pairs, near], by_letters, negatives=5, seed=3)
-    assert lists != mine([*pairs, near], by_letters, negatives=5, seed=4)
+    lists = mine([*pairs, near], count_letters, negatives=5, seed=3)
+    assert lists == mine([*pairs, near], count_letters, negatives=5, seed=3)
+    assert lists != mine([*pairs, near], count_letters, negatives=5, seed=4)
     assert all(len(set(candidates.documents)) == 6 for candidates in lists)
     assert [candidates.documents[0] for candidates in lists] == [pair.positive for pair in [*pairs, near]]
     for candidates in (lists[0], lists[-1]):
@@ -80,7 +80,9 @@ def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[TrainingPair])
 
 
 def test_few_passages_give_few_negatives() -> None:
-    lists = mine([TrainingPair("a", "one text"), TrainingPair("b", "another passage")], by_letters, negatives=5, seed=1)
+    lists = mine(
+        [TrainingPair("a", "one text"), TrainingPair("b", "another passage")], count_letters, negatives=5, seed=1
+    )
     assert [candidates.documents for candidates in lists] == [
         ("one text", "another passage"),
         ("another passage", "one text"),

@@ -16,7 +16,7 @@ from build_once import BuildOnce
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.sparse_encoder.modules import SpladePooling
-from topic_pairs import by_letters, topic_pairs, write
+from topic_pairs import count_letters, topic_pairs, write_jsonl
 from transformers import BertConfig, BertForMaskedLM, BertModel
 from transformers.utils import logging
 from typer.testing import CliRunner
@@ -76,7 +76,7 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
         CandidateList("water", ("grass",)),
     ]
     dense = SentenceTransformer(base, device="cpu")
-    found = Teacher(base, 20.0).list_scorer(LoadedModels(by_letters))(lists)
+    found = Teacher(base, 20.0).list_scorer(LoadedModels(count_letters))(lists)
     for candidates, scores in zip(lists, found, strict=True):
         documents = list(candidates.documents)
         expected = 20 * dense.similarity(dense.encode([candidates.query]), dense.encode(documents))[0]
@@ -89,23 +89,23 @@ def test_teachers_give_what_their_libraries_give(base: str, tmp_path: Path) -> N
     body = Transformer(str(tmp_path / "mlm"), transformer_task="fill-mask")
     sparse = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
     sparse.save_pretrained(str(tmp_path / "splade"))
-    found = Teacher(str(tmp_path / "splade")).list_scorer(LoadedModels(by_letters))(lists)
+    found = Teacher(str(tmp_path / "splade")).list_scorer(LoadedModels(count_letters))(lists)
     for candidates, scores in zip(lists, found, strict=True):
         documents = list(candidates.documents)
         expected = sparse.similarity(sparse.encode([candidates.query]), sparse.encode(documents)).to_dense()[0]
         assert scores == pytest.approx(expected.tolist(), rel=0.05)
 
-    small = Teacher("resift:small", 2.0).list_scorer(LoadedModels(by_letters))(lists)
+    small = Teacher("resift:small", 2.0).list_scorer(LoadedModels(count_letters))(lists)
     assert small[1] == pytest.approx([2 * Reranker().rank("water", ["grass"])[0].score], abs=1e-4)
-    vectors = by_letters([lists[1].query, *lists[1].documents])
-    mined = Teacher("miner", 3.0).list_scorer(LoadedModels(by_letters))(lists)
+    vectors = count_letters([lists[1].query, *lists[1].documents])
+    mined = Teacher("miner", 3.0).list_scorer(LoadedModels(count_letters))(lists)
     assert mined[1] == pytest.approx([3 * float(vectors[0] @ vectors[1])], abs=1e-5)
     network = build(Recipe(base, separate=2, max_length=64))
-    own = Teacher("base", 2.0).list_scorer(LoadedModels(by_letters, partial(logits, network)))(lists)
+    own = Teacher("base", 2.0).list_scorer(LoadedModels(count_letters, partial(logits, network)))(lists)
     plain = network.predict([("panda tree", text) for text in lists[0].documents], activation_fn=torch.nn.Identity())
     assert own[0] == pytest.approx((2 * plain).tolist(), abs=1e-4)
     with pytest.raises(InputError, match="only `resift train`"):
-        Teacher("base").list_scorer(LoadedModels(by_letters))
+        Teacher("base").list_scorer(LoadedModels(count_letters))
     with pytest.raises(InputError, match="MODEL or MODEL=SCALE"):
         Teacher.parse("model=much")
 
@@ -114,10 +114,10 @@ def test_a_teacher_that_is_not_there_is_an_error_before_mining(pairs: list[Train
     lines: list[str] = []
     with pytest.raises(UnknownModelError, match="no-such"):
         prepare_data(
-            pairs, Recipe(base, held_out=10), LoadedModels(by_letters), [Teacher("resift:no-such")], lines.append
+            pairs, Recipe(base, held_out=10), LoadedModels(count_letters), [Teacher("resift:no-such")], lines.append
         )
     with pytest.raises(InputError, match="only `resift train`"):
-        prepare_data(pairs, Recipe(base, held_out=10), LoadedModels(by_letters), [Teacher("base")], lines.append)
+        prepare_data(pairs, Recipe(base, held_out=10), LoadedModels(count_letters), [Teacher("base")], lines.append)
     assert lines == []
 
 
@@ -174,7 +174,7 @@ def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, n
     recipe = Recipe(
         base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
     )
-    data = prepare_data(pairs, recipe, LoadedModels(by_letters), [], silent)
+    data = prepare_data(pairs, recipe, LoadedModels(count_letters), [], silent)
     learned, held_out = ({candidates.query for candidates in lists} for lists in (data.lists, data.held_out))
     assert not learned & held_out
     seen, model = HeldOut(data.lists), build(recipe)
@@ -190,7 +190,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
     base: str, pairs: list[TrainingPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
-    data = load_or_prepare_data(pairs, recipe, LoadedModels(by_letters), [], tmp_path / "cut", silent)
+    data = load_or_prepare_data(pairs, recipe, LoadedModels(count_letters), [], tmp_path / "cut", silent)
     whole, again = build(recipe), build(recipe)
     train(whole, data, recipe, tmp_path / "whole", silent)
     train(again, data, recipe, tmp_path / "again", silent)
@@ -210,7 +210,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
     monkeypatch.undo()
     assert list((tmp_path / "cut" / CHECKPOINTS).iterdir())
     notes: list[str] = []
-    loaded = load_or_prepare_data(pairs, recipe, LoadedModels(by_letters), [], tmp_path / "cut", notes.append)
+    loaded = load_or_prepare_data(pairs, recipe, LoadedModels(count_letters), [], tmp_path / "cut", notes.append)
     assert loaded == data
     went_on = build(recipe)
     train(went_on, loaded, recipe, tmp_path / "cut", notes.append)
@@ -222,17 +222,17 @@ def test_a_run_cut_short_comes_to_the_same_end(
     train(once_more, loaded, recipe, tmp_path / "cut", silent)
     assert _same(once_more, went_on), "a finished run is finished"
     with pytest.raises(InputError, match="other data, teachers or settings"):
-        load_or_prepare_data(pairs[1:], recipe, LoadedModels(by_letters), [], tmp_path / "cut", silent)
+        load_or_prepare_data(pairs[1:], recipe, LoadedModels(count_letters), [], tmp_path / "cut", silent)
 
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
     start, end, blended = build(whole), build(whole), build(whole)
-    data = load_or_prepare_data(pairs, whole, LoadedModels(by_letters), [], tmp_path, silent)
+    data = load_or_prepare_data(pairs, whole, LoadedModels(count_letters), [], tmp_path, silent)
     train(end, data, whole, tmp_path, silent)
     part = replace(whole, blend=0.25)
     notes: list[str] = []
-    again = load_or_prepare_data(pairs, part, LoadedModels(by_letters), [], tmp_path, notes.append)
+    again = load_or_prepare_data(pairs, part, LoadedModels(count_letters), [], tmp_path, notes.append)
     train(blended, again, part, tmp_path, notes.append)  # of the finished run: nothing is trained again
     assert "going on with" in notes[0]
     assert not any("loss" in note for note in notes)
@@ -264,7 +264,7 @@ def test_the_function_trains_exports_and_reports(base: str, pairs: list[Training
 
 
 def test_the_command_trains_exports_and_reports(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
-    data = write(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
+    data = write_jsonl(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
     arguments = [
         "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
         f"{base}=20", "--held-out", "10", "--queries", "8", "--negatives", "3", "--licence", "MIT", "--json",
@@ -287,7 +287,7 @@ def test_the_command_trains_exports_and_reports(base: str, pairs: list[TrainingP
 
 def test_too_few_queries_are_refused(base: str, pairs: list[TrainingPair]) -> None:
     with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
-        prepare_data(pairs, Recipe(base), LoadedModels(by_letters), [], silent)
+        prepare_data(pairs, Recipe(base), LoadedModels(count_letters), [], silent)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,9 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
         assert (back.heads, len(back.separate)) == (first.network.heads, 3)
     recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
     trained = build(recipe)
-    train(trained, prepare_data(pairs, recipe, LoadedModels(by_letters), [], silent), recipe, tmp_path / "more", silent)
+    train(
+        trained, prepare_data(pairs, recipe, LoadedModels(count_letters), [], silent), recipe, tmp_path / "more", silent
+    )
     assert not torch.equal(trained[0].network.reader.key, back.reader.key)
     assert torch.equal(trained[0].network.upper[0].output.dense.weight, back.upper[0].output.dense.weight)
     with pytest.raises(InputError, match="a cls one starts from"):
@@ -352,8 +354,12 @@ def test_a_split_network_mines_with_the_bi_encoder_inside(base: str) -> None:
 
 
 def test_relevance_can_be_fitted_on_a_judged_collection(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
-    write(tmp_path / "corpus.jsonl", *({"_id": str(n), "text": pair.positive} for n, pair in enumerate(pairs[:20])))
-    write(tmp_path / "queries.jsonl", *({"_id": f"q{n}", "text": pair.query} for n, pair in enumerate(pairs[:20])))
+    write_jsonl(
+        tmp_path / "corpus.jsonl", *({"_id": str(n), "text": pair.positive} for n, pair in enumerate(pairs[:20]))
+    )
+    write_jsonl(
+        tmp_path / "queries.jsonl", *({"_id": f"q{n}", "text": pair.query} for n, pair in enumerate(pairs[:20]))
+    )
     (tmp_path / "qrels.tsv").write_text("".join(f"q{n}\t{n}\t1\n" for n in range(20)))
     lists = judged_lists(str(tmp_path))
     answers = {pair.query: pair.positive for pair in pairs[:20]}
