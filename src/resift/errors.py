@@ -68,5 +68,9 @@ class TruncationWarning(UserWarning):
     """Part of a document went unread. Shown once per call site, as Python's warnings are."""
 
 
+class BatchWarning(UserWarning):
+    """A model's scores depend a little on the texts that are scored with a text; said once, when it is loaded."""
+
+
 class StatesWarning(UserWarning):
     """Kept document states can't be read or written; they are computed, and results are the same."""

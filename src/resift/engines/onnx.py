@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,25 +12,26 @@ from typing import Any
 
 import onnxruntime
 
-from resift._util.model_files import external_data_files, has_file, locate_file, read_json_object, report_unreadable
+from resift._util.call_site import warn_at_call_site
+from resift._util.model_files import external_data_files, has_file, locate_file, report_unreadable
+from resift.engines.common.graphs import PairGraph
 from resift.engines.common.known_scores import check_known_scores
-from resift.engines.common.pairs import PairNetwork, check_labels, check_network, choose_max_length, position_limit
+from resift.engines.common.pairs import PairNetwork, check_network, choose_max_length
 from resift.engines.common.pipeline import Network, Pipeline
+from resift.engines.common.plain_folder import PlainFolder, find_graph
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.reader import SplitNetwork, open_session, pair_forward
+from resift.engines.split.reader import SplitNetwork, open_session
 from resift.engines.split.states import open_store
-from resift.errors import InputError, ModelFileError
+from resift.errors import BatchWarning, InputError, ModelFileError
 from resift.models.bundled import BUNDLED, bundled_folder
-from resift.models.catalogue import find, hub_name
-from resift.models.detect import GRAPHS
+from resift.models.catalogue import find
 from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
 from resift.models.options import HUB_ID, ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
-PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
 
 
@@ -42,7 +44,8 @@ class OnnxScorer(ScorerBase):
         folder: A folder that `resift export` wrote (its checksums are verified), or any Hugging Face folder or id with
             `model.onnx` and `tokenizer.json`.
         long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
-            windows and takes the best, "first_window" scores the beginning without a warning.
+            windows and takes the best, "first_window" scores the beginning without a warning. Default: "max_window"
+            where documents are encoded apart from queries, else "truncate", as sentence-transformers does.
         max_length: Tokens to read of a pair, or of a document if documents are encoded apart from queries; at least 16.
             Default: the model's limit, or less if its authors advise it.
         batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
@@ -67,7 +70,7 @@ class OnnxScorer(ScorerBase):
         self,
         folder: str | os.PathLike[str],
         *,
-        long_documents: LongDocuments = "truncate",
+        long_documents: LongDocuments | None = None,
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
         control_tokens: ControlTokens | None = None,
@@ -78,25 +81,29 @@ class OnnxScorer(ScorerBase):
         states_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.folder = _find_folder(os.fspath(folder), revision, local_files_only)
-        self.long_documents = long_documents
         self.batch_tokens = batch_tokens
         self.threads = threads
         self._state_options = (keep_states, states_file)
         has_manifest = has_file(self.folder, MANIFEST_FILE)
-        manifest = Manifest.read(self.folder) if has_manifest else _manifest_from_config(self.folder)
+        self._plain = None if has_manifest else PlainFolder.read(self.folder)
+        manifest = Manifest.read(self.folder) if self._plain is None else self._plain.manifest
         self.name = manifest.name
         self._manifest = manifest
+        apart = manifest.kind == "split"
+        usual: LongDocuments = "max_window" if apart else "truncate"
+        self.long_documents: LongDocuments = usual if long_documents is None else long_documents
         entry = find(str(self.folder))
         tuned_length = None if entry is None else entry.tuned_length
+        self._requested_length = max_length
         self.max_length = choose_max_length(manifest.document_length, max_length, self.name, tuned_length)
         tokenizer_class = TextTokenizer if self._state_options == NO_STATES else CachingTokenizer
         if has_manifest:
             manifest.checksum_of("tokenizer.json")
-        default: ControlTokens = "text" if manifest.kind == "split" else "model"
+        default: ControlTokens = "text" if apart else "model"
         self.control_tokens = control_tokens or default
         tokenizer = tokenizer_class.load(self.folder / "tokenizer.json", control_tokens=self.control_tokens)
         self._tokens_identity = "" if self.control_tokens == default else f" control_tokens={self.control_tokens}"
-        self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), long_documents, batch_tokens)
+        self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), self.long_documents, batch_tokens)
 
     @cached_property
     def identity(self) -> str:
@@ -139,7 +146,7 @@ class OnnxScorer(ScorerBase):
                 if manifest.files:
                     manifest.checksum_of(file)
                 locate_file(self.folder, file)
-            graph = self.folder / _find_graph(self.folder)
+            graph = self.folder / find_graph(self.folder)
             network = tested = self._open_pair_network(graph, tokenizer)
         with report_unreadable(graph, "cross-encoder that fits the folder's tokenizer.json"):
             check_network(tested, tokenizer)
@@ -147,15 +154,20 @@ class OnnxScorer(ScorerBase):
 
     def _open_pair_network(self, graph: Path, tokenizer: TextTokenizer) -> PairNetwork:
         session = self._open_session(graph)
-        unknown = {graph_input.name for graph_input in session.get_inputs()} - set(PAIR_INPUTS)
-        if unknown:
-            raise ModelFileError(
-                f"{graph} takes {', '.join(sorted(unknown))}, and a cross-encoder's graph takes only "
-                f"{', '.join(PAIR_INPUTS)}: write one from the weights with `resift export`"
+        config = {} if self._plain is None else self._plain.config
+        pad_id = tokenizer.pad_id if self._plain is None else self._plain.pad_id(tokenizer)
+        with report_unreadable(graph, "cross-encoder"):
+            opened = PairGraph.open(session, graph, config=config, pad_id=pad_id)
+        if opened.tokens is not None:
+            self.max_length = choose_max_length(opened.tokens, self._requested_length, self.name, self.max_length)
+        if self.batch_tokens > 1 and _rounds_by_batch(graph):
+            warn_at_call_site(
+                f"{graph} rounds with one scale for a whole batch, as all graphs of onnxruntime's quantize_dynamic do: "
+                "a score moves a little with the texts that are scored beside it. batch_tokens=1 scores each text "
+                "alone; from the model's weights, `resift export MODEL DIR --int8` writes a graph whose scores stay",
+                BatchWarning,
             )
-        labels = session.get_outputs()[0].shape[1:]
-        check_labels(labels[0] if labels and isinstance(labels[0], int) else 1, str(graph))
-        return PairNetwork(pair_forward(session), tokenizer.pair_template(), self.max_length)
+        return PairNetwork(opened, tokenizer.pair_template(pad_id or 0), self.max_length)
 
     def _open_session(self, graph: Path) -> Session:
         return Session(partial(self._open_graph, graph, self.threads), self.threads)
@@ -193,36 +205,18 @@ def _find_folder(name: str, revision: str | None, local_files_only: bool) -> Pat
     return download_onnx_folder(name, revision, local_files_only)
 
 
-def _find_graph(folder: Path) -> str:
-    for name in GRAPHS:
-        if has_file(folder, name):
-            locate_file(folder, name)
-            return name
-    raise ModelFileError(f"{folder} has no ONNX graph ({' or '.join(GRAPHS)})")
+def _rounds_by_batch(graph: Path) -> bool:
+    """Return whether a graph has an operator that rounds a batch by its largest number."""
+    with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"DynamicQuantize") >= 0
 
 
 def _graph_files(folder: Path) -> list[str]:
     """Return the names of the graph and of the files of weights that it reads."""
-    graph = _find_graph(folder)
+    graph = find_graph(folder)
     return [graph, *external_data_files(folder, graph)]
 
 
 def _fingerprint(folder: Path) -> str:
     """Return the fingerprint of a folder without a manifest: of its graph, the weights beside it, and the tokenizer."""
     return fingerprint_files(locate_file(folder, name) for name in (*_graph_files(folder), "tokenizer.json"))
-
-
-def _manifest_from_config(folder: Path) -> Manifest:
-    """Return a manifest for a Hugging Face folder with an ONNX graph. It lists no checksums to verify."""
-    if not has_file(folder, "config.json"):
-        raise ModelFileError(f"{folder} has neither a {MANIFEST_FILE} nor a config.json")
-    config = read_json_object(locate_file(folder, "config.json"))
-    limit = position_limit(config)
-    if has_file(folder, "tokenizer_config.json"):
-        path = locate_file(folder, "tokenizer_config.json")
-        length = read_json_object(path).get("model_max_length")
-        if not isinstance(length, int | float | None):
-            raise ModelFileError(f"{path} has model_max_length={length!r}, where a number belongs; copy it again")
-        limit = int(min(limit, length or limit))
-    name = hub_name(str(folder)) if hub_name(str(folder)) != str(folder) else folder.name
-    return Manifest(name=str(config.get("_name_or_path") or name), kind="pair", document_length=limit)

@@ -102,7 +102,8 @@ def export_model(
     tighten(graph)
     quantize(graph, precision)
     _tokenizer(network).save(str(folder / "tokenizer.json"))
-    limit = min(network.max_seq_length or DEFAULT_TOKENS, position_limit(network.config.to_dict()))
+    config: Any = network.config
+    limit = min(network.max_seq_length or DEFAULT_TOKENS, position_limit(config.to_dict()))
     entry = find(model)
     default = max_length or (entry.tuned_length if entry is not None else None)
     manifest = Manifest(

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from resift._util.model_files import has_file, read_json_object
+from resift._util.model_files import has_file
 from resift.errors import ModelFileError
 from resift.models.catalogue import find
+from resift.models.contents import (
+    LANGUAGE_MODELS,
+    LATE_INTERACTION,
+    architecture,
+    architectures,
+    describe_folder,
+    read_json,
+)
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")
+TORCH_SUFFIXES = (".safetensors", ".bin")
+"""Of weights, which go before a graph of another name than usual."""
 
 
 def folder_engine(folder: Path) -> str:
@@ -24,13 +33,24 @@ def folder_engine(folder: Path) -> str:
         return "lm"
     if any(has_file(folder, name) for name in GRAPHS):
         return "onnx"
-    if _is_late_interaction(folder):
+    if other_graphs(folder) and not any(path.suffix in TORCH_SUFFIXES for path in folder.iterdir()):
+        return "onnx"
+    if is_late_interaction(folder):
         return "colbert"
-    if (folder / "config.json").exists() or (folder / "modules.json").exists():
+    if any(has_file(folder, name) for name in ("config.json", "modules.json", "adapter_config.json")):
         return "st"
+    contents = describe_folder(folder)
     raise ModelFileError(
-        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json)"
+        f"{folder} holds neither an exported model (resift.json or model.onnx) nor a Hugging Face one (config.json), "
+        f"but {contents.what}: {contents.use}"
     )
+
+
+def other_graphs(folder: Path) -> list[str]:
+    """Return the names of the folder's ONNX graphs that have another name than usual, as `model_quantized.onnx`."""
+    paths = [path for pattern in ("*.onnx", "onnx/*.onnx") for path in sorted(folder.glob(pattern))]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return [name for name in names if name not in GRAPHS]
 
 
 def hub_engine(model: str, *, remote_code: bool) -> str:
@@ -51,24 +71,18 @@ def _is_language_model(folder: Path) -> bool:
     """Return whether the model generates text or reads a prompt, and sentence-transformers has no modules for it."""
     if (folder / "modules.json").exists():
         return False
-    architecture = next(iter(_architectures(folder)), "")
-    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration")):
+    name = architecture(read_json(folder / "config.json"))
+    if name.endswith(LANGUAGE_MODELS):
         return not _has_pair_template(folder)
     entry = find(str(folder))
-    return entry is not None and entry.prompt is not None and architecture == entry.architecture
+    return entry is not None and entry.prompt is not None and name == entry.architecture
 
 
-def _is_late_interaction(folder: Path) -> bool:
+def is_late_interaction(folder: Path) -> bool:
     """Return whether sentence-transformers, pylate or Stanford's ColBERT saved the folder as a multi-vector model."""
-    saved = _read_json(folder / "config_sentence_transformers.json")
-    kinds = [saved.get("model_type"), *_architectures(folder)]
-    return any(kind in kinds for kind in ("MultiVectorEncoder", "ColBERT", "HF_ColBERT")) or "query_prefix" in saved
-
-
-def _architectures(folder: Path) -> list[str]:
-    """Return the class names that config.json gives, usually one."""
-    names = _read_json(folder / "config.json").get("architectures")
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    saved = read_json(folder / "config_sentence_transformers.json")
+    kinds = [saved.get("model_type"), *architectures(read_json(folder / "config.json"))]
+    return any(kind in kinds for kind in LATE_INTERACTION) or "query_prefix" in saved
 
 
 def _has_pair_template(folder: Path) -> bool:
@@ -77,13 +91,5 @@ def _has_pair_template(folder: Path) -> bool:
     if template.is_file():
         text = template.read_text(encoding="utf-8", errors="replace")
     else:
-        text = str(_read_json(folder / "tokenizer_config.json").get("chat_template", ""))
+        text = str(read_json(folder / "tokenizer_config.json").get("chat_template", ""))
     return all(f'"{role}"' in text or f"'{role}'" in text for role in ("query", "document"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file; an empty one if it can't be read."""
-    try:
-        return read_json_object(path)
-    except ModelFileError:  # the engine reads the file again, and says what is wrong with it
-        return {}

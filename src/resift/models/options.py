@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
+from resift._util.arguments import number, shown, whole_number
 from resift._util.secret import SecretLike
-from resift.errors import UnknownModelError
+from resift.errors import InputError, UnknownModelError
 from resift.scorer import LongDocuments, Scale, Scorer
 
 Dtype = Literal["float32", "bfloat16"]
@@ -29,9 +31,9 @@ class ModelOptions(TypedDict, total=False):
     """
 
     long_documents: LongDocuments
-    """What happens to a document longer than the model reads. `truncate` (default) scores its beginning and warns;
-    `max_window` scores overlapping windows and takes the best (not `colbert`); `first_window` scores its beginning
-    without a warning.
+    """What happens to a document longer than the model reads. `max_window` scores overlapping windows and takes the best
+    (not `colbert`); `truncate` scores its beginning and warns; `first_window` scores its beginning without a warning.
+    Default: `max_window` for networks that encode documents apart (the bundled ones), else `truncate`.
 
     Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
     max_length: int
@@ -126,6 +128,35 @@ class ModelOptions(TypedDict, total=False):
     """True: run Python code that comes with the model. A hub model needs `revision` too, a commit's 40 digits.
 
     Supported by: `st`, `lm`, `colbert`."""
+    allow_untrained_head: bool
+    """True: load a model whose files lack weights of its scoring head, such as a bi-encoder or a bare encoder. They are
+    random numbers then, others at every load. Default False: it is refused.
+
+    Supported by: `st`, `lm`, `colbert`."""
+
+
+_WHOLE = ("max_length", "batch_tokens", "threads", "keep_states", "max_retries", "parallel_requests", "batch_documents")
+_NUMBERS = ("timeout", "total_timeout", "temperature")
+_TEXTS = ("control_tokens", "device", "dtype", "instruction", "revision", "base_url", "method", "long_documents")
+_SWITCHES = ("local_files_only", "trust_remote_code", "allow_untrained_head")
+
+
+def check_option_kinds(options: Mapping[str, Any]) -> None:
+    """Raise InputError for an option of another type than `ModelOptions` says, before an engine computes with it.
+
+    Whether a number or a text can be used is the engine's to say.
+    """
+    for name, value in options.items():
+        if name in _WHOLE:
+            whole_number(name, value)
+        elif name in _NUMBERS:
+            number(name, value)
+        elif name in _TEXTS and not isinstance(value, str):
+            raise InputError(f"{name} must be a text, got {shown(value)}")
+        elif name in _SWITCHES and not isinstance(value, bool):
+            raise InputError(f"{name} must be True or False, got {shown(value)}")
+        elif name == "states_file" and not isinstance(value, str | os.PathLike):
+            raise InputError(f"{name} must be a path, got {shown(value)}")
 
 
 def check_source(model: str) -> None:

@@ -124,7 +124,7 @@ def test_the_engine_is_chosen_by_the_folders_files_or_by_its_scheme(
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config_sentence_transformers.json").write_text('{"model_type": "MultiVectorEncoder"}')
-    with pytest.raises(ModelFileError, match="can't be loaded as a late-interaction model"):
+    with pytest.raises(ModelFileError, match="is no reranker: it holds no model"):
         load_scorer(tmp_path)
     (tmp_path / "config_sentence_transformers.json").write_text("[1")
     with pytest.raises(ModelFileError, match="holds neither"):
@@ -166,7 +166,7 @@ def test_a_long_document_is_cut_and_the_span_says_where(folder: Callable[[str], 
     assert scorer.score(QUERY, [long[: span.end]])[0] == pytest.approx(score, abs=TOLERANCE)
     shorter = long[: span.end - 12]
     assert scorer.score(QUERY, [shorter])[0] != pytest.approx(score, abs=TOLERANCE), "not all of the span was read"
-    with pytest.warns(TruncationWarning, match="1 of 1 documents are longer"):
+    with pytest.warns(TruncationWarning, match="some documents are longer"):
         Reranker(folder("pylate")).rank(QUERY, [long])
     assert Reranker(folder("pylate"), long_documents="first_window").rank(QUERY, [long])[0].truncated
 
@@ -186,7 +186,7 @@ def test_max_length_reads_more_or_less(folder: Callable[[str], Path]) -> None:
 
 def test_stored_vectors_are_used_instead_of_encoding(folder: Callable[[str], Path]) -> None:
     fresh = LateInteractionScorer(folder("pylate"))
-    with pytest.warns(TruncationWarning, match=r"of 10 documents are longer than 48 tokens") as caught:
+    with pytest.warns(TruncationWarning, match="some documents are longer than 48 tokens") as caught:
         vectors = fresh.encode([*DOCUMENTS, DOCUMENTS[0]])
     assert caught[0].filename == __file__
     assert set(vectors) == set(DOCUMENTS)

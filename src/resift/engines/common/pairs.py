@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from resift.engines.common.pipeline import BatchScorer, Counts, Network
 from resift.errors import InputError, ModelFileError
+from resift.models.contents import show_labels
 from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
@@ -65,10 +66,14 @@ def to_logits(output: M) -> M:
     return logits
 
 
-def check_labels(labels: int, name: str) -> None:
-    """Raise ModelFileError if the model has more than two labels: it is a classifier."""
+def check_labels(labels: int, name: str, names: Sequence[str] = ()) -> None:
+    """Raise ModelFileError if the model has more than two labels, of these names: it is a classifier."""
     if labels > 2:
-        raise ModelFileError(f"{name} has {labels} labels: it is a classifier, not a reranker (which has 1 or 2)")
+        what = show_labels(list(names)) if len(names) == labels else f"{labels} labels"
+        raise ModelFileError(
+            f"{name} has {what}: it is a classifier, not a reranker (which has 1, or 2: not relevant, relevant), and "
+            "no single one of its numbers says how relevant a document is"
+        )
 
 
 def choose_max_length(limit: int, requested: int | None, name: str, default: int | None = None) -> int:

@@ -32,6 +32,9 @@ try:
     )
 
     from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, to_device
+    from resift.engines.pytorch.head import contents_of, untrained_error
+    from resift.engines.pytorch.loading import load_error
+    from resift.engines.pytorch.own_tokenizer import keep_own_tokenizer
     from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the engine for language models", "sentence-transformers") from error
@@ -63,9 +66,10 @@ class GenerativeScorer(ScorerBase):
         revision: Commit, tag or branch of a Hugging Face id.
         local_files_only: Never ask the Hugging Face hub.
         trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
+        allow_untrained_head: Load a model whose files lack weights: they are random numbers, others at every load.
 
     Raises:
-        ModelFileError: The model is not there or can't be loaded, or no template is known for it.
+        ModelFileError: The model is not there, can't be loaded or is no language model, or no template is known for it.
         InputError: There is no such template, or an option is impossible for this model.
     """
 
@@ -82,17 +86,18 @@ class GenerativeScorer(ScorerBase):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        allow_untrained_head: bool = False,
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
         self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
         config = source.read_config()
-        template = _find_prompt(self.name, prompt)
+        template = _find_prompt(source, config, prompt)
         before_query, after_query = template.around_query(instruction)
         self._prompt_key = repr((template, before_query, after_query))
         self._device = torch.device(device or get_device_name())
         on_cpu = self._device.type == "cpu"
-        self._model, tokenizer = _load_model(source, config, on_cpu)
+        self._model, tokenizer = _load_model(source, config, on_cpu, allow_untrained_head)
         self._model.to(self._device).eval()
         self._lock = device_lock(self._device)
         limit = config.get("max_position_embeddings") or config.get("n_positions") or template.length
@@ -183,11 +188,17 @@ def _position_ids(mask: Tensor) -> Tensor:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def _find_prompt(name: str, requested: str | None) -> PromptTemplate:
+def _find_prompt(source: ModelSource, config: dict[str, Any], requested: str | None) -> PromptTemplate:
     """Return the template named `requested`, or the one that the catalogue has for the model."""
+    name = source.name
     entry = find(name)
     prompt = requested or (entry.prompt if entry is not None else None)
     if prompt is None:
+        contents = contents_of(source, config)
+        if contents.kind not in ("language-model", "other"):
+            raise ModelFileError(
+                f"{name} is no language model: it holds {contents.what}; {contents.use}, without lm: before it"
+            )
         schemes = ", ".join(f"{known}:" for known in PROMPTS)
         raise ModelFileError(
             f"{name} is a language model, and nothing says how it was taught to answer: name its template instead of "
@@ -198,18 +209,29 @@ def _find_prompt(name: str, requested: str | None) -> PromptTemplate:
     return PROMPTS[prompt]
 
 
-def _load_model(source: ModelSource, config: dict[str, Any], on_cpu: bool) -> tuple[Any, Any]:
-    """Return the model and its tokenizer."""
+def _load_model(source: ModelSource, config: dict[str, Any], on_cpu: bool, untrained: bool) -> tuple[Any, Any]:
+    """Return the model and its tokenizer. Raise ModelFileError where weights are missing, unless `untrained`."""
     model_class = _model_class(source.name, config)
     # Half precision on CPU is slower and ties scores.
     dtype = torch.float32 if on_cpu else "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.name, **source.load_options())
-        model = model_class.from_pretrained(source.name, dtype=dtype, **source.load_options())
+        model, report = model_class.from_pretrained(
+            source.name, dtype=dtype, output_loading_info=True, **source.load_options()
+        )
     except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
-        raise ModelFileError(f"{source.name} can't be loaded by transformers: {error}") from error
+        raise load_error(source, config, "transformers", error) from error
+    missing = sorted(report["missing_keys"])
+    if missing and not untrained:
+        raise untrained_error(missing, source, config)
+    tokenizer = keep_own_tokenizer(tokenizer, source)
     if not isinstance(getattr(tokenizer, "backend_tokenizer", None), Tokenizer):
         raise ModelFileError(f"{source.name} has no fast tokenizer (tokenizer.json)")
+    if tokenizer.cls_token is not None and tokenizer.sep_token is not None:
+        raise ModelFileError(
+            f"{source.name} reads pairs as its tokenizer joins them ({tokenizer.cls_token} ... {tokenizer.sep_token}), "
+            "and no template of a language model: leave out the scheme"
+        )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = _pad_id(tokenizer)  # a classifier finds a row's last token by it
     return model, tokenizer
@@ -219,7 +241,7 @@ def _model_class(name: str, config: dict[str, Any]) -> Any:
     if not config:
         raise ModelFileError(f"{name} can't be loaded: it has no config.json, or the hub could not be asked for it")
     architecture = (config.get("architectures") or ["none"])[0]
-    if architecture.endswith("ForCausalLM"):
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return AutoModelForCausalLM
     if architecture.endswith("ForSequenceClassification"):
         return AutoModelForSequenceClassification

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,8 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.call_site import warn_at_call_site
 from resift.engines.common.pairs import choose_max_length, position_limit
 from resift.errors import InputError, MissingExtraError, ModelFileError, TruncationWarning
+from resift.models.contents import architecture
+from resift.models.detect import is_late_interaction
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Span, Usage
 from resift.text.batches import plan_batches
 from resift.text.normal import normalise, normalise_all
@@ -27,6 +29,9 @@ try:
     from tokenizers import Tokenizer
 
     from resift.engines.pytorch.device import choose_batch_tokens
+    from resift.engines.pytorch.head import OPTION, contents_of, locate
+    from resift.engines.pytorch.loading import load_error
+    from resift.engines.pytorch.own_tokenizer import set_own_tokenizer
     from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("late interaction", "late-interaction") from error
@@ -58,9 +63,11 @@ class LateInteractionScorer(ScorerBase):
         revision: Commit, tag or branch of a Hugging Face id.
         local_files_only: Never ask the Hugging Face hub.
         trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
+        allow_untrained_head: Load a model that was not saved for late interaction: its projection is random numbers,
+            others at every load.
 
     Raises:
-        ModelFileError: The model is not there or can't be loaded.
+        ModelFileError: The model is not there, can't be loaded, or is no late-interaction model.
         InputError: An option is impossible for this model.
     """
 
@@ -78,12 +85,13 @@ class LateInteractionScorer(ScorerBase):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        allow_untrained_head: bool = False,
     ) -> None:
         self.name = os.fspath(model)
         self.vectors: Mapping[str, Vectors] = {} if vectors is None else vectors
         self.long_documents = long_documents
         source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
-        self._model = _load_model(source, device)
+        self._model = _load_model(source, device, allow_untrained_head)
         self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
         if self.batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {self.batch_tokens}")
@@ -102,6 +110,7 @@ class LateInteractionScorer(ScorerBase):
             "max_length": max_length,
             "batch_tokens": batch_tokens,
             "device": device,
+            "allow_untrained_head": allow_untrained_head,
             **source.load_options(),
         }
         # The model's tokenizer gets new settings for each call, so two threads would read each other's.
@@ -149,17 +158,16 @@ class LateInteractionScorer(ScorerBase):
             TruncationWarning: Some texts are longer than the model reads.
         """
         vectors = {}
-        cut = 0
+        cut = False
         for batch in self._encode_batches(list(dict.fromkeys(documents))):
             for document in batch:
-                cut += document.span is not None
+                cut = cut or document.span is not None
                 vectors[document.text] = document.vectors.cpu().numpy().astype(np.float16)
         if cut and self.long_documents != "first_window":
-            warnings.warn(
-                f"{cut} of {len(vectors)} documents are longer than {self.max_length} tokens: only their beginning was "
-                "encoded. Read more with max_length=, or set long_documents='first_window' if the beginning is enough",
+            warn_at_call_site(
+                f"some documents are longer than {self.max_length} tokens, and only their beginning was encoded. Read "
+                "more with max_length=, or set long_documents='first_window' if the beginning is enough",
                 TruncationWarning,
-                stacklevel=2,
             )
         return vectors
 
@@ -272,19 +280,36 @@ class _QueryScores(NamedTuple):
         return Scores(tuple(self.values.tolist()), usage, self.spans)
 
 
-def _load_model(source: ModelSource, device: str | None) -> MultiVectorEncoder:
+def _load_model(source: ModelSource, device: str | None, allow_untrained_head: bool) -> MultiVectorEncoder:
     name = source.name
-    source.read_config()  # checks whether the model's own code may run
+    config = source.read_config()
+    if not allow_untrained_head:
+        _check_saved_as(source, config)
     try:
         model = MultiVectorEncoder(name, device=device, **source.load_options())
     except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
-        raise ModelFileError(f"{name} can't be loaded as a late-interaction model: {error}") from error
+        raise load_error(source, config, "sentence-transformers as a late-interaction model", error) from error
+    if not source.is_folder and not allow_untrained_head:
+        _check_saved_as(source, config)  # its files are in the cache by now
     if not isinstance(model[0], Transformer) or not hasattr(model.tokenizer, "backend_tokenizer"):
         raise ModelFileError(f"{name} does not begin with one transformer that has a fast tokenizer")
+    set_own_tokenizer(model[0], source)
     model.eval()
     if model.device.type == "cpu":
         model.float()  # half precision on CPU is slower and ties scores
     return model
+
+
+def _check_saved_as(source: ModelSource, config: dict[str, Any]) -> None:
+    """Raise ModelFileError for a model that was not saved for late interaction: it would get a random projection."""
+    file = locate(source, "config.json")
+    if file is None or is_late_interaction(file.parent) or architecture(config).endswith("ForRetrieval"):
+        return
+    contents = contents_of(source, config)
+    raise ModelFileError(
+        f"{source.name} is no late-interaction model: it holds {contents.what}, and its token vectors would go through "
+        f"a projection of random numbers, others at every load; {contents.use}. {OPTION}"
+    )
 
 
 def _set_lengths(model: MultiVectorEncoder, requested: int | None, name: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choose_max_length, position_limit, to_logits
+from resift.engines.common.pairs import Forward, PairNetwork, choose_max_length, position_limit, to_logits
 from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
@@ -25,6 +25,7 @@ try:
     from tokenizers import Tokenizer
 
     from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, set_dtype, to_device
+    from resift.engines.pytorch.loading import load_cross_encoder
     from resift.engines.pytorch.source import ModelSource
 except ImportError as error:
     raise MissingExtraError("the sentence-transformers engine", "sentence-transformers") from error
@@ -53,9 +54,11 @@ class SentenceTransformersScorer(ScorerBase):
         revision: Commit, tag or branch of a Hugging Face id.
         local_files_only: Never ask the Hugging Face hub.
         trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
+        allow_untrained_head: Load a model whose files lack weights of its scoring head, such as a bi-encoder or a bare
+            encoder: they are random numbers, others at every load.
 
     Raises:
-        ModelFileError: The model is not there, can't be loaded, or reads no pairs.
+        ModelFileError: The model is not there, can't be loaded, reads no pairs, or is no reranker.
         InputError: An option is impossible for this model.
     """
 
@@ -74,21 +77,17 @@ class SentenceTransformersScorer(ScorerBase):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        allow_untrained_head: bool = False,
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
         self.control_tokens = control_tokens
         self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
-        source.read_config()  # checks whether the model's own code may run
-        try:
-            self._model = CrossEncoder(self.name, device=device, **source.load_options())
-        except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
-            raise ModelFileError(f"{self.name} can't be loaded by sentence-transformers: {error}") from error
-        self._model.eval()
-        check_labels(self._model.num_labels, self.name)
+        self._model = load_cross_encoder(source, allow_untrained_head=allow_untrained_head, device=device)
         set_dtype(self._model, self._model.num_labels, self._model.device, dtype)
         self._lock = device_lock(self._model.device)
-        limit = min(self._model.max_seq_length or 10**6, position_limit(self._model.config.to_dict()))
+        config: Any = self._model.config
+        limit = min(self._model.max_seq_length or 10**6, position_limit(config.to_dict()))
         entry = find(self.name)
         self.max_length = choose_max_length(limit, max_length, self.name, None if entry is None else entry.tuned_length)
         self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
@@ -115,7 +114,8 @@ class SentenceTransformersScorer(ScorerBase):
 
         None for a hub model whose commit is not known: it may change while its name stays the same.
         """
-        files = self._source.checksum(self._model.config)
+        config: Any = self._model.config
+        files = self._source.checksum(config)
         device = self._model.device.type
         dtype = next(self._model.parameters()).dtype
         tokens = "" if self.control_tokens == "model" else f" control_tokens={self.control_tokens}"
@@ -150,7 +150,19 @@ class SentenceTransformersScorer(ScorerBase):
                 features: dict[str, Any] = {name: to_device(inputs[name], self._model.device) for name in names}
                 return DeviceLogits(to_logits(self._model({**features, "modality": "text"})["scores"]))
 
-        return forward
+        def forward_without_padding(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+            lengths = inputs["attention_mask"].sum(1)
+            logits = np.empty(len(lengths), np.float32)
+            for length in np.unique(lengths):
+                rows = lengths == length
+                logits[rows] = forward({name: array[rows, :length] for name, array in inputs.items()})
+            return logits
+
+        if not lacks_padding(self._model):
+            return forward
+        network: Any = self._model.transformers_model
+        network.config.get_text_config().pad_token_id = -1  # no token: the last one of each row counts
+        return forward_without_padding
 
     def _predict(self, request: Request) -> Scores:
         if not request.documents:
@@ -160,6 +172,13 @@ class SentenceTransformersScorer(ScorerBase):
         with self._lock:
             output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
         return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
+
+
+def lacks_padding(model: CrossEncoder) -> bool:
+    """Return whether rows of different lengths can't share a batch: the last token counts, and no padding is known."""
+    network: Any = model.transformers_model
+    counts_last_token = hasattr(network, "score") and not hasattr(network, "classifier")
+    return counts_last_token and network.config.get_text_config().pad_token_id is None
 
 
 def copy_fast_tokenizer(model: CrossEncoder) -> Tokenizer | None:

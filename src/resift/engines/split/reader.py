@@ -17,11 +17,10 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import LRUCache
 from resift._util.model_files import way_out
-from resift.engines.common.pairs import Forward, to_logits
 from resift.engines.common.pipeline import Counts
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.terms import OpenGraph
+from resift.engines.split.sparse_encoder import OpenGraph
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids
 
@@ -48,17 +47,6 @@ def open_session(path: Path, threads: int | None) -> InferenceSession:
 def graph_opener(threads: int | None) -> OpenGraph:
     """Return the function that opens a graph as a `Session` of this many threads (None: one per core)."""
     return lambda graph: Session(partial(open_session, graph, threads), threads)
-
-
-def pair_forward(session: InferenceSession) -> Forward:
-    """Return the forward pass of a pair network's session. It passes on those inputs that the graph has."""
-    names = [graph_input.name for graph_input in session.get_inputs()]
-
-    def forward(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        output: NDArray[np.float32] = session.run(None, {name: inputs[name] for name in names})[0]
-        return to_logits(output)
-
-    return forward
 
 
 class EncodedQuery(NamedTuple):
