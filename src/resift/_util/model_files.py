@@ -21,6 +21,7 @@ from resift.errors import ModelFileError, ResiftError
 
 BUNDLED_FOLDER = Path(__file__).parent.parent / "models" / "bundled"
 GIT_LFS_POINTER = b"version https://git-lfs"
+RUN_GIT_LFS = "run `git lfs pull`"
 # How an ONNX graph names a file of weights: a StringStringEntryProto with the key "location", its value next.
 LOCATION_KEY, VALUE_TAG = b"\x0a\x08location", 0x12
 VARINT_CONTINUES = 0x80
@@ -98,7 +99,7 @@ def way_out(path: Path) -> str:
     """Return what a user can do about a file that can't be read."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
-            return "it is a git-lfs pointer, run `git lfs pull`"
+            return f"it is a git-lfs pointer, {RUN_GIT_LFS}"
     return "copy or export the model again"
 
 

@@ -18,6 +18,7 @@ from resift.engines.split.reader import graph_opener
 from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError
 from resift.models.bundled import BUNDLED, DENSE, bundled_folder
+from resift.models.contents import check_exported, describe_folder
 from resift.models.manifest import ENCODER, Manifest
 from resift.text.batches import plan_batches, split_into_windows
 from resift.text.tokenizer import TextTokenizer
@@ -72,8 +73,12 @@ class DenseEmbedder:
         if batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {batch_tokens}")
         self.folder = encoder_folder(folder)
+        check_exported(self.folder)
         if (kind := Manifest.peek(self.folder).kind) != "split":
-            raise ModelFileError(f"{self.folder} holds a {kind} model, which has no encoder for a text alone")
+            raise ModelFileError(
+                f"{self.folder} holds a {kind} model, which has no encoder for a text alone: "
+                f"{describe_folder(self.folder).use}"
+            )
         manifest = Manifest.read(self.folder, EMBEDDER_FILES if states_file is None else None)
         self.name = f"resift:{DENSE}" if folder is None else manifest.name
         self.fingerprint = manifest.fingerprint_of(EMBEDDER_FILES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resift.embedders.embedder import Embedder
 from resift.errors import UnknownModelError
+from resift.models.contents import check_exported
 from resift.models.manifest import Manifest
 
 BUNDLED_EMBEDDERS = {
@@ -42,6 +43,7 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
     folder = Path(os.fspath(model or ""))
     if not folder.is_dir():
         raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of resift:static, resift:dense")
+    check_exported(folder)
     return _build("static" if Manifest.peek(folder).kind == "static" else "dense", folder)
 
 

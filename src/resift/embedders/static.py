@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resift.errors import ModelFileError
 from resift.models.bundled import STATIC, bundled_folder
+from resift.models.contents import check_exported, describe_folder
 from resift.models.manifest import Manifest
 from resift.text.table import SCALES, TABLE, TokenTable
 from resift.text.tokenizer import TextTokenizer
@@ -43,9 +44,13 @@ class StaticEmbedder:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = table_folder(folder)
+        check_exported(self.folder)
         manifest = Manifest.read(self.folder)
         if manifest.kind != "static":
-            raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, not a table of token vectors")
+            raise ModelFileError(
+                f"{self.folder} holds a {manifest.kind} model, not a table of token vectors: "
+                f"{describe_folder(self.folder).use}"
+            )
         self.name = manifest.name
         self.fingerprint = manifest.fingerprint
         self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"), control_tokens="text")
