@@ -15,12 +15,12 @@ from typing import Any
 from resift._util.secret import ApiKey
 from resift.errors import InputError, MissingExtraError, OverloadedError, ScorerError
 from resift.scorer import Scores
+from resift.serving.api_shapes import SHAPES, ApiShape, ErrorKind, HasTexts, RefusedError, ScoredRequest
 from resift.serving.body import parse, read_body
 from resift.serving.in_flight import InFlight
 from resift.serving.metrics import ServiceMetrics
 from resift.serving.openapi import openapi
 from resift.serving.service import BusyError, RerankService
-from resift.serving.shapes import SHAPES, ApiShape, ErrorKind, HasTexts, RefusedError, ScoredRequest
 
 try:
     from starlette.applications import Starlette

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import cast
 
 from resift.errors import MissingExtraError
-from resift.serving.shapes import ApiShape, ErrorKind, HasTexts, RefusedError
+from resift.serving.api_shapes import ApiShape, ErrorKind, HasTexts, RefusedError
 from resift.text.normal import replace_half_pairs
 
 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from resift.serving.shapes import SHAPES, ApiShape
+from resift.serving.api_shapes import SHAPES, ApiShape
 
 SCHEMA = "#/components/schemas/{model}"
 PAGES = {
