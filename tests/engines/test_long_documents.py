@@ -10,6 +10,7 @@ import pytest
 import random_models
 
 from resift import InputError, Reranker, TruncationWarning, load_scorer
+from resift.scorer import ScorerTraits
 
 QUERY = "panda bamboo"
 
@@ -59,6 +60,23 @@ def test_short_documents_have_no_span(folder: Path) -> None:
     for mode in ("truncate", "max_window", "first_window"):
         hit = Reranker(folder, long_documents=mode).rank(QUERY, ["panda"])[0]  # type: ignore[arg-type]
         assert (hit.span, hit.truncated) == (None, False)
+
+
+@pytest.mark.parametrize("model", ["resift:small", "resift:tiny"])
+def test_the_bundled_models_read_long_documents_whole_by_default(model: str) -> None:
+    text = "Nothing of note happened. " * 120 + "The oranges came from Valencia. " + "It rained. " * 90
+    reranker = Reranker(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hit = reranker.rank("where did the oranges come from?", [text])[0]
+    assert ScorerTraits.of(reranker.scorer).long_documents == "max_window"
+    assert hit.span is not None
+    assert "Valencia" in text[slice(*hit.span)]
+    assert not hit.truncated
+
+
+def test_other_models_cut_by_default_as_sentence_transformers_does(folder: Path) -> None:
+    assert ScorerTraits.of(load_scorer(folder)).long_documents == "truncate"
 
 
 def test_an_unknown_mode_is_refused(folder: Path) -> None:

@@ -231,7 +231,7 @@ def test_engine_options_reach_the_engine_which_checks_them(documents: list[Docum
     long = [Document("word " * 2000)]
     options = {"threads": 1, "max_length": 32}
     with pytest.warns(TruncationWarning):
-        ResiftRerank(engine_options=options).compress_documents(long, "fox")
+        ResiftRerank(engine_options=options, long_documents="truncate").compress_documents(long, "fox")
     ResiftRerank(engine_options=options, long_documents="first_window").compress_documents(long, "fox")  # no warning
 
 

@@ -18,7 +18,7 @@ from resift._util.lru import LRUCache
 from resift.engines.common.known_scores import check_known_scores
 from resift.engines.common.pipeline import BatchScorer, Counts, Pipeline
 from resift.engines.split.reader import CACHED_QUERIES, graph_opener
-from resift.engines.split.terms import Floats, SparseEncoder
+from resift.engines.split.sparse_encoder import Floats, SparseEncoder
 from resift.errors import InputError
 from resift.models.bundled import TINY, TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
@@ -41,8 +41,8 @@ class TinyScorer(ScorerBase):
     Scores are float32 logits and don't depend on the batch they were computed in. Any number of threads may use it.
 
     Args:
-        long_documents: "truncate" scores the beginning of a long document and warns, "max_window" scores overlapping
-            windows and takes the best, "first_window" scores the beginning without a warning.
+        long_documents: "max_window" scores overlapping windows of a long document and takes the best, "truncate" scores
+            its beginning and warns, "first_window" scores its beginning without a warning.
         max_length: Tokens to read of a document, 1 to 256.
         batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no score.
         control_tokens: "text" reads a special token that a text spells, such as `[SEP]`, as its letters, "model" as the
@@ -62,7 +62,7 @@ class TinyScorer(ScorerBase):
     def __init__(
         self,
         *,
-        long_documents: LongDocuments = "truncate",
+        long_documents: LongDocuments = "max_window",
         max_length: int = MAX_DOCUMENT_TOKENS,
         batch_tokens: int = BATCH_TOKENS,
         control_tokens: ControlTokens = "text",

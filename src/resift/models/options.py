@@ -31,8 +31,8 @@ class ModelOptions(TypedDict, total=False):
     """
 
     long_documents: LongDocuments
-    """What happens to a document longer than the model reads. `max_window` scores overlapping windows and takes the best
-    (not `colbert`); `truncate` scores its beginning and warns; `first_window` scores its beginning without a warning.
+    """What happens to a document longer than the model reads. `max_window` scores overlapping windows and takes the
+    best (not `colbert`); `truncate` scores its beginning and warns; `first_window` scores it without a warning.
     Default: `max_window` for networks that encode documents apart (the bundled ones), else `truncate`.
 
     Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
