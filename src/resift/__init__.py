@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from resift.embedders.dense import DenseEmbedder as DenseEmbedder
     from resift.embedders.load import load_embedder as load_embedder
     from resift.embedders.static import StaticEmbedder as StaticEmbedder
+    from resift.errors import BatchWarning as BatchWarning
     from resift.errors import InputError as InputError
     from resift.errors import MissingExtraError as MissingExtraError
     from resift.errors import ModelFileError as ModelFileError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from resift.errors import StatesWarning as StatesWarning
     from resift.errors import TruncationWarning as TruncationWarning
     from resift.errors import UnknownModelError as UnknownModelError
+    from resift.explanation.explanation import Explanation as Explanation
     from resift.models.options import ModelOptions as ModelOptions
     from resift.reranking.diversity import diversify as diversify
     from resift.reranking.ranking import Hit as Hit
@@ -49,6 +51,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
     "embedders.load": ("load_embedder",),
     "embedders.static": ("StaticEmbedder",),
     "errors": (
+        "BatchWarning",
         "InputError",
         "MissingExtraError",
         "ModelFileError",
@@ -60,6 +63,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
         "TruncationWarning",
         "UnknownModelError",
     ),
+    "explanation.explanation": ("Explanation",),
     "models.options": ("ModelOptions",),
     "reranking.diversity": ("diversify",),
     "reranking.ranking": ("Hit", "Ranking", "Stats"),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from resift.errors import ScorerError
 from resift.reranking.call import RankCall
 from resift.reranking.limits import Limits
-from resift.reranking.ranking import Hit, Ranking, Stats
+from resift.reranking.ranking import Hit, Ranking, ScorerHandle, Stats
 from resift.scorer import Scorer, Scores, check_scores
 from resift.scoring.pending import PendingRequest
 
@@ -86,4 +86,4 @@ def _ranking(scorer: Scorer, call: RankCall[T], hits: list[Hit[T]], scores: Scor
         seconds={**usage.seconds, "total": time.perf_counter() - call.started},
     )
     model, scale = scores.model or scorer.name, scores.scale or scorer.scale
-    return Ranking(call.query, tuple(hits), model, scale, stats, degraded)
+    return Ranking(call.query, tuple(hits), model, scale, stats, degraded, ScorerHandle(scorer))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from resift.errors import InputError
 from resift.reranking.html import ranking_table
-from resift.scorer import Scale
+from resift.scorer import Scale, Scorer
+
+if TYPE_CHECKING:
+    from resift.explanation.explain import Method
+    from resift.explanation.explanation import Explanation
+    from resift.explanation.occlusion import Unit
 
 T = TypeVar("T")
 
@@ -107,6 +113,22 @@ class Stats:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ScorerHandle:
+    """Holds the scorer that can explain a ranking. It is left out of what is pickled, since it may hold a model."""
+
+    scorer: Scorer | None = None
+
+    def __copy__(self) -> ScorerHandle:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ScorerHandle:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ScorerHandle, ())
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Ranking(Sequence[Hit[T]]):
     """Hits, best first: an immutable sequence that says which model ordered it and what it cost."""
@@ -118,6 +140,8 @@ class Ranking(Sequence[Hit[T]]):
     stats: Stats = field(default_factory=Stats)
     degraded: str | None = None
     """None, or why the order is not (or not wholly) the model's."""
+    scored_by: ScorerHandle = field(default=ScorerHandle(), compare=False)
+    """For `explain`."""
 
     @property
     def documents(self) -> list[T]:
@@ -154,6 +178,30 @@ class Ranking(Sequence[Hit[T]]):
             "stats": self.stats.to_dict(),
             "hits": hits,
         }
+
+    def explain(
+        self, hit: Hit[T] | int = 0, *, method: Method | None = None, budget: int = 256, unit: Unit | None = None
+    ) -> Explanation:
+        """Return which words of a hit's text carry its score, for which words of the query.
+
+        Args:
+            hit: One of the hits, or its place in the ranking, from 0.
+            method: As in `Reranker.explain`.
+            budget: The same.
+            unit: The same.
+
+        Raises:
+            InputError: As in `Reranker.explain`; also for a ranking that was pickled, or made by hand.
+            ScorerError: The scorer failed.
+        """
+        from resift.explanation.explain import explain  # not at the top: ranking needs none of it
+
+        if self.scored_by.scorer is None:
+            raise InputError("this ranking was pickled or made by hand, and knows no scorer: use Reranker.explain")
+        if isinstance(hit, int) and not -len(self.hits) <= hit < len(self.hits):
+            raise InputError(f"there is no hit {hit}: this ranking has {len(self.hits)}")
+        text = self.hits[hit].text if isinstance(hit, int) else hit.text
+        return explain(self.scored_by.scorer, self.query, text, method=method, budget=budget, unit=unit)
 
     def __repr__(self) -> str:
         head = f"<Ranking of {self.stats.documents} documents by {self.model}, {self.scale} scores>"

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
-from typing import Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack
 
-from resift._util.arguments import SYNONYMS, helps_with_names, right_name, whole_number
+from resift._util.arguments import SYNONYMS, helps_with_names, right_name, shown, whole_number
 from resift._util.call_site import warn_at_call_site
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.models.options import Model, ModelOptions
@@ -22,6 +22,11 @@ from resift.scoring.call_limit import CallLimit
 from resift.scoring.load import load_scorer
 from resift.scoring.pending import PendingRequest, ScoringCall
 from resift.scoring.queue import queue_of, score_awaited
+
+if TYPE_CHECKING:
+    from resift.explanation.explain import Method
+    from resift.explanation.explanation import Explanation
+    from resift.explanation.occlusion import Unit
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
@@ -81,8 +86,8 @@ class Reranker:
     ) -> None:
         if isinstance(model, Reranker):
             raise InputError("model is a Reranker already; give its scorer, as in Reranker(other.scorer)")
-        if on_error not in ("raise", "keep_order"):
-            raise InputError(f"on_error is 'raise' or 'keep_order', not {on_error!r}")
+        if not isinstance(on_error, str) or on_error not in ("raise", "keep_order"):
+            raise InputError(f"on_error is 'raise' or 'keep_order', not {shown(on_error)}")
         whole_number("max_pending", max_pending, 1)
         Limits(top_k, min_relevance, deadline, patience)  # checked before a model is loaded
         _refuse_other_names(options)
@@ -221,6 +226,47 @@ class Reranker:
         rankings = await self._arank(RankCall.many(queries, documents, text), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
+
+    @helps_with_names
+    def explain(
+        self,
+        query: str,
+        document: T,
+        *,
+        text: Callable[[T], str] | None = None,
+        method: Method | None = None,
+        budget: int = 256,
+        unit: Unit | None = None,
+    ) -> Explanation:
+        """Return which words of a document carry its score, for which words of the query.
+
+        Args:
+            query: The question.
+            document: One document, as in `rank`.
+            text: As in `rank`.
+            method: "parts": the network's own sums, which add up to the score; `resift:small`, `resift:tiny` and what
+                `resift train` makes have them. "occlusion": how the score falls without a word. None: parts where
+                there are some.
+            budget: Texts that occlusion may have scored, at most; a service may charge for each.
+            unit: What occlusion leaves out, "word" or "sentence". None: the smaller one that the budget allows.
+
+        Raises:
+            InputError: As in `rank`; a method that this scorer doesn't have; a budget below 3.
+            ScorerError: The scorer failed.
+            OverloadedError: As in `rank`.
+
+        >>> Reranker().explain("python snake", "Ball python care guide").top_words(1)[0][0].text
+        'python'
+        """
+        from resift.explanation.explain import explain  # not at the top: ranking needs none of it
+
+        call = RankCall.of(query, [document], text)
+        ticket: Future[None] = Future()
+        self._call_limit.enter(ticket)
+        try:
+            return explain(self.scorer, query, call.unique[0], method=method, budget=budget, unit=unit)
+        finally:
+            ticket.cancel()
 
     def close(self) -> None:
         """Refuse new calls, wait for those under way, and close the scorers that were loaded by name.

@@ -1,0 +1,135 @@
+"""The words and sentences of a text with their places, and which word a token belongs to."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_IDEOGRAPHS = (
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+_KANA = (
+    (0x3041, 0x309F, "hiragana"),
+    (0x30A0, 0x30FF, "katakana"),
+    (0x31F0, 0x31FF, "katakana"),
+    (0xFF66, 0xFF9F, "katakana"),
+)
+_APOSTROPHES = "'\u2019"
+_SPACE, _LETTER, _IDEOGRAPH, _SYMBOL, _MARK, _OTHER = "space", "letter", "ideograph", "symbol", "mark", "other"
+_SENTENCE_END = re.compile(
+    # A full stop ends no sentence where the text goes on in lower case. Chinese and Japanese put no space after theirs.
+    r"(?<=[.!?…])[\"'”’)\]]*+\s++(?![a-z])|[。！？｡]+[”’」』）]*\s*|\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*+•|#]|\d{1,3}[.)])\s?)"
+)
+
+
+class Word(NamedTuple):
+    """A word of a text: text[start:end]."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def is_spoken(self) -> bool:
+        """Whether it has a letter, a digit or a symbol, and so says something of its own; punctuation doesn't."""
+        return any(_kind(character) not in (_OTHER, _MARK) for character in self.text)
+
+
+class Sentence(NamedTuple):
+    """A sentence of a text: text[start:end], without the white space around it."""
+
+    start: int
+    end: int
+
+
+def find_words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
+    """Return the words of text[start:end] in order. They cover everything but white space.
+
+    A word is a run of letters and digits with the marks written on them, and the apostrophes inside. An ideograph
+    stands alone; so do runs of symbols (emoji, signs) and of punctuation.
+
+    >>> [word.text for word in find_words("Don't panic: 蛇は 🐍!")]
+    ["Don't", 'panic', ':', '蛇', 'は', '🐍', '!']
+    """
+    stop = len(text) if end is None else min(end, len(text))
+    return [Word(text[first:last], first, last) for first, last in _runs(text, start, stop)]
+
+
+def find_sentences(text: str, start: int = 0, end: int | None = None) -> list[Sentence]:
+    """Return the sentences of text[start:end] that have something in them, in order.
+
+    >>> text = "Snakes shed. Pythons, e.g. this one, don't bite!"
+    >>> [text[sentence.start : sentence.end] for sentence in find_sentences(text)]
+    ['Snakes shed.', "Pythons, e.g. this one, don't bite!"]
+    """
+    stop = len(text) if end is None else min(end, len(text))
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, start, stop)]
+    found = []
+    for first, last in zip([start, *ends], [*ends, stop], strict=True):
+        part = text[first:last]
+        if stripped := part.strip():
+            begin = first + len(part) - len(part.lstrip())
+            found.append(Sentence(begin, begin + len(stripped)))
+    return found
+
+
+def words_of_tokens(words: list[Word], offsets: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the index of each token's word, (tokens,), -1 for a token without one.
+
+    `offsets` (tokens, 2) are places in the text. A token that covers several words belongs to the one that it has
+    most characters of.
+    """
+    starts, ends = np.array([word.start for word in words], int), np.array([word.end for word in words], int)
+    owners = np.full(len(offsets), -1, int)
+    for token, (start, end) in enumerate(offsets.tolist()):
+        first, last = int(ends.searchsorted(start, "right")), int(starts.searchsorted(end))
+        if last > first:
+            shared = np.minimum(ends[first:last], end) - np.maximum(starts[first:last], start)
+            owners[token] = first + int(shared.argmax())
+    return owners
+
+
+def _runs(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    begin, kind = start, _SPACE
+    for place in range(start, stop):
+        found = _kind(text[place])
+        if found == _MARK and kind != _SPACE:
+            continue  # belongs to what stands before it
+        if found == kind and kind not in (_SPACE, _IDEOGRAPH):
+            continue
+        if text[place] in _APOSTROPHES and kind == _LETTER and place + 1 < stop and _kind(text[place + 1]) == _LETTER:
+            continue
+        if kind != _SPACE:
+            yield begin, place
+        begin, kind = place, _LETTER if found == _MARK else found
+    if kind != _SPACE and begin < stop:
+        yield begin, stop
+
+
+@lru_cache(maxsize=4096)
+def _kind(character: str) -> str:
+    code = ord(character)
+    if character.isspace():
+        return _SPACE
+    if any(first <= code <= last for first, last in _IDEOGRAPHS):
+        return _IDEOGRAPH
+    for first, last, script in _KANA:
+        if first <= code <= last:
+            return script
+    category = unicodedata.category(character)
+    if category[0] in "LN" or character == "_":
+        return _LETTER
+    if category[0] == "M" or category in ("Cf", "Sk"):  # joiners, soft hyphens, tones of skin
+        return _MARK
+    if category in ("Cc", "Zs", "Zl", "Zp"):
+        return _SPACE
+    return _SYMBOL if category[0] == "S" else _OTHER

@@ -1,0 +1,102 @@
+"""Explanations as HTML, SVG, text and JSON: whole, escaped, and without requests to anywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from resift import Reranker
+from resift.explanation.explanation import Explanation
+
+HOSTILE = (
+    "<script>alert('x')</script> \"quoted\" & </svg></style> \x00\x0b\ud800 ]]> fox <img src=http://example.com/a>"
+)
+VOID = ("meta", "link", "br", "img", "hr")
+
+
+class Elements(HTMLParser):
+    """Reads a page, and fails where an element isn't closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: set[str] = set()
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.names.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module", params=["parts", "occlusion of every pair", "occlusion"])
+def hostile(request: pytest.FixtureRequest, bundled: Reranker, overlap: Reranker) -> Explanation:
+    if request.param == "parts":
+        return bundled.explain(f"fox {HOSTILE}", HOSTILE)
+    return overlap.explain(f"fox {HOSTILE}", HOSTILE, budget=500 if "pair" in request.param else 25)
+
+
+def test_a_page_is_whole_escaped_and_asks_for_nothing(hostile: Explanation) -> None:
+    for page in (hostile.to_html(), hostile._repr_html_()):
+        elements = Elements(page)
+        assert elements.names.isdisjoint({"script", "img", "link", "iframe"})
+        assert "alert('x')" in elements.text
+        assert not re.search(r"(?:src|href)\s*=|url\(|@import", re.sub(r"&lt;img src=", "", page))
+        page.encode()
+    assert hostile.to_html().startswith("<!doctype html>")
+    assert 'name="color-scheme" content="light dark"' in hostile.to_html()
+
+
+def test_a_heat_map_is_an_image_with_a_cell_for_each_pair(hostile: Explanation) -> None:
+    image = ET.fromstring(hostile.to_svg())
+    cells = [cell for cell in image.iter("{http://www.w3.org/2000/svg}rect") if cell.get("stroke")]
+    titles = [title.text or "" for title in image.iter("{http://www.w3.org/2000/svg}title")]
+    assert len(cells) == len(titles) - 1 > 1
+    assert "What the words of the document contribute" in titles[0]
+
+
+def test_data_is_json_and_says_the_same(hostile: Explanation) -> None:
+    data = json.loads(json.dumps(hostile.to_dict(), allow_nan=False))
+    assert data["document"] == hostile.document
+    assert [word["text"] for word in data["document_words"]] == [word.text for word in hostile.document_words]
+    assert [word["contribution"] for word in data["document_words"]] == hostile.contributions.tolist()
+    assert (data["matrix"] is None) == (hostile.matrix is None)
+
+
+def test_the_words_that_carry_the_score_are_marked_in_plain_text(bundled: Reranker) -> None:
+    text = bundled.explain("python snake", "Ball python care guide").to_text()
+    assert "Ball **python** care guide" in text
+    assert "parts     constant -5.69" in text
+    assert "python +2." in text
+
+
+def test_a_very_long_document_is_shown_around_its_best_sentence(overlap: Reranker) -> None:
+    document = "Nothing to see here. " * 1000 + "The red fox sleeps. " + "Nothing to see here. " * 1000
+    explanation = overlap.explain("red fox", document)
+    assert explanation.evidence is not None
+    assert len(explanation.to_html()) < 150_000
+    for shown in (explanation.to_text(), Elements(explanation.to_html()).text):
+        assert re.search(r"… .*red.*fox.* …", shown, re.DOTALL)
+        assert len(shown) < 6000
+
+
+def test_a_document_without_words_has_a_picture_too(bundled: Reranker, overlap: Reranker) -> None:
+    for explanation in (bundled.explain("?!", ""), overlap.explain("?!", " ... ")):
+        ET.fromstring(explanation.to_svg())
+        Elements(explanation.to_html())
+        assert "none speaks for it" in explanation.to_text()
+        assert explanation.evidence is None or explanation.evidence.text == "..."
