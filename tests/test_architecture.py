@@ -127,7 +127,7 @@ assert not heavy, heavy
         ("resift.bulk.parquet", "pyarrow", "scale"),
         ("resift.bulk.ray_data", "ray", "scale"),
         ("resift.serving.ray_serve", "ray", "scale"),
-        ("resift.serving.asgi", "starlette", "scale"),
+        ("resift.serving.asgi", "starlette", "serve"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],
