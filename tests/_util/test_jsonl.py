@@ -64,7 +64,7 @@ def test_a_line_may_be_bytes_or_text(line: str | bytes) -> None:
     assert parse_object(line, "here") == {"a": 1}
 
 
-@pytest.mark.parametrize("line", ['{"n": NaN}', '{"n": -Infinity}', '{"text": "\\ud800"}'])
+@pytest.mark.parametrize("line", ['{"n": NaN}', '{"n": -Infinity}'])
 def test_only_the_strict_refuse_what_databases_cannot_store(line: str) -> None:
     assert len(parse_object(line, "here")) == 1
     with pytest.raises(InputError, match=r"^here: not valid JSON"):

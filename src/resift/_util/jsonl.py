@@ -35,9 +35,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def parse_object(line: str | bytes, where: str, *, strict: bool = False) -> dict[str, Any]:
     r"""Return the JSON object in one line. A byte order mark before it is dropped.
 
-    `strict` also refuses what databases can't store: NaN, infinite numbers and half a surrogate pair. Raises
-    InputError, which begins with `where`, for bytes that are not UTF-8, and for a line that is no JSON object or is
-    nested too deeply to be read.
+    `strict` also refuses what databases can't store: NaN and infinite numbers. Raises InputError, which begins with
+    `where`, for bytes that are not UTF-8, and for a line that is no JSON object or is nested too deeply to be read.
 
     >>> parse_object('{"text": "grapes"}', "notes.jsonl:1")
     {'text': 'grapes'}
@@ -45,8 +44,6 @@ def parse_object(line: str | bytes, where: str, *, strict: bool = False) -> dict
     try:
         text = line if isinstance(line, str) else line.decode()
         value: Any = (_STRICT if strict else _LENIENT).decode(text.removeprefix("\ufeff"))
-        if strict and "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except UnicodeDecodeError as error:
         raise not_utf8(error, where) from None
     except ValueError as error:

@@ -115,14 +115,8 @@ def _map_cell(cell: Cell, convert: Any) -> Cell:
 
 
 def _is_text(value: Any) -> bool:
-    """Return whether this is a text that a tokenizer takes: JSON can hold half a surrogate pair, which none does."""
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False
+    return isinstance(value, str)
 
 
 def _describe(value: Any) -> str:
-    if value is None:
-        return "missing or null"
-    return "broken (half a surrogate pair)" if isinstance(value, str) else f"a {type(value).__name__}, not a text"
+    return "missing or null" if value is None else f"a {type(value).__name__}, not a text"

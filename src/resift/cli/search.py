@@ -12,6 +12,7 @@ from resift.cli._models import no_truncation_warning, note_states_warnings, note
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json, Long, MinRelevance, Model
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
+from resift.text.normal import replace_half_pairs
 
 if TYPE_CHECKING:
     from resift.reranking.ranking import Ranking
@@ -67,7 +68,7 @@ def _filter(conditions: list[str]) -> dict[str, Any] | None:
 
 
 def _condition(condition: str) -> dict[str, Any]:
-    key, equals, value = condition.partition("=")
+    key, equals, value = replace_half_pairs(condition).partition("=")  # a terminal may have another encoding
     if not key or not equals:
         raise InputError(f"--where takes KEY=VALUE, not {condition!r}")
     try:

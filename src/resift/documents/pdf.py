@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from io import BytesIO
 
 from resift.documents.content import Section, SourceDocument
 from resift.documents.readers import stem_title
 from resift.errors import InputError, MissingExtraError
+from resift.text.normal import join_divided_words
 
 try:
     from pypdf import PdfReader
@@ -15,16 +15,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("reading PDF files", "documents") from error
 
-_LINE_END_HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
-
 
 def read_pdf(data: bytes, name: str) -> list[SourceDocument]:
-    """Return a section per page; words divided at a line's end are joined again."""
+    """Return a section per page; words divided at a line's end are whole again (`join_divided_words`)."""
     try:
         reader = PdfReader(BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
             raise InputError(f"{name}: needs a password to be read")
-        texts = [_LINE_END_HYPHEN.sub("", page.extract_text()) for page in reader.pages]
+        texts = [join_divided_words(page.extract_text()) for page in reader.pages]
         declared = reader.metadata.title if reader.metadata else None
     except InputError:
         raise

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.evaluation.collection import Collection, Run, check_run
 from resift.search.two_stage import FirstStage, ManyFirstStage, Passage
+from resift.text.normal import normalise_all, replace_half_pairs
 
 Embed = Callable[[list[str]], ArrayLike]
 """Texts → vectors, a row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""
@@ -120,7 +121,12 @@ def sentence_transformer_run(folder: str, collection: Collection, depth: int) ->
         model = SentenceTransformer(folder, local_files_only=True)
     except Exception as error:  # torch and model classes raise errors of any type; callers catch one
         raise ModelFileError(f"{folder} can't be loaded by sentence-transformers: {error}") from error
-    return embedding_run(model.encode_document, collection, depth, embed_queries=model.encode_query)
+    return embedding_run(
+        lambda texts: model.encode_document(normalise_all(texts)),
+        collection,
+        depth,
+        embed_queries=lambda texts: model.encode_query(normalise_all(texts)),
+    )
 
 
 def encoder_kind(folder: Path) -> str | None:
@@ -140,7 +146,7 @@ def _vectors(embed: Embed, texts: list[str]) -> NDArray[np.float32]:
     blocks = []
     for start in range(0, len(texts), TEXTS_PER_BLOCK):
         block = texts[start : start + TEXTS_PER_BLOCK]
-        vectors = np.asarray(embed(block), np.float32)
+        vectors = np.asarray(embed([replace_half_pairs(text) for text in block]), np.float32)
         if vectors.ndim != 2 or len(vectors) != len(block) or not np.isfinite(vectors).all():
             raise InputError(
                 f"the embedding function gave an array of shape {vectors.shape} for {len(block)} texts"

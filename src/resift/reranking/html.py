@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from resift.text.normal import replace_half_pairs
+
 CHARACTERS_SHOWN = 300  # of a text; a notebook cell is for looking, not for reading
 
 Row = tuple[int, int, str, float | None, str, tuple[int, int] | None]
@@ -25,7 +27,7 @@ def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Ro
     flag = "" if degraded is None else f"<p style='color:#b00020'><b>degraded:</b> {escape(degraded)}</p>"
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("", "moved", "score", "relevance", "text"))
     body = "".join(_row(*row) for row in rows)
-    return (
+    return replace_half_pairs(  # a notebook is a file in UTF-8
         f"<div><p><b>{escape(query)}</b><br><small>{escape(note)}</small></p>{flag}"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -13,7 +13,7 @@ from resift.models.manifest import MANIFEST_FILE
 from resift.training.first_stage_data import FirstStageTeachers, claim_folder
 from resift.training.first_stage_trainer import train_runs
 from resift.training.log import Log, log_to_logger, no_progress_bars
-from resift.training.pairs import TrainingPair
+from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recall import Recall, recall
 from resift.training.recipe import Distillation
 from resift.training.students import Student, embed, open_student
@@ -78,7 +78,7 @@ def distill_first_stage(
         UnknownModelError: A teacher's name means nothing.
 
     """
-    folder, settings = Path(folder), settings or Distillation()
+    folder, settings, pairs = Path(folder), settings or Distillation(), normalise_pairs(pairs)
     checkpoints = folder / CHECKPOINTS
     with no_progress_bars():
         chosen = FirstStageTeachers.parse(teachers)

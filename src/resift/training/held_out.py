@@ -11,6 +11,7 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import batch_to_device
 
 from resift.evaluation.metrics import measure
+from resift.text.normal import normalise
 from resift.training.mining import CandidateList
 
 METRIC = "nDCG@10"
@@ -39,7 +40,9 @@ class HeldOut(BaseEvaluator):
 
 def logits(model: CrossEncoder, lists: Sequence[CandidateList], rows: int = 256) -> list[list[float]]:
     """Return the network's logits, in float32, for every document of every list; `rows` pairs are read at once."""
-    pairs = [(candidates.query, document) for candidates in lists for document in candidates.documents]
+    pairs = [
+        (normalise(candidates.query), normalise(document)) for candidates in lists for document in candidates.documents
+    ]
     flat: list[float] = []
     model.eval()
     with torch.inference_mode():

@@ -9,6 +9,7 @@ from typing import Any
 
 from resift._util.jsonl import read_rows
 from resift.errors import InputError
+from resift.text.normal import normalise, normalise_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,19 @@ def read_pairs(files: Sequence[Path]) -> list[TrainingPair]:
         raise InputError(f"{', '.join(map(str, files)) or 'no file'}: no pair of query and positive to learn from")
     _check_contradictions(pairs)
     return list(pairs)
+
+
+def normalise_pairs(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
+    """Return the pairs as models read them (`resift.text.normal`): what is learned is what will be read.
+
+    A negative that is read as its positive is left out.
+    """
+    normal = []
+    for pair in pairs:
+        positive, negatives = normalise(pair.positive), dict.fromkeys(normalise_all(pair.negatives))
+        kept = tuple(negative for negative in negatives if negative != positive)
+        normal.append(TrainingPair(normalise(pair.query), positive, kept, pair.group))
+    return normal
 
 
 def _pair(row: dict[str, Any], where: str) -> TrainingPair:

@@ -15,7 +15,7 @@ from resift.training.calibrate import calibrate, judged_lists
 from resift.training.export import export_trained, write_card
 from resift.training.held_out import logits
 from resift.training.log import Log, log_to_logger, no_progress_bars
-from resift.training.pairs import TrainingPair
+from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recipe import Recipe
 from resift.training.reranker_data import load_or_prepare_data
 from resift.training.reranker_trainer import HeldOutFigures, train
@@ -86,7 +86,7 @@ def train_reranker(
         UnknownModelError: A teacher's name means nothing.
 
     """
-    folder, recipe = Path(folder), recipe or Recipe()
+    folder, recipe, pairs = Path(folder), recipe or Recipe(), normalise_pairs(pairs)
     lists = [candidates for spec in judged for candidates in judged_lists(spec)]  # a wrong folder should cost no hours
     opened = [teacher if isinstance(teacher, Teacher) else Teacher.parse(teacher) for teacher in teachers]
     model = build(recipe)

@@ -22,6 +22,7 @@ from resift.models.bundled import bundled_folder
 from resift.models.manifest import MANIFEST_FILE
 from resift.networks.split import EncodedBatch, SplitModule
 from resift.networks.terms import SparseEncoderModule
+from resift.text.normal import normalise_all
 from resift.training.teachers import bfloat16_is_faster
 
 START_SLOPE = 10.0  # logit per cosine at the start: about as much as the votes beside it then say
@@ -158,7 +159,7 @@ class SplitPairs(InputModule):
     def _encode(self, network: SplitModule, texts: Sequence[str]) -> list[EncodedText]:
         if not texts:
             return []
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        ids = self.tokenizer(normalise_all(texts), truncation=True, max_length=self.max_length)["input_ids"]
         encoded: dict[int, EncodedText] = {}
         device = network.slope.device
         # Equal lengths together: nothing is computed for padding.

@@ -17,6 +17,7 @@ from resift.embedders.static import table_folder
 from resift.errors import InputError, ModelFileError
 from resift.export.static import write_table
 from resift.models.manifest import MANIFEST_FILE, Manifest
+from resift.text.normal import normalise_all
 
 BUNDLED = "static"
 """The base that stands for the bundled table."""
@@ -114,7 +115,7 @@ def open_student(base: str) -> Student:
 def embed(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
     """Return unit vectors, (texts, dimensions); zeros for a text without tokens."""
     batch = 1024 if isinstance(model[0], StaticEmbedding) else 32
-    vectors = model.encode(list(texts), batch_size=batch, show_progress_bar=False, convert_to_numpy=True)
+    vectors = model.encode(normalise_all(texts), batch_size=batch, show_progress_bar=False, convert_to_numpy=True)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
     return unit

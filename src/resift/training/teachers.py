@@ -18,6 +18,7 @@ from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
 from resift.scorer import Request, Scorer, score_many
 from resift.scoring.load import load_scorer
+from resift.text.normal import normalise_all
 from resift.training.log import Log
 from resift.training.mining import CandidateList, Embed, Vectors, documents
 
@@ -135,7 +136,7 @@ def dense_embed(folder: str, *, tokens: int = TEACHER_TOKENS) -> Callable[[Seque
     def embed(texts: Sequence[str]) -> Vectors:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            vectors = model.encode(new, batch_size=32, convert_to_tensor=True, show_progress_bar=False)
+            vectors = model.encode(normalise_all(new), batch_size=32, convert_to_tensor=True, show_progress_bar=False)
             unit = torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
             known.update(zip(new, unit, strict=True))
         return np.stack([known[text] for text in texts])
@@ -176,7 +177,7 @@ def _strongest_dimensions(model: Any, texts: Sequence[str]) -> list[tuple[NDArra
     """Return of each text's sparse vector the strongest dimensions and their weights."""
     strongest = []
     for start in range(0, len(texts), TEXTS_PER_CALL):
-        chunk = list(texts[start : start + TEXTS_PER_CALL])
+        chunk = normalise_all(texts[start : start + TEXTS_PER_CALL])
         vectors: list[Tensor] = model.encode(
             chunk, convert_to_sparse_tensor=False, convert_to_tensor=False, show_progress_bar=False
         )

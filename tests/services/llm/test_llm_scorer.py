@@ -153,10 +153,10 @@ def test_long_documents_are_cut_and_say_so() -> None:
         assert Reranker(scorer).rank(QUERY, ["short", "x" * 10]).stats.truncated == 0
 
 
-def test_half_a_character_becomes_a_question_mark() -> None:
+def test_half_a_surrogate_pair_is_replaced() -> None:
     llm = Scripted("[2] > [1]")
     LlmScorer(llm).score(QUERY, ["half \ud83d", "whole \U0001f600"])
-    assert passages(llm.prompts[0]) == ["half ?", "whole \U0001f600"]
+    assert passages(llm.prompts[0]) == ["half \ufffd", "whole \U0001f600"]
 
 
 # Sync and async

@@ -13,6 +13,7 @@ from resift.services.http.provider import Provider
 from resift.services.http.response import HttpResponse, error_message
 from resift.services.http.retry import Clock, RetryPolicy, retry_delay, worth_retrying
 from resift.services.http.steps import Failure, Send, Steps, Wait
+from resift.text.normal import replace_half_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +90,5 @@ class Requester:
 
 
 def _encode_json(body: Mapping[str, Any]) -> bytes:
-    """Return the JSON of a request. Half a surrogate pair, which UTF-8 can't hold, becomes a question mark."""
-    return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    """Return the JSON of a request, its texts as they are: a service reads them as it does for everybody."""
+    return replace_half_pairs(json.dumps(body, ensure_ascii=False)).encode()

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
+from resift.text.normal import replace_half_pairs
+
 CHARACTERS_QUOTED = 200  # of a response, in an error
 MESSAGE_DEPTH = 8  # objects and lists inside each other, down to an error's message
 BYTES_SEARCHED = 100_000  # of a response, for an error's message: real ones are short, and the JSON is read once more
@@ -106,6 +108,5 @@ def _find_message(value: Any, depth: int) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    # Half a surrogate pair, which JSON can hold and no terminal can print, becomes a question mark.
-    line = " ".join(text.encode(errors="replace").decode().split())
+    line = " ".join(replace_half_pairs(text).split())  # JSON can hold half a surrogate pair, and no terminal prints it
     return line if len(line) <= CHARACTERS_QUOTED else line[: CHARACTERS_QUOTED - 1] + "…"

@@ -17,6 +17,7 @@ from resift.services.llm.answers import ParsedGrade, read_grade, read_order, rea
 from resift.services.llm.chat import Answer, Chat
 from resift.services.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
 from resift.services.llm.windows import check_windows, windows
+from resift.text.normal import replace_half_pairs
 
 Method = Literal["listwise", "pointwise", "yes_no"]
 OnBadAnswer = Literal["repair", "raise"]
@@ -138,6 +139,7 @@ class LlmScorer:
         return _add_seconds(step, started)
 
     def _work(self, query: str, documents: Sequence[str]) -> Work:
+        query = replace_half_pairs(query)
         texts = [_cut(document, self.max_characters) for document in documents]
         spans = {
             index: Span(0, self.max_characters, truncated=True)
@@ -248,5 +250,5 @@ def _add_seconds(scores: Scores, started: float) -> Scores:
 
 
 def _cut(document: str, limit: int) -> str:
-    """Return the document's beginning. Half a surrogate pair, which no request can hold, becomes a question mark."""
-    return document[:limit].encode("utf-8", "replace").decode("utf-8")
+    """Return the document's beginning, as a request can hold it."""
+    return replace_half_pairs(document[:limit])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from resift.services.rerank.known_services import RequestFormat
+from resift.text.normal import replace_half_pairs
 
 
 class DocumentSlice(NamedTuple):
@@ -26,9 +27,9 @@ def split_documents(
     A document costs its own UTF-8 bytes and the query's. None means no limit.
     """
     start, bytes_left = 0, max_bytes or 0
-    query_bytes = len(query.encode(errors="replace")) if max_bytes else 0
+    query_bytes = _size(query) if max_bytes else 0
     for index, text in enumerate(documents):
-        cost = query_bytes + len(text.encode(errors="replace")) if max_bytes else 0
+        cost = query_bytes + _size(text) if max_bytes else 0
         full = index - start == max_documents or (max_bytes is not None and cost > bytes_left)
         if index > start and full:
             yield DocumentSlice(query_index, start, documents[start:index])
@@ -36,6 +37,10 @@ def split_documents(
         bytes_left -= cost
     if documents:
         yield DocumentSlice(query_index, start, documents[start:])
+
+
+def _size(text: str) -> int:
+    return len(replace_half_pairs(text).encode())
 
 
 def request_body(
