@@ -12,7 +12,6 @@ from resift.documents.content import Scalar, Section, SourceDocument
 from resift.documents.split import context, split
 from resift.search.two_stage import Passage
 from resift.text.normal import replace_half_pairs
-from resift.text.normal import replace_half_pairs
 
 VERSION = 3
 """Part of every fingerprint. Raise it when passages come out differently: files are then indexed anew."""
@@ -127,11 +126,6 @@ def _lines(
         too_long = [name for name, (_, count) in lines.items() if count > chunks.tokens // CONTEXT_SHARE]
         limits = {name: len(lines[name][0]) * 3 // 4 for name in too_long}
     return lines
-
-
-def _storable(value: Scalar) -> Scalar:
-    """Return the value, a text as UTF-8 can hold it: the fonts of some PDFs give half a surrogate pair."""
-    return replace_half_pairs(value) if isinstance(value, str) else value
 
 
 def _storable(value: Scalar) -> Scalar:
