@@ -77,15 +77,8 @@ def test_similarity_is_right_in_every_space(client: Any, space: str) -> None:
     collection.add(ids=list(vectors), embeddings=list(vectors.values()), documents=list(vectors))
     query = np.array([0.6, 0.8])
 
-    class Fixed:
-        """The stage embeds by the collection's function; this one knows a single query."""
-
-        name, configuration_json = collection.name, collection.configuration_json
-
-        def query(self, query_texts: list[str], **options: Any) -> Any:
-            return collection.query(query_embeddings=[query.tolist()], **options)
-
-    found = {passage.id: passage.similarity for passage in ChromaFirstStage(Fixed()).retrieve("q", 3)}  # type: ignore[arg-type]
+    stage = ChromaFirstStage(collection, embed=lambda texts: [query] * len(texts))
+    found = {passage.id: passage.similarity for passage in stage.retrieve("q", 3)}
     dots = {name: float(query @ np.array(vector)) for name, vector in vectors.items()}
     if space == "l2":
         distances = {name: float(np.linalg.norm(query - np.array(vector))) for name, vector in vectors.items()}

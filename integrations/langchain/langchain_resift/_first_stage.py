@@ -16,7 +16,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_resift._documents import copy_with_metadata
 from resift import FirstStage, InputError, Passage
-from resift.adapters import Worker
+from resift.adapters import Worker, as_passages, check_first_stage, found_by
 
 
 class Source(Protocol):
@@ -42,8 +42,8 @@ def open_source(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
         )
     if isinstance(first_stage, Runnable):
         return _Retriever(first_stage)
-    if callable(getattr(first_stage, "retrieve", None)):
-        return _Passages(first_stage)
+    if callable(getattr(first_stage, "retrieve", None)) or callable(getattr(first_stage, "aretrieve", None)):
+        return _Passages(check_first_stage(first_stage))
     raise InputError(
         f"first_stage must be a VectorStore, a retriever, a Chroma collection or a resift.FirstStage, "
         f"not a {type(first_stage).__name__}"
@@ -94,13 +94,16 @@ class _Passages:
     stage: FirstStage
 
     def fetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002  # nor do first stages
-        return _from_passages(self.stage.retrieve(query, k))
+        if not callable(getattr(self.stage, "retrieve", None)):
+            raise InputError(
+                f"{type(self.stage).__name__} has aretrieve and no retrieve: call ainvoke, which awaits it"
+            )
+        return _from_passages(as_passages(self.stage.retrieve(query, k), found_by(self.stage)))
 
     async def afetch(self, query: str, k: int, callbacks: Callbacks) -> list[Document]:  # noqa: ARG002
         aretrieve = getattr(self.stage, "aretrieve", None)
-        return _from_passages(
-            await (aretrieve(query, k) if aretrieve else _WORKER.run(partial(self.stage.retrieve, query, k)))
-        )
+        found = await (aretrieve(query, k) if aretrieve else _WORKER.run(partial(self.stage.retrieve, query, k)))
+        return _from_passages(as_passages(found, found_by(self.stage)))
 
 
 _WORKER = Worker(limit=1024, name="the first stage")  # one thread for all retrievers: a first stage takes milliseconds
@@ -109,15 +112,21 @@ _WORKER = Worker(limit=1024, name="the first stage")  # one thread for all retri
 def _is_collection(first_stage: Any) -> bool:
     """Check it without importing chromadb: where nobody has imported it, nobody holds a collection."""
     chromadb = sys.modules.get("chromadb")
-    return chromadb is not None and isinstance(first_stage, chromadb.Collection)
+    if chromadb is None:
+        return False
+    awaited = sys.modules.get("chromadb.api.models.AsyncCollection")
+    return isinstance(first_stage, chromadb.Collection) or (
+        awaited is not None and isinstance(first_stage, awaited.AsyncCollection)  # which is refused with a reason
+    )
 
 
 def _collection_stage(collection: Any, search_kwargs: dict[str, Any]) -> FirstStage:
     from resift.chroma import ChromaFirstStage
 
-    unknown = search_kwargs.keys() - {"where", "where_document"}
+    unknown = search_kwargs.keys() - {"where", "where_document", "embed"}
     if unknown:
-        raise InputError(f"a Chroma collection takes where= and where_document=, not {', '.join(sorted(unknown))}=")
+        names = ", ".join(sorted(unknown))
+        raise InputError(f"a Chroma collection takes where=, where_document= and embed=, not {names}=")
     return ChromaFirstStage(collection, **search_kwargs)
 
 

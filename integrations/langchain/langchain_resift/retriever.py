@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from langchain_resift._first_stage import Source, open_source
 from langchain_resift._reranking import Reranking
@@ -36,7 +36,7 @@ class ResiftRetriever(Reranking, BaseRetriever):
             can want another number: `retriever.invoke(query, k=1)`.
         candidates: How many documents the first stage is asked for (50), and at least k.
         search_kwargs: For the first stage: what a vector store's search takes (`filter`), or a collection's `where`
-            and `where_document`.
+            and `where_document`, and `embed`, what embeds queries for a collection that keeps no embedding function.
         min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, long_documents,
             max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
             local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has them.
@@ -59,10 +59,11 @@ class ResiftRetriever(Reranking, BaseRetriever):
     )
     search_kwargs: dict[str, Any] = Field(
         default_factory=dict,
-        description="For the first stage: a vector store's `filter`, a collection's `where` and `where_document`.",
+        description="For the first stage: a store's `filter`, a collection's `where`, `where_document` and `embed`.",
     )
 
     _count_option: ClassVar[str] = "k"
+    _opened: tuple[Any, dict[str, Any], Source] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_first_stage(self) -> Self:
@@ -93,7 +94,12 @@ class ResiftRetriever(Reranking, BaseRetriever):
         return check_query(query), self.k if k is None else k
 
     def _source(self) -> Source:
-        return open_source(self.first_stage, self.search_kwargs)
+        """Return the source, opened once for a first stage and its options: a Chroma collection is checked then."""
+        opened = self._opened
+        if opened is None or opened[0] is not self.first_stage or opened[1] != self.search_kwargs:
+            source = open_source(self.first_stage, self.search_kwargs)
+            self._opened = opened = (self.first_stage, dict(self.search_kwargs), source)
+        return opened[2]
 
     def _depth(self, top_k: int | None) -> int:
         return max(self.candidates, top_k or 0)

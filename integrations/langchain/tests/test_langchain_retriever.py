@@ -231,3 +231,78 @@ ResiftRetriever(first_stage=MemoryFirstStage(["a"]))
 sys.exit("chromadb" in sys.modules or "torch" in sys.modules or "onnxruntime" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_collection_that_keeps_no_embedding_function_asks_for_one(collection: Callable[..., Any]) -> None:
+    """As langchain-chroma makes it: Chroma's default function must not answer in its place."""
+    shelf = collection(embedding_function=None)
+    embeddings = ResiftEmbeddings()
+    shelf.add(ids=list("012345"), documents=TEXTS, embeddings=embeddings.embed_documents(TEXTS))
+    with pytest.raises(ValidationError, match=r"keeps no embedding function.*embed=function"):
+        ResiftRetriever(first_stage=shelf, reranker=overlap())
+    kwargs = {"embed": embeddings.embed_documents}
+    retriever = ResiftRetriever(first_stage=shelf, search_kwargs=kwargs, reranker=overlap(), k=1)
+    assert texts(retriever.invoke("red fox")) == texts(await retriever.ainvoke("red fox")) == ["the red fox"]
+
+
+def test_a_collection_is_compared_with_its_function_once(collection: Callable[..., Any]) -> None:
+    calls: list[list[str]] = []
+
+    def counted(given: list[str]) -> Any:
+        calls.append(given)
+        return StaticEmbedding()(given)
+
+    shelf = collection(embedding_function=StaticEmbedding())
+    shelf.add(ids=list("012345"), documents=TEXTS)
+    shelf._embedding_function = counted
+    retriever = ResiftRetriever(first_stage=shelf, reranker=overlap(), k=1)
+    for _ in range(2):
+        retriever.invoke("red fox")
+    assert calls == [["a blue whale"], ["red fox"], ["red fox"]]
+
+
+def test_an_async_collection_is_refused_with_the_way_out() -> None:
+    from chromadb.api.models.AsyncCollection import AsyncCollection
+
+    with pytest.raises(ValidationError, match=r"AsyncCollection, whose query is awaited.*chromadb\.HttpClient"):
+        ResiftRetriever(first_stage=AsyncCollection.__new__(AsyncCollection))
+
+
+async def test_a_first_stage_of_texts_and_one_that_is_only_awaited() -> None:
+    class Plain:
+        def retrieve(self, query: str, k: int) -> list[str]:
+            return TEXTS
+
+    class Awaited:
+        async def aretrieve(self, query: str, k: int) -> list[str]:
+            return TEXTS
+
+    class Odd:
+        def retrieve(self, query: str, k: int) -> Any:
+            return [3]
+
+    plain = ResiftRetriever(first_stage=Plain(), reranker=overlap(), k=1)
+    awaited = ResiftRetriever(first_stage=Awaited(), reranker=overlap(), k=1)
+    assert texts(plain.invoke("red fox")) == texts(await awaited.ainvoke("red fox")) == ["the red fox"]
+    with pytest.raises(InputError, match="Awaited has aretrieve and no retrieve: call ainvoke"):
+        awaited.invoke("red fox")
+    with pytest.raises(InputError, match="what Odd retrieves must be a list"):
+        ResiftRetriever(first_stage=Odd(), reranker=overlap()).invoke("red fox")
+
+
+@pytest.mark.parametrize("query", ["", " \n", None, 3, {"query": "red fox"}, [("human", "red fox")]])
+async def test_a_query_that_is_no_text_never_reaches_a_store(documents: list[Document], query: Any) -> None:
+    class Untouched(InMemoryVectorStore):
+        def similarity_search_with_score(self, *args: Any, **kwargs: Any) -> Any:
+            raise AssertionError("the store was asked")
+
+        asimilarity_search_with_score = similarity_search_with_score  # type: ignore[assignment]
+
+    for first_stage in (Untouched(ResiftEmbeddings()), Untouched(ResiftEmbeddings()).as_retriever()):
+        retriever = ResiftRetriever(first_stage=first_stage, reranker=overlap())
+        with pytest.raises(InputError, match="the query must be a text with something in it"):
+            retriever.invoke(query)
+        with pytest.raises(InputError, match="the query must be a text with something in it"):
+            await retriever.ainvoke(query)
+        with pytest.raises(InputError, match="the query must be a text with something in it"):
+            retriever.batch([query])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resift._util.arguments import check_query
+from resift._util.arguments import check_query, shown
 from resift._util.lazy import Lazy
 from resift._util.secret import ApiKey
 from resift._util.worker import Worker
@@ -14,11 +14,12 @@ from resift.adapters.options import (
     check_reranker,
     merge_options,
 )
-from resift.adapters.results import ScoreKind, choose_score, report_ranking
+from resift.adapters.results import ScoreKind, choose_score, report_ranking, show_value
 from resift.embedders.embedder import Embedder
 from resift.models.options import ModelOptions
 from resift.reranking.reranker import OnError
 from resift.scorer import LongDocuments
+from resift.search.candidates import as_passages, check_first_stage, found_by
 
 __all__ = [
     "OPTIONS",
@@ -32,12 +33,17 @@ __all__ = [
     "Recipe",
     "ScoreKind",
     "Worker",
+    "as_passages",
     "check_engine_options",
+    "check_first_stage",
     "check_option_names",
     "check_query",
     "check_reranker",
     "choose_score",
+    "found_by",
     "lazy_of",
     "merge_options",
     "report_ranking",
+    "show_value",
+    "shown",
 ]

@@ -39,12 +39,12 @@ def repair(db: Path, target: Collection, states_file: Path | None = None) -> Col
     return rebuild_collection(db, target, states_file)
 
 
-def existing(db: Path, collection: str) -> Collection:
+def existing(db: Path, collection: str, embedder: str | None = None) -> Collection:
     """Return the collection for `search`. Raises InputError, saying how to make it, where there is none."""
     if not has_database(db):
         raise InputError(f"there is no database in {db}; make one with: resift index FOLDER{_db_option(db)}")
     try:
-        return open_collection(db, collection)
+        return open_collection(db, collection, embedder)
     except CollectionNotFoundError as error:
         command = f"resift index FOLDER --collection {collection}{_db_option(db)}"
         raise InputError(f"{error}; make it with: {command}") from None

@@ -17,6 +17,13 @@ class LongDocuments(StrEnum):
     FIRST_WINDOW = "first_window"
 
 
+class EmbedderName(StrEnum):
+    """`resift.embedders.load.BUNDLED_EMBEDDERS`, as an option."""
+
+    STATIC = "static"
+    DENSE = "dense"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 Db = Annotated[Path, typer.Option("--db", help="Folder of the database.")]

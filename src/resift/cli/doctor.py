@@ -84,9 +84,10 @@ def _check_folder(db: Path) -> Iterator[Check]:
 def _check_collection(db: Path, collection: Collection) -> Check:
     from resift.documents.ingest import unfinished_files
     from resift.errors import InputError
-    from resift.search.chroma import check_vectors, stored_embedding
+    from resift.search.chroma import check_vectors
     from resift.search.collections import EMBEDDINGS, REBUILT
     from resift.search.damage import find_damage
+    from resift.search.query_embedding import stored_embedding
 
     name = f"collection {collection.name!r}"
     again = f"resift index FOLDER --collection {collection.name.removesuffix(REBUILT)} --db {db}"

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning, note_states_warnings, note_truncation, reranker
-from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Json, Long, MinRelevance, Model
+from resift.cli._options import (
+    COLLECTION,
+    DB,
+    STATES,
+    Collection,
+    Db,
+    EmbedderName,
+    Json,
+    Long,
+    MinRelevance,
+    Model,
+)
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
-from resift.text.normal import replace_half_pairs
+
+WHOLE_NUMBERS = range(-(2**63), 2**63)
+"""What databases hold of them; a longer one is stored as a text."""
 
 if TYPE_CHECKING:
     from resift.reranking.ranking import Ranking
@@ -35,17 +49,33 @@ def search(
         list[str] | None,
         typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata; may be repeated."),
     ] = None,
+    embedder: Annotated[
+        EmbedderName | None,
+        typer.Option(
+            "--embedder",
+            help="What embedded a collection that keeps no embedding function.",
+            show_default="the collection's own",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search what `resift index` has indexed: a fast first stage, then the reranker."""
     from resift.cli import _database
     from resift.search.chroma import ChromaFirstStage
+    from resift.search.query_embedding import UnknownEmbeddingError
     from resift.search.two_stage import TwoStageSearch
 
-    stage = ChromaFirstStage(_database.existing(db, collection), where=_filter(where or []))
-    with no_truncation_warning(), note_states_warnings():
-        two_stages = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
-        ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
+    opened = _database.existing(db, collection, embedder and embedder.value)
+    try:
+        stage = ChromaFirstStage(opened, where=_filter(where or []))
+        with no_truncation_warning(), note_states_warnings():
+            two_stages = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
+            ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
+    except UnknownEmbeddingError as error:
+        raise InputError(
+            f"{error.reason}; if a bundled bi-encoder did, say --embedder static or --embedder dense; else search it "
+            "from Python, with ChromaFirstStage(collection, embed=function)"
+        ) from error
     if as_json:
         json_document({"collection": collection, **ranking.to_dict(document=_document)})
     elif compare:
@@ -68,14 +98,24 @@ def _filter(conditions: list[str]) -> dict[str, Any] | None:
 
 
 def _condition(condition: str) -> dict[str, Any]:
+    from resift.text.normal import replace_half_pairs
+
     key, equals, value = replace_half_pairs(condition).partition("=")  # a terminal may have another encoding
     if not key or not equals:
         raise InputError(f"--where takes KEY=VALUE, not {condition!r}")
+    if key.startswith("$"):
+        raise InputError(f"--where {condition}: {key} is an operator, not the name of a field; --where may be repeated")
     try:
         parsed = json.loads(value)
-    except ValueError:
-        parsed = value
-    if isinstance(parsed, str) or not isinstance(parsed, bool | int | float):
+    except (ValueError, RecursionError):
+        return {key: value}
+    if isinstance(parsed, float) and not math.isfinite(parsed):
+        raise InputError(
+            f"--where {condition}: {value} is no number that is stored; for this text say {key}='\"{value}\"'"
+        )
+    if isinstance(parsed, str):  # in quotes
+        return {"$or": [{key: value}, {key: parsed}]}
+    if not isinstance(parsed, bool | int | float) or (isinstance(parsed, int) and parsed not in WHOLE_NUMBERS):
         return {key: value}
     return {"$or": [{key: value}, {key: parsed}]}
 

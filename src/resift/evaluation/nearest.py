@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.evaluation.collection import Collection, Run, check_run
-from resift.search.two_stage import FirstStage, ManyFirstStage, Passage
+from resift.search.candidates import Passage, as_passages, check_first_stage, found_by
+from resift.search.two_stage import FirstStage, ManyFirstStage
 from resift.text.normal import normalise_all, replace_half_pairs
 
 Embed = Callable[[list[str]], ArrayLike]
@@ -70,17 +71,22 @@ def retrieved_run(stage: FirstStage, collection: Collection, depth: int) -> Run:
     Raises:
         InputError: A passage has an id that the collection doesn't know.
     """
+    if not callable(getattr(check_first_stage(stage), "retrieve", None)):
+        raise InputError(f"{type(stage).__name__} can only be awaited: give it retrieve(query, k) too")
     query_ids = list(collection.queries)
     run: dict[str, list[str]] = {}
     for start in range(0, len(query_ids), TEXTS_PER_BLOCK):
         block = query_ids[start : start + TEXTS_PER_BLOCK]
         texts = [collection.queries[query] for query in block]
-        lists: Sequence[Sequence[Passage]]
+        lists: Sequence[Sequence[Passage | str]]
         if isinstance(stage, ManyFirstStage):
             lists = stage.retrieve_many(texts, depth)
         else:
             lists = [stage.retrieve(text, depth) for text in texts]
-        for query, passages in zip(block, lists, strict=True):
+        for query, found in zip(block, lists, strict=True):
+            passages = as_passages(found, found_by(stage))
+            if any(passage.id is None for passage in passages):
+                raise InputError(f"{found_by(stage)} must have ids: the _id of documents in {collection.name}")
             run[query] = [str(passage.id) for passage in passages]
     return check_run(run, collection, "the first stage")
 
@@ -89,6 +95,7 @@ def chroma_run(address: str, collection: Collection, depth: int) -> Run:
     """Query a Chroma database, `FOLDER` or `FOLDER#collection`, through the collection's own embedding function."""
     from resift.search.chroma import ChromaFirstStage  # here: it says which extra is missing
     from resift.search.collections import CollectionNotFoundError, open_collection
+    from resift.search.query_embedding import UnknownEmbeddingError
 
     # isort: split
     from chromadb.errors import ChromaError
@@ -101,6 +108,11 @@ def chroma_run(address: str, collection: Collection, depth: int) -> Run:
         names = ", ".join(error.names) or "none"
         raise InputError(
             f"chroma:{address}: say which collection, as in chroma:{folder}#NAME (there is: {names})"
+        ) from error
+    except UnknownEmbeddingError as error:
+        raise InputError(
+            f"chroma:{address}: {error.reason}; measure it from Python, with stage="
+            "retrieved_run(ChromaFirstStage(collection, embed=function), ...), or give a run file"
         ) from error
     except InputError as error:
         raise InputError(f"chroma:{address}: {error}") from error

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.arguments import whole_number
 from resift.embedders.dense import DenseEmbedder, encoder_fingerprint
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder, table_folder
 from resift.errors import InputError, MissingExtraError
 from resift.models.manifest import Manifest
-from resift.search.two_stage import Passage
+from resift.search.candidates import Passage, check_queries, is_awaited
 
 try:
     from chromadb import Collection
     from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
+    from chromadb.errors import ChromaError, InternalError, NotFoundError
     from chromadb.utils.embedding_functions import register_embedding_function
+
+    from resift.search.filters import check_filters
+    from resift.search.query_embedding import EmbedQueries, QueryEmbedding, stored_embedding
 except ImportError as error:
     raise MissingExtraError("resift.chroma", "chroma") from error
 
@@ -105,12 +110,6 @@ def check_vectors(collection: Collection) -> None:
         _check_model(stored, collection.configuration_json["embedding_function"]["config"])
 
 
-def stored_embedding(collection: Collection) -> str:
-    """Return the name of the embedding function that Chroma keeps with a collection; "" where there is none."""
-    # The JSON, not the parsed `configuration`: parsing warns of collections without an embedding function.
-    return str((collection.configuration_json.get("embedding_function") or {}).get("name") or "")
-
-
 FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
     StaticEmbedding.name(): lambda folder: Manifest.peek(table_folder(folder)).fingerprint,
     DenseEmbedding.name(): encoder_fingerprint,
@@ -127,54 +126,117 @@ def _check_model(name: str, config: dict[str, Any]) -> None:
         )
 
 
+MOST_RESULTS = 2**31 - 1  # what Chroma can be asked for, and more than it holds
+PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds; while another process writes, Chroma can't read now and then
+
+
 @dataclass(frozen=True)
 class ChromaFirstStage:
     """A Chroma collection (ephemeral, persistent or over HTTP) as the first stage of `TwoStageSearch`.
 
-    The collection's own embedding function embeds the query. `dataclasses.replace(stage, where=...)` gives the same
+    The function that filled the collection embeds the query. With the first query, the vector that it gives to one of
+    the collection's texts is compared with the one that is kept. `dataclasses.replace(stage, where=...)` gives the same
     stage with another filter.
 
     Args:
-        collection: An open collection; not a client.
+        collection: An open collection; not a client, and no `AsyncCollection`.
         where: Chroma's filter of metadata, passed through.
         where_document: Chroma's filter of texts, passed through.
+        embed: What embeds queries, a function from a list of texts to their vectors, for a collection that keeps no
+            embedding function: langchain-chroma makes such. None: the collection's own.
 
     Raises:
-        InputError: No collection, or one whose vectors come from another version of a bundled bi-encoder.
+        InputError: No collection, one that keeps no embedding function without `embed`, one whose vectors come from
+            another version of a bundled bi-encoder, or a filter that Chroma doesn't take.
     """
 
     collection: Collection
     where: dict[str, Any] | None = None
     where_document: dict[str, Any] | None = None
+    embed: EmbedQueries | None = None
+    _queries: QueryEmbedding | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_collection(self.collection)
-        check_vectors(self.collection)
+        if self.embed is not None and not callable(self.embed):
+            raise InputError(
+                f"embed is a {type(self.embed).__name__}: give a function from a list of texts to their vectors"
+            )
+        check_filters(self.where, self.where_document)
+        if self.embed is None:
+            check_vectors(self.collection)
+        known = self._queries
+        if known is None or known.collection is not self.collection or known.embed is not self.embed:
+            object.__setattr__(self, "_queries", QueryEmbedding(self.collection, self.embed))
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
-        """Return at most k passages, nearest first. Raises InputError for a record without text."""
+        """Return at most k passages, nearest first.
+
+        Raises:
+            InputError: A record without text, a query or a number that makes no sense, a collection that was filled by
+                another function than its own, or one that Chroma can't search.
+            ScorerError: The embedding function failed.
+        """
         return self.retrieve_many([query], k)[0]
 
     def retrieve_many(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
-        """Return one list per query, all from one Chroma call."""
-        found = self.collection.query(
-            query_texts=list(queries),
-            n_results=k,
-            where=self.where,
-            where_document=self.where_document,  # type: ignore[arg-type]  # chromadb's recursive TypedDicts refuse plain dicts
-            include=["documents", "metadatas", "distances"],
-        )
-        similarity = SIMILARITY[self._space()]
-        columns = zip(
-            found["ids"], found["documents"] or [], found["metadatas"] or [], found["distances"] or [], strict=True
-        )
+        """Return one list per query, all from one Chroma call. Raises as `retrieve` does."""
+        texts = check_queries(queries)
+        wanted = min(whole_number("k", k, 1), MOST_RESULTS)
+        if not texts or self._queries is None:
+            return []
+        vectors = self._queries(texts)
+        found = self._find(vectors, wanted)
+        if deleted := self._deleted(found):
+            more = min(wanted + 2 * len(deleted), MOST_RESULTS)
+            found = self._find(vectors, more)
+            deleted |= self._deleted(found)
         return [
-            [
-                Passage(_text(id, text, self.collection.name), id, dict(metadata or {}), similarity(distance))
-                for id, text, metadata, distance in zip(*column, strict=True)
-            ]
+            [_passage(row, self.collection.name) for row in rows if row[0] not in deleted][:wanted] for rows in found
+        ]
+
+    def _find(self, vectors: list[NDArray[np.float32]], k: int) -> list[list[_Row]]:
+        """Return id, text, metadata and similarity of the nearest records of each vector."""
+        found = self._query(vectors, k)
+        similarity = SIMILARITY[self._space()]
+        columns = zip(found["ids"], found["documents"], found["metadatas"], found["distances"], strict=True)
+        return [
+            [(id, text, metadata, similarity(distance)) for id, text, metadata, distance in zip(*column, strict=True)]
             for column in columns
         ]
+
+    def _query(self, vectors: list[NDArray[np.float32]], k: int) -> Any:
+        name = self.collection.name
+        for pause in (*PAUSES, None):
+            try:
+                return self.collection.query(
+                    query_embeddings=list(vectors),  # type: ignore[arg-type]  # float32 or int32, invariantly
+                    n_results=k,
+                    where=self.where,
+                    where_document=self.where_document,  # type: ignore[arg-type]  # chromadb's recursive TypedDicts refuse plain dicts
+                    include=["documents", "metadatas", "distances"],
+                )
+            except NotFoundError as error:
+                raise InputError(
+                    f"collection {name!r} is no longer there: it was deleted or made anew; open it again"
+                ) from error
+            except InternalError as error:
+                if pause is None:
+                    raise InputError(
+                        f"collection {name!r} can't be searched now: {error}; if another process is writing into it, "
+                        "try again when it is done; else `resift doctor FOLDER` says what is damaged"
+                    ) from error
+                time.sleep(pause)
+            except (ChromaError, ValueError) as error:
+                raise InputError(f"collection {name!r} can't be searched: {error}") from error
+        raise AssertionError  # the last turn returned or raised
+
+    def _deleted(self, found: list[list[_Row]]) -> set[str]:
+        """Return the ids found that the collection has no more: another process deleted them since it was opened."""
+        without_text = {id for rows in found for id, text, *_ in rows if text is None}
+        if not without_text:
+            return without_text
+        return without_text - set(self.collection.get(ids=list(without_text), include=[])["ids"])
 
     def _space(self) -> str:
         configuration = self.collection.configuration_json
@@ -182,6 +244,8 @@ class ChromaFirstStage:
         return str(index.get("space") or "l2")
 
 
+_Row = tuple[str, str | None, dict[str, Any] | None, float]
+"""Id, text, metadata and similarity of a record."""
 SIMILARITY: dict[str, Callable[[float], float]] = {
     "cosine": lambda distance: 1 - distance,
     "ip": lambda distance: 1 - distance,  # Chroma's distance is 1 - dot product, so this is the dot product itself
@@ -191,13 +255,13 @@ SIMILARITY: dict[str, Callable[[float], float]] = {
 
 
 def _check_collection(collection: Any) -> None:
-    is_awaited = inspect.iscoroutinefunction(getattr(collection, "query", None))
-    if hasattr(collection, "configuration_json") and callable(getattr(collection, "query", None)) and not is_awaited:
+    query = getattr(collection, "query", None)
+    if hasattr(collection, "configuration_json") and callable(query) and not is_awaited(query):
         return
     kind = type(collection).__name__
     if callable(getattr(collection, "get_collection", None)):
         raise InputError(f"this is a {kind}, not a collection: give client.get_collection(name)")
-    if is_awaited:
+    if is_awaited(query):
         raise InputError(
             f"this is an {kind}, whose query is awaited: give a collection of a chromadb.HttpClient; "
             "asearch runs it beside the event loop"
@@ -205,10 +269,11 @@ def _check_collection(collection: Any) -> None:
     raise InputError(f"this is a {kind}, not a Chroma collection: give client.get_collection(name)")
 
 
-def _text(id: str, text: str | None, collection: str) -> str:
+def _passage(row: _Row, collection: str) -> Passage:
+    id, text, metadata, similarity = row
     if text is None:
         raise InputError(
             f"record {id!r} of collection {collection!r} has no document: a reranker reads text; "
             "store the text with add(documents=...) or filter such records out with where="
         )
-    return text
+    return Passage(text, id, dict(metadata or {}), similarity)

@@ -13,9 +13,9 @@ from resift.search.chroma import (  # first: names the extra
     DenseEmbedding,
     StaticEmbedding,
     check_vectors,
-    stored_embedding,
 )
 from resift.search.damage import StoredRecord, find_damage, read_records
+from resift.search.query_embedding import stored_embedding
 
 # isort: split
 import chromadb
@@ -86,18 +86,20 @@ def list_collections(folder: Path) -> list[chromadb.Collection]:
         raise InputError(f"the collections in {folder} can't be listed: {error}") from error
 
 
-def open_collection(folder: Path, name: str | None = None) -> chromadb.Collection:
+def open_collection(folder: Path, name: str | None = None, embedding: str | None = None) -> chromadb.Collection:
     """Open a collection of the database in a folder. Nothing is created.
 
     Args:
         folder: The folder of the database.
         name: The collection; None for the only one there is.
+        embedding: "static" or "dense", for a collection that keeps no embedding function; None for its own.
 
     Returns:
-        The collection, with the embedding function that Chroma keeps with it.
+        The collection, with the embedding function.
 
     Raises:
-        InputError: There is no database, or Chroma can't open it or the collection.
+        InputError: There is no database, Chroma can't open it or the collection, or the collection keeps another
+            embedding function.
         CollectionNotFoundError: There is no such collection, or several and no name. It is an InputError.
     """
     if not has_database(folder):
@@ -111,7 +113,9 @@ def open_collection(folder: Path, name: str | None = None) -> chromadb.Collectio
             which = "no single collection" if name is None else f"no collection {name!r}"
             message = f"there is {which} in {folder} (there is: {', '.join(names) or 'none'})"
             raise CollectionNotFoundError(message, names=names)
-        return client.get_collection(name)
+        if embedding is None:
+            return client.get_collection(name)
+        return client.get_collection(name, embedding_function=_embedding_function(embedding, None))  # type: ignore[arg-type]  # as below
     except (ChromaError, ValueError) as error:
         if isinstance(error, InputError):
             raise

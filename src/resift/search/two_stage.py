@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from resift._util.arguments import check_query, helps_with_names, whole_number
+from resift._util.arguments import check_query, helps_with_names, shown, whole_number
 from resift._util.worker import Worker
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
+from resift.reranking.limits import Limits
 from resift.reranking.ranking import Ranking
 from resift.reranking.reranker import Reranker
+from resift.search.candidates import Passage as Passage  # its place for who searches
+from resift.search.candidates import as_passages, check_first_stage, check_queries, found_by
 
 CANDIDATES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """What a first stage yields."""
-
-    text: str
-    id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    similarity: float | None = None
-    """The bi-encoder's own: higher is nearer; comparable within one collection only."""
 
 
 class FirstStage(Protocol):
     """Anything that fetches candidates."""
 
-    def retrieve(self, query: str, k: int) -> Sequence[Passage]:
-        """At most k passages, nearest first."""
+    def retrieve(self, query: str, k: int) -> Sequence[Passage | str]:
+        """At most k passages, or plain texts, nearest first."""
 
 
 @runtime_checkable
 class AsyncFirstStage(Protocol):
     """A first stage that can be awaited without a thread."""
 
-    async def aretrieve(self, query: str, k: int) -> Sequence[Passage]:
+    async def aretrieve(self, query: str, k: int) -> Sequence[Passage | str]:
         """As `FirstStage.retrieve`."""
 
 
@@ -51,7 +43,7 @@ class AsyncFirstStage(Protocol):
 class ManyFirstStage(Protocol):
     """A first stage that serves several queries in one go."""
 
-    def retrieve_many(self, queries: Sequence[str], k: int) -> Sequence[Sequence[Passage]]:
+    def retrieve_many(self, queries: Sequence[str], k: int) -> Sequence[Sequence[Passage | str]]:
         """One list per query, in their order."""
 
 
@@ -63,7 +55,8 @@ class TwoStageSearch:
 
     Args:
         first_stage: What fetches candidates: `MemoryFirstStage`, `resift.chroma.ChromaFirstStage`, or an object of
-            yours with `retrieve(query, k)`.
+            yours with `retrieve(query, k)`, which gives passages or plain texts. With `aretrieve` alone, which is
+            awaited, it serves `asearch`.
         reranker: What orders them. None: `Reranker()`.
         candidates: How many passages to fetch for a query; never fewer than `top_k`.
 
@@ -77,13 +70,17 @@ class TwoStageSearch:
     """
 
     def __init__(
-        self, first_stage: FirstStage, reranker: Reranker | None = None, *, candidates: int = CANDIDATES
+        self,
+        first_stage: FirstStage | AsyncFirstStage,
+        reranker: Reranker | None = None,
+        *,
+        candidates: int = CANDIDATES,
     ) -> None:
         whole_number("candidates", candidates, 1)
-        self.first_stage = _check_first_stage(first_stage)
+        self.first_stage = check_first_stage(first_stage)
         if reranker is not None and not isinstance(reranker, Reranker):
             raise InputError(
-                f"reranker is a {type(reranker).__name__}: give a Reranker, as in Reranker({reranker!r:.80})"
+                f"reranker is a {type(reranker).__name__}: give a Reranker, as in Reranker({shown(reranker, 80)})"
             )
         self.reranker = Reranker() if reranker is None else reranker
         self.candidates = candidates
@@ -99,11 +96,14 @@ class TwoStageSearch:
             min_relevance: As `Reranker.rank` has it.
 
         Raises:
-            InputError, ScorerError, OverloadedError: As `Reranker.rank` does.
+            InputError: As `Reranker.rank` does; the first stage gives something else than passages or texts, or can
+                only be awaited.
+            ScorerError, OverloadedError: As `Reranker.rank` does.
             Exception: Whatever the first stage raises.
         """
         started = time.perf_counter()
-        passages = self.first_stage.retrieve(check_query(query), self._depth(top_k))
+        depth = self._depth(top_k, min_relevance)
+        passages = as_passages(self._blocking().retrieve(check_query(query), depth), self._found)
         fetched = time.perf_counter()
         ranking = self.reranker.rank(
             query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
@@ -116,11 +116,14 @@ class TwoStageSearch:
     ) -> Ranking[Passage]:
         """Do what `search` does, without blocking the event loop: neither stage runs on it."""
         started = time.perf_counter()
-        depth = self._depth(top_k)
+        depth = self._depth(top_k, min_relevance)
+        check_query(query)
+        found: Any
         if isinstance(self.first_stage, AsyncFirstStage):
-            passages = await self.first_stage.aretrieve(check_query(query), depth)
+            found = await self.first_stage.aretrieve(query, depth)
         else:
-            passages = await self._worker.run(partial(self.first_stage.retrieve, check_query(query), depth))
+            found = await self._worker.run(partial(self._blocking().retrieve, query, depth))
+        passages = as_passages(found, self._found)
         fetched = time.perf_counter()
         ranking = await self.reranker.arank(
             query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
@@ -133,15 +136,16 @@ class TwoStageSearch:
     ) -> list[Ranking[Passage]]:
         """Return a ranking for each query, in one pass through each stage where it has one."""
         started = time.perf_counter()
-        depth = self._depth(top_k)
-        if isinstance(queries, str):
-            raise InputError("queries is one text; give a list of queries, [query] for a single one")
-        for query in queries:
-            check_query(query)
+        depth = self._depth(top_k, min_relevance)
+        queries = check_queries(queries)
+        found: Any
         if isinstance(self.first_stage, ManyFirstStage):
-            lists = self.first_stage.retrieve_many(queries, depth) if queries else []
+            found = self.first_stage.retrieve_many(queries, depth) if queries else []
         else:
-            lists = [self.first_stage.retrieve(query, depth) for query in queries]
+            found = [self._blocking().retrieve(query, depth) for query in queries]
+        if not isinstance(found, Sequence):
+            raise InputError(f"{self._found} must be a list for each query, and is a {type(found).__name__}")
+        lists = [as_passages(passages, self._found) for passages in found]
         spent = (time.perf_counter() - started) / max(1, len(queries))
         longest = max(lists, key=len, default=())
         rankings = self.reranker.rank_many(
@@ -149,8 +153,25 @@ class TwoStageSearch:
         )
         return [_add_first_stage_time(ranking, spent) for ranking in rankings]
 
-    def _depth(self, top_k: int | None) -> int:
-        """Return how many candidates to fetch: never fewer than results are wanted."""
+    @property
+    def _found(self) -> str:
+        return found_by(self.first_stage)
+
+    def _blocking(self) -> FirstStage:
+        """Return the first stage. Raises InputError where it can only be awaited."""
+        if not callable(getattr(self.first_stage, "retrieve", None)):
+            raise InputError(
+                f"{type(self.first_stage).__name__} has aretrieve and no retrieve: search with asearch, which awaits it"
+            )
+        stage: FirstStage = self.first_stage
+        return stage
+
+    def _depth(self, top_k: int | None, min_relevance: float | None) -> int:
+        """Return how many candidates to fetch: never fewer than results are wanted.
+
+        Raises InputError for what no reranker takes, before a first stage runs.
+        """
+        Limits(top_k, min_relevance, None, None).check(self.reranker.scorer)
         return max(self.candidates, top_k or 0)
 
 
@@ -160,17 +181,22 @@ class MemoryFirstStage:
     Args:
         passages: Texts or passages.
         embedder: The bi-encoder. None: the bundled `StaticEmbedder`; `DenseEmbedder()` finds more.
+
+    Raises:
+        InputError: One text in place of a list, or something in it that is neither a text nor a passage.
     """
 
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
-        if isinstance(passages, str):
+        if isinstance(passages, str | bytes):
             raise InputError("passages is one text; give a list of texts, [text] for a single one")
-        self.passages = [Passage(item) if isinstance(item, str) else item for item in passages]
+        self.passages = as_passages(passages, "passages")
         self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
         self._vectors = self.embedder.embed([passage.text for passage in self.passages])
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return the k passages whose vectors are nearest (cosine); passages equally near keep their order."""
+        check_query(query)
+        whole_number("k", k, 1)
         if not self.passages:
             return []
         similarities = self._vectors @ self.embedder.embed([query])[0]
@@ -185,19 +211,6 @@ def _text(passage: Passage) -> str:
 def _count(top_k: int | None, passages: Sequence[Passage]) -> int:
     """Return how many passages to keep: None means all of them, whatever `top_k` the reranker has."""
     return max(1, len(passages)) if top_k is None else top_k
-
-
-def _check_first_stage(first_stage: FirstStage) -> FirstStage:
-    if callable(getattr(first_stage, "retrieve", None)) and not isinstance(first_stage, type):
-        return first_stage
-    kind = type(first_stage).__name__
-    if kind in ("Collection", "AsyncCollection"):
-        raise InputError(f"first_stage is a Chroma {kind}: wrap it, as in resift.chroma.ChromaFirstStage(collection)")
-    if callable(getattr(first_stage, "get_collection", None)):
-        raise InputError(f"first_stage is a {kind}: give resift.chroma.ChromaFirstStage(client.get_collection(name))")
-    raise InputError(
-        f"first_stage is a {kind} without retrieve(query, k): give a first stage, such as MemoryFirstStage(texts)"
-    )
 
 
 def _add_first_stage_time(ranking: Ranking[Passage], first_stage: float) -> Ranking[Passage]:
