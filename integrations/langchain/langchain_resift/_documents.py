@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from resift import Ranking
-from resift.adapters import ScoreKind, choose_score
+from resift.adapters import ScoreKind, choose_score, show_value
 
 
 def copy_with_metadata(document: Document, entries: Mapping[str, Any]) -> Document:
@@ -21,10 +21,10 @@ def copy_with_metadata(document: Document, entries: Mapping[str, Any]) -> Docume
 def get_text(document: Document, metadata_keys: Sequence[str]) -> str:
     """Return the text to score: the values of these metadata fields, a line each, then the content.
 
-    Fields that the document doesn't have are left out.
+    Fields that the document doesn't have are left out; a list is its items, with commas between them.
     """
-    values = [document.metadata.get(key) for key in metadata_keys]
-    return "\n".join([*(str(value) for value in values if value is not None), document.page_content])
+    values = [show_value(document.metadata.get(key)) for key in metadata_keys]
+    return "\n".join([*filter(None, values), document.page_content])
 
 
 def copy_with_scores(ranking: Ranking[Document], kind: ScoreKind) -> list[Document]:

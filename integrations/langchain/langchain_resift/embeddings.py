@@ -29,7 +29,11 @@ class ResiftEmbeddings(Embeddings):
         self._worker = Worker(limit=1024, name="the embedder")
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return one unit vector per text, in their order; a text without a known token gives zeros."""
+        """Return one unit vector per text, in their order; a text without a known token gives zeros.
+
+        Such a text says nothing to the model. As a query it is near to nothing in Chroma, and a ValueError in
+        LangChain's InMemoryVectorStore.
+        """
         vectors: list[list[float]] = self._embedder.embed(texts).tolist()
         return vectors
 

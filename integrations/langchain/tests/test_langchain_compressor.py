@@ -187,6 +187,19 @@ def test_metadata_can_be_scored_with_the_text() -> None:
     assert [document.page_content for document in results] == ["second text", "first text"]
 
 
+def test_a_list_in_the_metadata_is_read_as_its_items() -> None:
+    scorer = ScriptedScorer([0.1, 0.2, 0.3])
+    tagged = [
+        Document("first", metadata={"tags": ["red", "it's blue"], "years": (1900, 1901)}),
+        Document("second", metadata={"tags": [], "years": {"b", "a"}}),
+        Document("third", metadata={"tags": "red"}),
+    ]
+    step = ResiftRerank(reranker=Reranker(scorer), metadata_keys=["tags", "years"], top_n=None)
+    results = step.compress_documents(tagged, "red fox")
+    assert scorer.calls[0].documents == ("red, it's blue\n1900, 1901\nfirst", "a, b\nsecond", "red\nthird")
+    assert results[-1].metadata["tags"] == ["red", "it's blue"]
+
+
 def test_metadata_stays_json(bundled: Reranker) -> None:
     results = ResiftRerank(reranker=bundled).compress_documents([Document("Pandas eat bamboo.")], "what eats bamboo?")
     metadata = results[0].metadata

@@ -36,6 +36,12 @@ def test_plain_unit_vectors(embeddings: ResiftEmbeddings) -> None:
     assert embeddings.embed_documents([]) == []
 
 
+@pytest.mark.parametrize("model", ["resift:static", "resift:dense"])
+def test_texts_without_a_known_token_give_zeros_and_not_one_vector(model: str) -> None:
+    vectors = ResiftEmbeddings(model).embed_documents(["สวัสดี", "ขอบคุณ ครับ", ""])
+    assert all(value == 0 for vector in vectors for value in vector)
+
+
 def test_near_is_near(embeddings: ResiftEmbeddings) -> None:
     query = embeddings.embed_query("a hungry fox")
     near, far = (

@@ -138,6 +138,14 @@ def test_a_rerankers_own_cuts_apply_where_none_are_given(nodes: list[NodeWithSco
     assert len(ResiftRerank(reranker=own, top_n=1).postprocess_nodes(nodes, query_str=QUERY)) == 1
 
 
+def test_a_list_in_the_metadata_is_read_as_its_items() -> None:
+    scorer = ScriptedScorer([0.1])
+    node = TextNode(text="body", metadata={"tags": ["red", "it's blue"], "year": 1900})
+    ResiftRerank(reranker=Reranker(scorer)).postprocess_nodes([NodeWithScore(node=node)], query_str="red fox")
+    assert scorer.calls[0].documents == ("tags: red, it's blue\nyear: 1900\n\nbody",)
+    assert node.metadata["tags"] == ["red", "it's blue"]
+
+
 def test_metadata_is_read_as_the_mode_says() -> None:
     node = TextNode(
         text="body",

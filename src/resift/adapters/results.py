@@ -27,6 +27,21 @@ def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:
     return hit.relevance if kind == "relevance" and hit.relevance is not None else hit.score
 
 
+def show_value(value: Any) -> str:
+    """Return a metadata value as a text to read: a list, which Chroma stores too, without brackets and quotes.
+
+    >>> show_value(["red", "blue"]), show_value(1867), show_value(None)
+    ('red, blue', '1867', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, set | frozenset):
+        return ", ".join(sorted(map(show_value, value)))
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(show_value, value)))
+    return str(value)
+
+
 def report_ranking(ranking: Ranking[Any]) -> dict[str, Any]:
     """Return the ranking for a tracer: JSON-safe, without the texts, which the traced inputs hold already."""
     whole = ranking.to_dict()

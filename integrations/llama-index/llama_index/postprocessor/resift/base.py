@@ -25,6 +25,7 @@ from resift.adapters import (
     check_reranker,
     choose_score,
     merge_options,
+    show_value,
 )
 
 EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
@@ -210,7 +211,13 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         return self.top_n or reranker.top_k or len(nodes)
 
     def _text(self, scored: NodeWithScore) -> str:
-        return scored.node.get_content(metadata_mode=self.metadata_mode)
+        node = scored.node
+        shown = {
+            key: show_value(value) for key, value in node.metadata.items() if isinstance(value, list | tuple | set)
+        }
+        if shown:  # LlamaIndex writes a list with brackets and quotes
+            node = node.model_copy(update={"metadata": {**node.metadata, **shown}})
+        return node.get_content(metadata_mode=self.metadata_mode)
 
     def _results(self, ranking: Ranking[NodeWithScore]) -> list[NodeWithScore]:
         return [NodeWithScore(node=hit.document.node, score=self._score(hit)) for hit in ranking]
