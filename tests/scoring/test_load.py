@@ -64,7 +64,7 @@ def test_the_scheme_says_the_engine(exported: Folder, saved: Folder, tmp_path: P
 
 
 def test_a_hugging_face_model_that_is_not_there() -> None:
-    with pytest.raises(ModelFileError, match="organisation/model can't be loaded by sentence-transformers"):
+    with pytest.raises(ModelFileError, match="organisation/model is no folder here and not in the cache"):
         load_scorer("organisation/model", local_files_only=True)
 
 

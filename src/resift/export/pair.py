@@ -81,7 +81,7 @@ def export_model(
     """
     check_precision(precision)
     check_source(model)
-    source = ModelSource(model, revision, trust_remote_code=trust_remote_code)
+    source = ModelSource.find(model, revision, trust_remote_code=trust_remote_code)
     _check_architecture(source)
     network = load_cross_encoder(
         source,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from resift._util.atomic import write_whole
-from resift._util.model_files import has_file, locate_file, read_json_object, report_unreadable
+from resift._util.model_files import has_file, locate_file, read_json_object, report_unreadable, way_out
 from resift.errors import ModelFileError
 
 MANIFEST_FILE = "resift.json"
@@ -165,7 +165,7 @@ class Manifest:
             if checksum != expected:
                 raise ModelFileError(
                     f"{path} is damaged or was changed: SHA-256 {checksum[:12]}…, {MANIFEST_FILE} says "
-                    f"{expected[:12]}…; copy or export the model again"
+                    f"{expected[:12]}…; {way_out(path)}"
                 )
 
     def _check_fields(self, path: Path) -> None:

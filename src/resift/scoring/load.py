@@ -41,6 +41,7 @@ ENGINES = {
     "compatible": "resift.services.rerank.factories:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without a scheme the folder's files do."""
+HUB_ENGINES = ("onnx", "openvino", "colbert", "st", "lm")
 TINY_ENGINE = "resift.engines.tiny:TinyScorer"
 
 
@@ -79,9 +80,20 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
     if model == f"resift:{TINY}":
         return _build(_load_engine(TINY_ENGINE), model, [], options)
     scheme, *name = _resolve(model, options.get("trust_remote_code", False))
+    if scheme in HUB_ENGINES and not options.get("trust_remote_code") and _is_hub_id(name[0]):
+        _check_hub(name[0], options.get("local_files_only", False))
     if scheme in ENGINES:
         return _build(_load_engine(ENGINES[scheme]), model, name, options)
     return _build(_load_plugin(scheme), model, name, options, own=False)
+
+
+def _check_hub(model: str, local_files_only: bool) -> None:
+    """Raise ModelFileError for a hub model that can't be had, before its engine is imported, which takes seconds."""
+    try:
+        from resift.engines.hub import check_available
+    except ImportError:  # the engine names the extra that brings the hub's library
+        return
+    check_available(model, local_files_only)
 
 
 def check_scorer(model: Any) -> Scorer:
@@ -136,7 +148,7 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         return "lm", name, scheme
     if _is_folder(model):
         return folder_engine(Path(model)), model
-    if HUB_ID.fullmatch(model) and not Path(model).exists():
+    if _is_hub_id(model):
         return hub_engine(model, remote_code=remote_code), model
     if colon and scheme in _plugins():
         return scheme, name
@@ -146,6 +158,10 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         f"{model[:200]!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
         f"bundled: {bundled}; schemes: {known_schemes}"
     )
+
+
+def _is_hub_id(model: str) -> bool:
+    return HUB_ID.fullmatch(model) is not None and not Path(model).exists()
 
 
 def _is_folder(model: str) -> bool:

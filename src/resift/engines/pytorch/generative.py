@@ -90,7 +90,7 @@ class GenerativeScorer(ScorerBase):
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
-        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = ModelSource.find(self.name, revision, local_files_only, trust_remote_code)
         config = source.read_config()
         template = _find_prompt(source, config, prompt)
         before_query, after_query = template.around_query(instruction)

@@ -90,7 +90,7 @@ class LateInteractionScorer(ScorerBase):
         self.name = os.fspath(model)
         self.vectors: Mapping[str, Vectors] = {} if vectors is None else vectors
         self.long_documents = long_documents
-        source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        source = ModelSource.find(self.name, revision, local_files_only, trust_remote_code)
         self._model = _load_model(source, device, allow_untrained_head)
         self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
         if self.batch_tokens < 1:

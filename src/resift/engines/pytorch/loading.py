@@ -66,7 +66,7 @@ def load_error(source: ModelSource, config: dict[str, Any], library: str, error:
     """Return the error for a model that a library can't load: which file is wrong, or what the model is instead."""
     told = f"{source.name} can't be loaded by {library}: {str(error) or type(error).__name__}"
     if not source.is_folder:
-        return ModelFileError(told)
+        return ModelFileError(told if source.offline is None else f"{told} ({source.offline})")
     pointers = git_lfs_pointers(Path(source.name))
     if pointers:
         return ModelFileError(

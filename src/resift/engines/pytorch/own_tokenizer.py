@@ -7,7 +7,6 @@ words as letters (huggingface/sentence-transformers#3911; transformers 5.5.4 to 
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 from transformers import PreTrainedTokenizerFast
 
+from resift._util.call_site import warn_at_call_site
 from resift._util.model_files import report_unreadable
 from resift.engines.pytorch.head import locate
 from resift.engines.pytorch.source import ModelSource
@@ -66,10 +66,9 @@ def keep_own_tokenizer(tokenizer: Any, source: ModelSource) -> Any:
         f"{probe!r} is {count(own, probe)} tokens there and {count(made, probe)} here"
     )
     if not isinstance(own.model, Unigram):
-        warnings.warn(
+        warn_at_call_site(
             f"{told}. A setting of tokenizer_config.json differs, and is followed, as in sentence-transformers",
             UserWarning,
-            stacklevel=3,
         )
         return tokenizer
     path = locate(source, "tokenizer.json") or Path()
@@ -82,7 +81,7 @@ def keep_own_tokenizer(tokenizer: Any, source: ModelSource) -> Any:
             f"{told}; with transformers before version 5 it is read right, or without the settings in "
             "tokenizer_config.json that tokenizer.json doesn't have (such as add_prefix_space)"
         )
-    warnings.warn(f"{told}. tokenizer.json is used", UserWarning, stacklevel=3)
+    warn_at_call_site(f"{told}. tokenizer.json is used", UserWarning)
     return kept
 
 

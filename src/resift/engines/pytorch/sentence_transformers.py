@@ -82,7 +82,7 @@ class SentenceTransformersScorer(ScorerBase):
         self.name = os.fspath(model)
         self.long_documents = long_documents
         self.control_tokens = control_tokens
-        self._source = source = ModelSource(self.name, revision, local_files_only, trust_remote_code)
+        self._source = source = ModelSource.find(self.name, revision, local_files_only, trust_remote_code)
         self._model = load_cross_encoder(source, allow_untrained_head=allow_untrained_head, device=device)
         set_dtype(self._model, self._model.num_labels, self._model.device, dtype)
         self._lock = device_lock(self._model.device)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transformers import PretrainedConfig
 
+from resift.engines.hub import absent_error, is_cached, why_offline
 from resift.errors import InputError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.manifest import fingerprint_files
@@ -24,6 +25,23 @@ class ModelSource:
     revision: str | None = None
     local_files_only: bool = False
     trust_remote_code: bool = False
+    offline: str | None = None
+    """Why the hub isn't asked, in words; None for a folder, and where it is asked."""
+
+    @classmethod
+    def find(
+        cls, name: str, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
+    ) -> ModelSource:
+        """Return the source of that name. Where the hub can't be reached, only its cache is read.
+
+        Raise InputError if a hub model's code is allowed but not pinned to a commit.
+        """
+        source = cls(name, revision, local_files_only, trust_remote_code)
+        source._check_pinned()
+        if source.is_folder:
+            return source
+        offline = why_offline(local_files_only)
+        return replace(source, local_files_only=offline is not None, offline=offline)
 
     @property
     def is_folder(self) -> bool:
@@ -33,7 +51,7 @@ class ModelSource:
     def load_options(self) -> dict[str, Any]:
         """Return the options for transformers' `from_pretrained` and the classes of sentence-transformers."""
         options = asdict(self)
-        del options["name"]
+        del options["name"], options["offline"]
         return {**options, "local_files_only": self.local_files_only or self.is_folder}
 
     def checksum(self, config: PretrainedConfig) -> str | None:
@@ -48,23 +66,27 @@ class ModelSource:
     def read_config(self) -> dict[str, Any]:
         """Return the model's config.json, or {} if it has none.
 
-        Raise InputError if a hub model's code is allowed but not pinned to a commit. Raise ModelFileError for a model
-        that brings its own code when that is not allowed: transformers would load its weights into another kind of
-        network, and leave the weights that don't fit random.
+        Raise ModelFileError for a model that is neither in the cache nor can be downloaded, and for one that brings its
+        own code when that is not allowed: transformers would load its weights into another kind of network, and leave
+        the weights that don't fit random.
         """
+        try:
+            config, _ = PretrainedConfig.get_config_dict(
+                self.name, revision=self.revision, local_files_only=self.local_files_only or self.is_folder
+            )
+        except OSError as error:  # no such file, or no such model: the loader that runs next says which
+            if self.offline is not None and not is_cached(self.name):
+                raise absent_error(self.name, self.offline) from error
+            return {}
+        self._check_code(config)
+        return dict(config)
+
+    def _check_pinned(self) -> None:
         if self.trust_remote_code and not self.is_folder and not COMMIT_HASH.fullmatch(self.revision or ""):
             raise InputError(
                 f"trust_remote_code=True runs whatever {self.name} holds on the day: pin what you have read with "
                 f"revision= (a commit, 40 hexadecimal digits), got {self.revision!r}"
             )
-        try:
-            config, _ = PretrainedConfig.get_config_dict(
-                self.name, revision=self.revision, local_files_only=self.local_files_only or self.is_folder
-            )
-        except OSError:  # no such file, or no hub: the loader that runs next says which, with the reason
-            return {}
-        self._check_code(config)
-        return dict(config)
 
     def _check_code(self, config: dict[str, Any]) -> None:
         code = [str(reference) for reference in (config.get("auto_map") or {}).values()]
