@@ -128,6 +128,7 @@ assert not heavy, heavy
         ("resift.bulk.ray_data", "ray", "scale"),
         ("resift.serving.ray_serve", "ray", "scale"),
         ("resift.serving.asgi", "starlette", "serve"),
+        ("resift.tracing", "opentelemetry", "otel"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],
