@@ -15,6 +15,7 @@ from resift.errors import StatesWarning, TruncationWarning
 if TYPE_CHECKING:
     from resift.reranking.ranking import Stats
     from resift.reranking.reranker import Reranker
+    from resift.scorer import Scorer
 
 
 def reranker(model: str | None, long_documents: LongDocuments | None, states_file: Path | None = None) -> Reranker:
@@ -54,10 +55,22 @@ def no_truncation_warning() -> Iterator[None]:
         yield
 
 
-def note_truncation(stats: Stats, long_documents: LongDocuments | None) -> None:
-    """Print a note where texts were cut without `--long-documents`."""
-    if stats.truncated and long_documents is None:
-        note(
-            f"{stats.truncated} of {stats.documents} texts are longer than the model reads: only their beginning was "
-            "scored (--long-documents max_window scores all of it)"
-        )
+def note_truncation(stats: Stats, long_documents: LongDocuments | None, passages_for: Scorer | None = None) -> None:
+    """Print a note where texts were cut without `--long-documents`.
+
+    Args:
+        stats: The ranking's.
+        long_documents: What was chosen; None: nothing.
+        passages_for: What scored them, where they are passages that `index` can cut for it.
+    """
+    from resift.scorer import ScorerTraits
+
+    if not stats.truncated or long_documents is not None:
+        return
+    reads = None if passages_for is None else ScorerTraits.of(passages_for).max_length
+    advice = "" if reads is None else f"; index --chunk-tokens {reads * 3 // 4} makes passages that it reads at once"
+    length = "" if reads is None else f" ({reads} tokens, most often with the question)"
+    note(
+        f"{stats.truncated} of {stats.documents} texts are longer than the model reads{length}: only their beginning "
+        f"was scored (--long-documents max_window scores all of it{advice})"
+    )

@@ -39,7 +39,11 @@ Model = Annotated[
 ]
 Long = Annotated[
     LongDocuments | None,
-    typer.Option("--long-documents", help="Texts longer than the model reads: their beginning, or their best window."),
+    typer.Option(
+        "--long-documents",
+        help="Texts longer than the model reads: their beginning, or their best window.",
+        show_default="max_window for the bundled models, truncate for others",
+    ),
 ]
 JudgedCollection = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv.")

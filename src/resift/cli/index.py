@@ -12,12 +12,14 @@ import typer
 
 from resift.cli._models import note_states_warnings
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, EmbedderName, Json
-from resift.cli._output import console, json_document, seconds
+from resift.cli._output import console, json_document, note, seconds
 
 if TYPE_CHECKING:
     from resift.documents.ingest import IngestProgress, IngestReport
 
 
+BUNDLED_READ = 254
+"""Tokens of a passage that resift:small, resift:tiny and resift:dense read at once."""
 FAILURES = "failed-files.json"
 """The file beside the database that remembers which content can't be read."""
 
@@ -101,6 +103,11 @@ def index(
                 chunk_overlap=chunk_overlap,
             )
         size = None if states_file is None else add_states(target, states_file)
+    if chunk_tokens is not None and chunk_tokens > BUNDLED_READ:
+        note(
+            f"the bundled models read {BUNDLED_READ} tokens at once: longer passages are read in windows, which takes "
+            "longer, and a search shows less of where its answer lies"
+        )
     if as_json:
         states = {} if size is None else {"states_bytes": size}
         json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count(), **states})

@@ -82,7 +82,7 @@ def search(
         _show_comparison(ranking)
     else:
         _show(ranking)
-    note_truncation(ranking.stats, long_documents)
+    note_truncation(ranking.stats, long_documents, two_stages.reranker.scorer)
 
 
 def _filter(conditions: list[str]) -> dict[str, Any] | None:
