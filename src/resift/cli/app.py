@@ -15,6 +15,7 @@ from resift.cli.depth import depth
 from resift.cli.distill import distill
 from resift.cli.doctor import doctor
 from resift.cli.eval import evaluate
+from resift.cli.explain import explain
 from resift.cli.export import export
 from resift.cli.index import index
 from resift.cli.models import models
@@ -71,7 +72,11 @@ def _resift(
     """Options of `resift` itself."""
 
 
-for _command in (demo, index, search, rerank, score, serve, depth, threshold, train, distill, models, export, doctor):
+_COMMANDS = (
+    *(demo, index, search, rerank, explain, score, serve),
+    *(depth, threshold, train, distill, models, export, doctor),
+)
+for _command in _COMMANDS:
     app.command()(_command)
 app.command("eval")(evaluate)
 

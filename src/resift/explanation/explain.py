@@ -16,7 +16,7 @@ from resift.engines.split.reader import SplitNetwork
 from resift.engines.tiny import TinyNetwork
 from resift.errors import InputError
 from resift.explanation.explanation import Explanation
-from resift.explanation.occlusion import Unit, explain_by_occlusion
+from resift.explanation.occlusion import OcclusionPlan, Unit, explain_by_occlusion
 from resift.explanation.split_parts import SplitParts
 from resift.explanation.tiny_parts import TinyParts
 from resift.explanation.words import Word, find_words, words_of_tokens
@@ -59,18 +59,10 @@ def explain(
         InputError: An impossible argument, or a method that this scorer doesn't have.
         ScorerError: The scorer failed.
     """
-    check_query(query)
-    if not isinstance(document, str):
-        raise InputError(f"document is a {type(document).__name__}, not a text; give its text")
-    if method not in (None, "parts", "occlusion"):
-        raise InputError(f"method is 'parts', 'occlusion' or None, not {method!r}")
-    while isinstance(
-        scorer, Cached
-    ):  # its scores are those of the scorer inside, and what is asked here never comes again
-        scorer = scorer.scorer
-    pipeline = getattr(scorer, "_pipeline", None)
-    network = pipeline.network if isinstance(pipeline, Pipeline) else None
-    if method != "occlusion" and isinstance(pipeline, Pipeline) and isinstance(network, SplitNetwork | TinyNetwork):
+    _check(query, document, method)
+    scorer = _uncached(scorer)
+    pipeline = _pipeline_of(scorer)
+    if pipeline is not None and method != "occlusion":
         return _explain_by_parts(scorer, pipeline, query, document)
     if method == "parts":
         raise InputError(
@@ -78,6 +70,48 @@ def explain(
             "`resift train` makes of them; leave it out"
         )
     return explain_by_occlusion(scorer, query, document, budget=budget, unit=unit)
+
+
+def plan_occlusion(
+    scorer: Scorer,
+    query: str,
+    document: str,
+    *,
+    method: Method | None = None,
+    budget: int = BUDGET,
+    unit: Unit | None = None,
+) -> OcclusionPlan | None:
+    """Return what `explain` with the same arguments will ask a scorer at most; None if parts answer without it.
+
+    Raises:
+        InputError: An impossible argument.
+    """
+    _check(query, document, method)
+    if method == "parts" or (method is None and _pipeline_of(_uncached(scorer)) is not None):
+        return None
+    return OcclusionPlan.make(query, document, budget, unit)
+
+
+def _check(query: str, document: str, method: str | None) -> None:
+    check_query(query)
+    if not isinstance(document, str):
+        raise InputError(f"document is a {type(document).__name__}, not a text; give its text")
+    if method not in (None, "parts", "occlusion"):
+        raise InputError(f"method is 'parts', 'occlusion' or None, not {method!r}")
+
+
+def _uncached(scorer: Scorer) -> Scorer:
+    """Return the scorer inside caches: it gives the same scores, and what is asked for an explanation comes once."""
+    while isinstance(scorer, Cached):
+        scorer = scorer.scorer
+    return scorer
+
+
+def _pipeline_of(scorer: Scorer) -> Pipeline | None:
+    """Return the pipeline of a scorer whose network has parts that add up; None for any other."""
+    pipeline = getattr(scorer, "_pipeline", None)
+    has_parts = isinstance(pipeline, Pipeline) and isinstance(pipeline.network, SplitNetwork | TinyNetwork)
+    return pipeline if has_parts else None
 
 
 def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: str) -> Explanation:

@@ -32,7 +32,9 @@ LATE = "best match of each word"
 SAME = "same words"
 ATTENTION = "attention"
 TERMS = "matching terms"
-STEPS = 12  # of the integral; the votes' sum is then right to about 1e-4, and what is missing is counted as the query's
+STEPS = (
+    8  # of the integral: for the bundled network as good as 64, within 1e-9; what is missing is counted as the query's
+)
 
 
 class EncodedText(NamedTuple):
@@ -69,10 +71,15 @@ class SplitParts:
 
     def contributions(self, query_ids: Ids, document_ids: Ids) -> TokenContributions:
         """Return what each pair of tokens contributes to the score. The document is as long as the network reads."""
-        (encoded,) = self.network._encode_queries([query_ids.tobytes()])
-        documents, _ = self.network.encoder.encode_or_load([document_ids])
+        network = self.network
+        # Both are known where the pair was scored just now: the query always, the document where states are kept.
+        (encoded,) = network.query_cache.get_or_compute([query_ids.tobytes()], network._encode_queries)
         query = self._encoded(encoded.ids, encoded.states)
-        document = self._encoded(documents.ids[0], documents.states[0])
+        if network.encoder.store is None:
+            document = self._encode(network.encoder.template.assemble([document_ids]))
+        else:
+            documents, _ = network.encoder.encode_or_load([document_ids])
+            document = self._encoded(documents.ids[0], documents.states[0])
         is_text = document.ids != 0
         pairs, query_alone = self._read(query, document, is_text)
         pairs[COSINE] = self._cosine(query, document, encoded)
@@ -81,10 +88,18 @@ class SplitParts:
         return TokenContributions(pairs, query_alone, float(self.weights.value("bias")))
 
     def _encoded(self, ids: NDArray[np.int64], states: NDArray[np.float32]) -> EncodedText:
+        """Add the last layer's states to those that are known."""
         width = self.weights.of_reader("value_bias").shape[0]
         last = self.last_layer.run(None, {"input_ids": ids[None]})[2][0]
         whole = states.astype(np.float64)
         return EncodedText(ids, whole[:, :width], whole[:, width:], last.astype(np.float64))
+
+    def _encode(self, ids: NDArray[np.int64]) -> EncodedText:
+        """Encode a text in one pass, (1, tokens)."""
+        states, _, last = self.last_layer.run(None, {"input_ids": ids})
+        terms = self.network.encoder.terms
+        of_terms = np.zeros((1, len(ids[0]), 0), np.float32) if terms is None else terms.encode(ids)
+        return EncodedText(ids[0], *(part[0].astype(np.float64) for part in (states, of_terms, last)))
 
     def _cosine(self, query: EncodedText, document: EncodedText, encoded: EncodedQuery) -> Floats:
         slope = self._weight_of(encoded, "slope", "gate")

@@ -25,7 +25,8 @@ def lines(explanation: Explanation, *, colours: bool) -> list[Text]:
         explanation: What is shown.
         colours: Whether words are marked by colour. If not, by signs around them.
     """
-    note = f"{explanation.model}, {explanation.scale}, {explanation.method}"
+    unread = "; part of the document went unread" if explanation.truncated else ""
+    note = f"{explanation.model}, {explanation.scale}, {explanation.method}{unread}"
     result = [Text(f"score {explanation.score:.3f}", "bold").append(f"  ({note})", "not bold dim"), Text()]
     result += [_document(explanation, colours), Text()]
     evidence = explanation.evidence

@@ -23,6 +23,7 @@ _KANA = (
     (0x31F0, 0x31FF, "katakana"),
     (0xFF66, 0xFF9F, "katakana"),
 )
+_SILENT = "|<>=~"  # signs that mark texts up
 _APOSTROPHES = "'\u2019"
 _SPACE, _LETTER, _IDEOGRAPH, _SYMBOL, _MARK, _OTHER = "space", "letter", "ideograph", "symbol", "mark", "other"
 _SENTENCE_END = re.compile(
@@ -41,7 +42,7 @@ class Word(NamedTuple):
     @property
     def is_spoken(self) -> bool:
         """Whether it has a letter, a digit or a symbol, and so says something of its own; punctuation doesn't."""
-        return any(_kind(character) not in (_OTHER, _MARK) for character in self.text)
+        return any(_kind(character) not in (_OTHER, _MARK) and character not in _SILENT for character in self.text)
 
 
 class Sentence(NamedTuple):

@@ -1,0 +1,95 @@
+"""`resift explain`: show which words of a document carried its score."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from resift.cli._models import reranker
+from resift.cli._options import Json, Long, Model
+from resift.cli._output import console, json_document, note
+from resift.errors import InputError
+
+if TYPE_CHECKING:
+    from resift.explanation.explanation import Explanation
+
+
+def explain(
+    question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
+    document: Annotated[
+        str, typer.Argument(help="A text, the name of a file, or - for stdin.", show_default=False, metavar="DOCUMENT")
+    ],
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with all of it to this file.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Write the heat map of words to this file.")] = None,
+    model: Model = None,
+    long_documents: Long = None,
+    method: Annotated[
+        Literal["parts", "occlusion"] | None,
+        typer.Option(
+            "--method", help="The model's own sums, or words left out and scored again.", show_default="parts, if any"
+        ),
+    ] = None,
+    unit: Annotated[
+        Literal["word", "sentence"] | None,
+        typer.Option("--unit", help="What occlusion leaves out.", show_default="what the budget allows"),
+    ] = None,
+    budget: Annotated[
+        int, typer.Option("--budget", min=3, help="Texts that occlusion may have scored, at most.")
+    ] = 256,
+    as_json: Json = False,
+) -> None:
+    """Explain a score: which words of the document carried it, for which words of the question."""
+    from resift.explanation.explain import plan_occlusion
+
+    for path in (html, svg):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}")
+    text = _read(document)
+    ranker = reranker(model, long_documents)
+    if (plan := plan_occlusion(ranker.scorer, question, text, method=method, budget=budget, unit=unit)) is not None:
+        note(f"{ranker.scorer.name} is asked to score up to {plan.pairs} texts: {plan.unit} are left out")
+    explanation = ranker.explain(question, text, method=method, budget=budget, unit=unit)
+    _write(html, explanation.to_html() if html is not None else "")
+    _write(svg, explanation.to_svg() if svg is not None else "")
+    if as_json:
+        json_document(explanation.to_dict())
+    else:
+        _show(explanation)
+
+
+def _read(document: str) -> str:
+    """Return the text itself, or what a file of that name, or stdin, holds."""
+    if document != "-" and not _is_file(document):
+        return document
+    name = "stdin" if document == "-" else document
+    from resift.documents.content import decode
+    from resift.documents.readers import SUFFIXES, read
+
+    data = sys.stdin.buffer.read() if document == "-" else Path(document).read_bytes()
+    if document == "-" or Path(document).suffix.lower() not in SUFFIXES:
+        return decode(data, name)
+    note(f"the document is the file {document}")
+    return "\n\n".join(section.text for source in read(data, name) for section in source.sections)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a text is often longer than a name may be
+        return False
+
+
+def _write(path: Path | None, content: str) -> None:
+    if path is not None:
+        path.write_text(content, encoding="utf-8")
+
+
+def _show(explanation: Explanation) -> None:
+    from resift.explanation.terminal import lines
+
+    screen = console()
+    for line in lines(explanation, colours=screen.is_terminal and not screen.no_color):
+        screen.print(line, soft_wrap=True)
