@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
 from resift.reranking.limits import Limits
+from resift.reranking.observers import observed
 from resift.reranking.ordering import keep_first_stage_order, order_by_score
 from resift.reranking.ranking import Ranking, Stats
 from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer, entry_of
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
-
-logger = logging.getLogger(__name__)
 
 IN_MEMORY = ":memory:"  # SQLite's own name for it
 TRUNCATED = (
@@ -323,14 +321,20 @@ class Reranker:
         ).check(self.scorer)
 
     def _rank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
-        scoring = self._submit(calls, limits)
-        scoring.wait(_seconds_left(calls, limits))
-        return self._rankings(calls, scoring.pending, limits)
+        with observed(self.scorer, calls, limits) as report:
+            scoring = self._submit(calls, limits)
+            scoring.wait(_seconds_left(calls, limits))
+            rankings = self._rankings(calls, scoring.pending, limits)
+            report(rankings)
+        return rankings
 
     async def _arank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
-        scoring = self._submit(calls, limits)
-        await scoring.wait_async(_seconds_left(calls, limits))
-        return self._rankings(calls, scoring.pending, limits)
+        with observed(self.scorer, calls, limits) as report:
+            scoring = self._submit(calls, limits)
+            await scoring.wait_async(_seconds_left(calls, limits))
+            rankings = self._rankings(calls, scoring.pending, limits)
+            report(rankings)
+        return rankings
 
     def _submit(self, calls: list[RankCall[T]], limits: Limits) -> ScoringCall:
         requests = [call.request for call in calls]
@@ -341,11 +345,14 @@ class Reranker:
         pending = self._queue.pending(call.request, limits.stopping, by_deadline=limits.deadline is not None)
         ticket: Future[None] = Future()
         self._call_limit.enter(ticket)
-        try:
-            await score_awaited(self.scorer, pending, limits.seconds_left(call))
-        finally:
-            ticket.cancel()
-        return self._rankings([call], [pending], limits)[0]
+        with observed(self.scorer, [call], limits) as report:
+            try:
+                await score_awaited(self.scorer, pending, limits.seconds_left(call))
+            finally:
+                ticket.cancel()
+            rankings = self._rankings([call], [pending], limits)
+            report(rankings)
+        return rankings[0]
 
     def _rankings(
         self, calls: Sequence[RankCall[T]], pending: Sequence[PendingRequest], limits: Limits
@@ -360,7 +367,6 @@ class Reranker:
         except ScorerError as error:
             if self.on_error == "raise":
                 raise
-            logger.warning("first-stage order kept for %d documents: %s", len(call.documents), error)
             return keep_first_stage_order(self.scorer, call, error, limits)
 
     def _warn_of_truncation(self, *stats: Stats) -> None:
