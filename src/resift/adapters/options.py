@@ -16,7 +16,7 @@ OPTIONS: Mapping[str, str] = {
     "max_pending": "How many calls may wait for the reranker; further ones raise OverloadedError.",
     "patience": "Stop when so many documents in a row brought none into the best ones; None reads them all.",
     "cache": "A file that remembers scores, or ':memory:' for this process alone.",
-    "long_documents": "How much of a long document is read: its beginning, or every window of it (bundled models' default).",
+    "long_documents": "What is read of a long document: its beginning, or all in windows (usual for bundled models).",
     "max_length": "Tokens the model may read of query and document together.",
     "batch_tokens": "Tokens in one batch: bounds memory, changes no score.",
     "threads": "CPU threads of the engine.",
