@@ -80,3 +80,74 @@ def test_front_matter_is_no_part_of_the_text_and_offsets_count_it() -> None:
     (document,) = read(text.encode(), "a.md")
     assert document.title == "Mine"
     assert [section.start for section in document.sections] == [text.index("===\n") + 3, text.index("# B") + 3]
+
+
+@pytest.mark.parametrize(
+    ("front", "title", "first"),
+    [
+        pytest.param("title: >\n  A folded\n  title\n", "A folded title", "", id="a folded scalar"),
+        pytest.param("title: |-\n  A literal\n  title\n", "A literal title", "", id="a literal scalar"),
+        pytest.param("title: 'It''s here' # no\n", "It's here", "", id="single quotes"),
+        pytest.param('title: "A \\"quoted\\" caf\\u00e9"\n', 'A "quoted" café', "", id="double quotes"),
+        pytest.param("Title: No\n", "No", "", id="a word that YAML takes for a boolean"),
+        pytest.param("title: 2024\n", "2024", "", id="a number"),
+        pytest.param("title: Part 1: Basics\ndate: x\n", "Part 1: Basics", "", id="what YAML refuses"),
+        pytest.param("title: [a\ntags:\n  - b\n", "[a", "", id="what YAML refuses, with a list"),
+        pytest.param("title:\n", "Heading", "", id="an empty title"),
+        pytest.param("title: [a, b]\n", "Heading", "", id="a title that is a list"),
+        pytest.param("", "Heading", "", id="nothing"),
+        pytest.param(
+            "description: >-\n  How money\n  comes back.\ntags: [refund, 'two words', 3]\nkeywords: a, b,a\n",
+            "Heading",
+            "How money comes back.\n\nTags: refund, two words, 3, a, b",
+            id="description and tags",
+        ),
+        pytest.param("a: &a [x]\ntags: *a\n", "Heading", "Tags: x", id="an alias"),
+    ],
+)
+def test_yaml_front_matter(front: str, title: str, first: str) -> None:
+    text = f"---\n{front}---\n# Heading\n\ntext\n"
+    (document,) = read(text.encode(), "a.md")
+    assert document.title == title
+    texts = [section.text.strip() for section in document.sections]
+    assert texts == [first, "text"] if first else texts == ["text"]
+    assert document.sections[-1].start == text.index("# Heading") + len("# Heading")
+
+
+def test_toml_front_matter() -> None:
+    text = '+++\ntitle = "A \\"b\\""\ndate = 2024-01-01\ntags = ["x"]\n[extra]\na = 1\n+++\ntext\n'
+    (document,) = read(text.encode(), "a.md")
+    assert (document.title, [section.text for section in document.sections]) == ('A "b"', ["Tags: x", "text\n"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("---\n\nSome text.\n\n---\n\nMore.\n", id="text between two rules"),
+        pytest.param("---\n# A heading\n\n---\nMore.\n", id="a heading between two rules"),
+        pytest.param("---\nJust one line\n---\nMore.\n", id="a line between two rules"),
+        pytest.param("---\n- a\n- b\n---\nMore.\n", id="a list between two rules"),
+        pytest.param("---\ntitle: never closed\n\nText.\n", id="nothing closes it"),
+        pytest.param('---\nHe said: "no" and\nwent: away\n---\nMore.\n', id="words with colons"),
+        pytest.param("+++\nnot TOML\n+++\nMore.\n", id="text between pluses"),
+        pytest.param("---\n" + "[" * 5000 + "\n---\nMore.\n", id="nested too deeply"),
+        pytest.param("\n---\ntitle: x\n---\nMore.\n", id="not at the top"),
+        pytest.param("---\na: " + "x" * 40_000 + "\n---\nMore.\n", id="too long"),
+    ],
+)
+def test_what_is_no_front_matter_is_text(text: str) -> None:
+    (document,) = read(text.encode(), "the_file.md")
+    assert "".join(" ".join(section.headings) + section.text for section in document.sections).count("More") == (
+        "never" not in text
+    )
+    kept = "".join("".join(section.headings) + section.text for section in document.sections)
+    for word in text.split():
+        assert word in kept or set(word) <= set("-#")
+
+
+def test_comments_are_no_headings() -> None:
+    assert sections("# Install <!-- omit in toc -->\na\n## <!-- ## Old -->\nb\n<!--\n# Old\n-->\nNew\n---\n") == [
+        ("Install", "a\n## <!-- ## Old -->\nb\n<!--\n# Old\n-->"),
+        ("Install > New", ""),
+    ]
+    assert sections("# A <!-- b --> c <!-- d\n") == [("A  c <!-- d", "")]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resift._util.jsonl import not_utf8
+from resift.errors import InputError
 
 Scalar = str | int | float | bool
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,9 @@ class Section:
     start: int | None = None
     """Offset of `text` in the file's text; None where that would mean nothing (HTML, PDF)."""
     page: int | None = None
-    """Page of a PDF, from 1."""
+    """Page of a PDF, or slide, from 1."""
+    code: bool = False
+    """Whether it is source code, which is cut between lines only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +55,20 @@ class Heading:
 
 
 def decode(data: bytes, name: str) -> str:
-    r"""Decode UTF-8, without a byte order mark, and with `\n` line ends. Raises InputError naming file and line.
+    r"""Decode UTF-8, or what the byte order mark says, with `\n` line ends. Raises InputError naming file and line.
 
     >>> decode(b"a\r\nb", "notes.txt")
     'a\nb'
     """
+    mark, codec = next(((mark, codec) for mark, codec in _MARKS if data.startswith(mark)), (b"", "utf-8"))
     try:
-        text = data.decode("utf-8-sig")
+        text = data[len(mark) :].decode(codec)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise not_utf8(error, f"{name}:{line}") from None
+        if codec == "utf-8":
+            raise not_utf8(error, f"{name}:{data.count(bytes([10]), 0, error.start + len(mark)) + 1}") from None
+        raise InputError(f"{name}: not {codec.upper()}, which its byte order mark says; convert the file") from None
+    if text.count("\0") * 10 > len(text):
+        raise InputError(f"{name}: not a text, or UTF-16 without a byte order mark: it has NUL bytes; convert the file")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -1,9 +1,10 @@
-"""Plain text and reStructuredText: files whose text is kept as it is, with offsets into it."""
+"""Plain text, source code and reStructuredText: files whose text is kept as it is, with offsets into it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from resift.documents.content import Heading, Section, SourceDocument, decode, only_top_title, outline
 from resift.documents.readers import stem_title
@@ -60,3 +61,9 @@ def _underlines(title: str, rule: str) -> bool:
     return bool(
         title.strip() and _RULE.match(rule) and not _RULE.match(title) and len(rule.rstrip()) >= len(title.strip())
     )
+
+
+def read_code(data: bytes, name: str) -> list[SourceDocument]:
+    """Return the whole file as one section, which is cut between lines only; its title is the file's name."""
+    text = decode(data, name)
+    return [SourceDocument(PurePath(name).name, (Section(text, (), 0, code=True),))]
