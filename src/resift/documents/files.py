@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resift.documents.failures import failure_line, printable
-from resift.documents.readers import READERS
+from resift.documents.readers import READERS, cannot_read
 from resift.errors import InputError
 
 LINK_OUTSIDE = "link outside"
@@ -41,9 +41,7 @@ def find_files(paths: Sequence[Path], *, follow_links: bool = False) -> FoundFil
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         if path.is_file() and path.suffix.lower() not in READERS:
-            raise InputError(
-                f"{path}: can't read {path.suffix or 'files without suffix'}; can read {', '.join(READERS)}"
-            )
+            raise InputError(f"{path}: {cannot_read(path.suffix)}")
         is_folder = path.is_dir()
         folder = path.resolve()
         for file in map(Path.resolve, _files_inside(path, found.failures) if is_folder else [path]):

@@ -26,6 +26,9 @@ _AROUND = {
     "th": ("", " | "),
 }
 """Element → what goes before and after its text."""
+_IN_LAYOUT = frozenset(("pre", "table", "ul", "ol", *HEADINGS))
+LONGEST_CELL = 200
+"""Characters, and nodes, of a table's cell that is read as one line."""
 _WHITE_SPACE = re.compile(r"\s+")
 _EMPTY_ITEM = re.compile(r"^-\n+", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -58,8 +61,8 @@ def read_xhtml(data: bytes, name: str) -> list[SourceDocument]:
     return [page_document(_CLOSED_AT_ONCE.sub(_open_and_close, decode_page(data, name)), name)]
 
 
-def page_document(html: str, name: str) -> SourceDocument:
-    """Return a page as a document. Raises InputError for one that is nested too deeply."""
+def page_document(html: str, name: str, *, title: str = "") -> SourceDocument:
+    """Return a page as a document, with this title if there is one. Raises InputError for a page nested too deeply."""
     declared, nodes = parse_page(html, name)
     headings: list[_Heading] = []
     texts: list[list[str]] = [[]]
@@ -80,7 +83,7 @@ def page_document(html: str, name: str) -> SourceDocument:
         Section("\n\n".join(part for part in parts if part), path)
         for parts, path in zip(texts, [(), *heading_paths(headings)], strict=True)
     ]
-    title = _title_outside(nodes, headings) or only_top_title(headings) or declared or stem_title(name)
+    title = title or _title_outside(nodes, headings) or only_top_title(headings) or declared or stem_title(name)
     return SourceDocument(title, tuple(section for section in sections if section.text or section.headings))
 
 
@@ -110,11 +113,22 @@ def _pieces(nodes: Sequence[PageNode], start: int, end: int) -> Iterator[str | _
         elif node.tag == "pre":
             done = node.end
             yield _Code(_inner_text(nodes, position).strip("\n"))
+        elif node.tag in ("td", "th") and _is_line(nodes, position):
+            done = node.end
+            yield _flat_text(nodes, position) + " | "
         elif around := _AROUND.get(node.tag):
             yield around[0]
             after.append((node.end, around[1]))
     for _, text in reversed(after):
         yield text
+
+
+def _is_line(nodes: Sequence[PageNode], position: int) -> bool:
+    """Return whether a table's cell is read as one line: others hold parts of a page that a table lays out."""
+    if nodes[position].end - position > LONGEST_CELL:
+        return False
+    cell = nodes[position : nodes[position].end]
+    return sum(len(node.text) for node in cell) <= LONGEST_CELL and not any(node.tag in _IN_LAYOUT for node in cell)
 
 
 def _flat_text(nodes: Sequence[PageNode], position: int) -> str:

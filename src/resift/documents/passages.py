@@ -89,7 +89,7 @@ def _parts(documents: Sequence[SourceDocument], chunks: Chunks) -> Iterator[tupl
         for piece, ruler in zip(some, token_rulers([piece.section.text for piece in some]), strict=True):
             line, line_tokens = lines[piece.names]
             text, first = piece.section.text, piece.section.start
-            spans = split(text, chunks.tokens - line_tokens, chunks.shared, ruler)
+            spans = split(text, chunks.tokens - line_tokens, chunks.shared, ruler, code=piece.section.code)
             for span in spans:
                 offsets = {} if first is None else {"start": first + span.start, "end": first + span.end}
                 part = text[span.start : span.end]

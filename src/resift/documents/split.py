@@ -25,6 +25,7 @@ _SENTENCE = re.compile(
 )
 _WORD = re.compile(r"\s+")
 _LINE = re.compile(r"\n+")
+_EMPTY_LINE = re.compile(r"\n(?:[^\S\n]*+\n)++")
 
 
 class TextSpan(NamedTuple):
@@ -71,7 +72,7 @@ class Ruler:
         return int(self.starts[max(0, index)]) if units > 0 else end
 
 
-def split(text: str, size: int, overlap: int = 0, ruler: Ruler | None = None) -> list[TextSpan]:
+def split(text: str, size: int, overlap: int = 0, ruler: Ruler | None = None, *, code: bool = False) -> list[TextSpan]:
     r"""Return spans of at most `size` units, in order, that cover everything but white space.
 
     Args:
@@ -79,6 +80,7 @@ def split(text: str, size: int, overlap: int = 0, ruler: Ruler | None = None) ->
         size: Units of a span, at most.
         overlap: Units that two parts of one cut paragraph share, at most; never more than a third of `size`.
         ruler: What the units are. None: characters.
+        code: Whether all of it is code, which is cut between lines, before a function rather than in it.
 
     >>> text = "One paragraph. " * 4 + "\n\n" + "Another one. " * 4
     >>> [text[span.start : span.end][:15] for span in split(text, size=70)]
@@ -90,7 +92,8 @@ def split(text: str, size: int, overlap: int = 0, ruler: Ruler | None = None) ->
     size = max(1, size)
     overlap = min(overlap, size // 3)  # less than half, so that each part brings something new
     ruler = Ruler.of_characters(text) if ruler is None else ruler
-    return pack([part for block in blocks(text) for part in cut(text, block, size, overlap, ruler)], size, ruler)
+    found = code_blocks(text) if code else blocks(text)
+    return pack([part for block in found for part in cut(text, block, size, overlap, ruler)], size, ruler)
 
 
 def blocks(text: str) -> list[TextBlock]:
@@ -109,6 +112,18 @@ def blocks(text: str) -> list[TextBlock]:
     return parts + _paragraphs(text, position, len(text))
 
 
+def code_blocks(text: str) -> list[TextBlock]:
+    """Return the parts of code that begin at the margin after an empty line, such as functions."""
+    parts: list[TextBlock] = []
+    for match in _PARAGRAPH.finditer(text):
+        part = TextBlock(*_trim(text, *match.span(), indented=True), code=True)
+        if parts and match[0].startswith((" ", "\t")):
+            parts[-1] = parts[-1]._replace(end=part.end)
+        else:
+            parts.append(part)
+    return parts
+
+
 def cut(text: str, block: TextBlock, size: int, overlap: int, ruler: Ruler) -> list[TextSpan]:
     """Return the block itself, or about equal parts of it where it is longer than `size`.
 
@@ -124,7 +139,7 @@ def cut(text: str, block: TextBlock, size: int, overlap: int, ruler: Ruler) -> l
             ruler.after(position, units, block.end)
             for units in (max(aim // 2, shared + 1), min(size, aim + aim // 4), aim)
         )
-        end = _boundary(text, (_LINE,) if block.code else (_SENTENCE, _WORD), earliest, latest, best)
+        end = _boundary(text, (_EMPTY_LINE, _LINE) if block.code else (_SENTENCE, _WORD), earliest, latest, best)
         parts.append(TextSpan(position, end))
         position = _resume(text, ruler.before(end, shared), end)
     parts.append(TextSpan(position, block.end))
