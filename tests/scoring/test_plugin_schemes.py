@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 CODE = '''
 from resift import Scale
@@ -83,6 +84,24 @@ for bad in (lambda: Reranker("length:words", facto=2), lambda: Reranker("broken:
     assert out[2] == "length:words has no option facto: did you mean factor?; it has factor"
     assert out[3].startswith("model is a str without name, scale, score")
     assert "length:" in out[4], "schemes of packages are listed"
+
+
+def test_models_lists_it(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resift.cli.app import app
+    from resift.scoring import load
+
+    monkeypatch.syspath_prepend(installed)
+    load._plugins.cache_clear()
+    try:
+        shown = CliRunner().invoke(app, ["models"], catch_exceptions=False).stdout
+        listed = json.loads(CliRunner().invoke(app, ["models", "--json"], catch_exceptions=False).stdout)["schemes"]
+    finally:
+        load._plugins.cache_clear()
+    assert "length:" in shown
+    assert [scheme["scheme"] for scheme in listed][-2:] == ["length", "broken"]
+    assert sum(scheme["scheme"] == "onnx" for scheme in listed) == 1, "a built-in scheme can't be taken over"
+    assert listed[-2]["installed"]
+    assert "stranger" in listed[-2]["takes"]
 
 
 def test_it_works_in_the_command_line_and_in_both_adapters(installed: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
@@ -14,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     InstanceOf,
@@ -38,13 +38,18 @@ from resift.adapters import (
     check_reranker,
     lazy_of,
     merge_options,
+    path_text,
     report_ranking,
+    shown,
 )
 
 EVENT = "resift_rerank"
 
 EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
 """Options of the engine. A key among them is hidden, and left out of what is saved."""
+
+PathText = Annotated[str, BeforeValidator(path_text)]
+"""A path, given as a text or as a path object, and kept as a text, which can be serialised."""
 
 
 class RerankInput(TypedDict):
@@ -92,17 +97,17 @@ class Reranking(BaseModel):
     )
 
     # The same names as in every adapter of resift. None leaves the choice to the engine.
-    model: str | Path | None = _option("model")
+    model: PathText | None = _option("model")
     on_error: OnError = _option("on_error", "raise")
     max_pending: int = _option("max_pending", 1024, ge=1)
     patience: int | None = _option("patience", ge=1)
-    cache: str | None = _option("cache")
+    cache: PathText | None = _option("cache")
     long_documents: LongDocuments | None = _option("long_documents")
     max_length: int | None = _option("max_length", ge=1)
     batch_tokens: int | None = _option("batch_tokens", ge=1)
     threads: int | None = _option("threads", ge=1)
     keep_states: int | None = _option("keep_states", ge=0)
-    states_file: str | None = _option("states_file")
+    states_file: PathText | None = _option("states_file")
     device: str | None = _option("device")
     instruction: str | None = _option("instruction")
     revision: str | None = _option("revision")
@@ -212,5 +217,5 @@ def _read(given: RerankInput) -> tuple[str, list[Document]]:
         return given["query"], list(given["documents"])
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"reranking takes {{'query': str, 'documents': [Document, ...]}}, not {given!r:.200}"
+            f"reranking takes {{'query': str, 'documents': [Document, ...]}}, not {shown(given, 200)}"
         ) from error

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +212,19 @@ async def test_the_query_is_checked_before_the_first_stage(query: Any) -> None:
         retriever.invoke(query)
     with pytest.raises(InputError, match=re.escape(f"the query must be a text with something in it, got {query!r}")):
         await retriever.ainvoke(query)
+
+
+def test_a_path_object_is_a_path(tmp_path: Path) -> None:
+    """It is kept as a text, which is serialised like any other."""
+    given = {"model": tmp_path / "model", "cache": tmp_path / "scores.sqlite", "states_file": tmp_path / "states"}
+    reranker = ResiftRerank(**given)
+    assert {name: getattr(reranker, name) for name in given} == {name: str(path) for name, path in given.items()}
+    assert reranker == ResiftRerank(**{name: str(path) for name, path in given.items()})
+    with pytest.raises(ValueError, match="cache"):
+        ResiftRerank(cache=3)
+
+
+@pytest.mark.parametrize("name", ["threshold", "score_threshold", "similarity_cutoff"])
+def test_a_threshold_among_the_engine_s_options_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"engine_options has {name}, .*say ResiftRerank\(min_relevance=...\)"):
+        ResiftRerank(engine_options={name: 0.5})

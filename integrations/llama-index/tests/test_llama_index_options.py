@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,20 @@ async def test_a_query_that_is_none_is_told_what_it_is(query: Any, nodes: list[N
         rerank.postprocess_nodes(nodes, QueryBundle(query))
     with pytest.raises(InputError, match=re.escape(f"needs a query with something in it, got {query!r}")):
         await rerank.apostprocess_nodes(nodes, QueryBundle(query))
+
+
+def test_a_path_object_is_a_path(tmp_path: Path) -> None:
+    """It is kept as a text, which is serialised like any other."""
+    given = {"model": tmp_path / "model", "cache": tmp_path / "scores.sqlite", "states_file": tmp_path / "states"}
+    reranker = ResiftRerank(**given)
+    assert {name: getattr(reranker, name) for name in given} == {name: str(path) for name, path in given.items()}
+    assert reranker.to_json() == ResiftRerank(**{name: str(path) for name, path in given.items()}).to_json()
+    assert ResiftEmbedding(model=tmp_path).model == str(tmp_path)
+    with pytest.raises(ValueError, match="cache"):
+        ResiftRerank(cache=3)
+
+
+@pytest.mark.parametrize("name", ["threshold", "score_threshold", "similarity_cutoff"])
+def test_a_threshold_among_the_engine_s_options_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"engine_options has {name}, .*say ResiftRerank\(min_relevance=...\)"):
+        ResiftRerank(engine_options={name: 0.5})

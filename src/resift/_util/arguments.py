@@ -13,6 +13,7 @@ from resift.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 SYNONYMS = {
     "k": "top_k",
@@ -51,8 +52,8 @@ def right_name(wrong: str, known: Iterable[str]) -> str | None:
     ('top_k', 'deadline')
     """
     names = list(known)
-    if (meant := SYNONYMS.get(wrong.lower())) in names:
-        return meant
+    if (meant := SYNONYMS.get(wrong.lower())) is not None:
+        return meant if meant in names else None  # not the name that is merely spelled alike
     return next(iter(difflib.get_close_matches(wrong, names, n=1)), None)
 
 
@@ -91,6 +92,40 @@ def helps_with_names(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
+def shown(value: object, characters: int = 100) -> str:
+    """Return the beginning of a value's repr, for an error message. Some have none: a number of 5,000 digits, say.
+
+    >>> shown("top"), shown(10**5000)
+    ("'top'", "an int that can't be shown")
+    """
+    try:
+        return repr(value)[:characters]
+    except Exception:  # an object of the caller's
+        return f"{_with_article(type(value).__name__)} that can't be shown"
+
+
+def as_list(name: str, values: Iterable[T], *, of: str, example: str) -> list[T]:
+    """Return the values as a list. Raises InputError for a text, and for what can't be gone through.
+
+    >>> as_list("documents", 3, of="documents", example="[text]")
+    Traceback (most recent call last):
+    resift.errors.InputError: documents is an int; give a list of documents, [text] for a single one
+    """
+    if not isinstance(values, str | bytes):
+        try:
+            going = iter(values)
+        except TypeError:
+            pass
+        else:
+            return list(going)
+    kind = "one text" if isinstance(values, str) else _with_article(type(values).__name__)
+    raise InputError(f"{name} is {kind}; give a list of {of}, {example} for a single one")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def check_query(query: object) -> str:
     """Return the query. Raises InputError unless it is a text with something in it.
 
@@ -100,7 +135,7 @@ def check_query(query: object) -> str:
     'what eats bamboo?'
     """
     if not isinstance(query, str) or not query.strip():
-        raise InputError(f"the query must be a text with something in it, got {query!r:.200}")
+        raise InputError(f"the query must be a text with something in it, got {shown(query, 200)}")
     return query
 
 
@@ -111,18 +146,18 @@ def number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be a number, got {value!r:.100}") from None
+        raise InputError(f"{name} must be a number, got {shown(value)}") from None
 
 
-def whole_number(name: str, value: Any, minimum: int, *, unit: str = "", hint: str = "") -> int:
-    """Return the value as an int. Raises InputError unless it is a whole number of at least `minimum`."""
+def whole_number(name: str, value: Any, minimum: int | None = None, *, unit: str = "", hint: str = "") -> int:
+    """Return the value as an int. Raises InputError unless it is a whole number, and at least `minimum`."""
     advice = f"; {hint}" if hint else ""
     try:
         whole = operator.index(value)
     except TypeError:
         whole = None
     if whole is None or isinstance(value, bool):
-        raise InputError(f"{name} must be a whole number, got {value!r:.100}{advice}")
-    if whole < minimum:
-        raise InputError(f"{name} must be at least {minimum}{f' {unit}' if unit else ''}, got {value}{advice}")
+        raise InputError(f"{name} must be a whole number, got {shown(value)}{advice}")
+    if minimum is not None and whole < minimum:
+        raise InputError(f"{name} must be at least {minimum}{f' {unit}' if unit else ''}, got {shown(value)}{advice}")
     return whole

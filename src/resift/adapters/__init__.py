@@ -13,6 +13,7 @@ from resift.adapters.options import (
     check_option_names,
     check_reranker,
     merge_options,
+    path_text,
 )
 from resift.adapters.results import ScoreKind, choose_score, report_ranking, show_value
 from resift.embedders.embedder import Embedder
@@ -43,6 +44,7 @@ __all__ = [
     "found_by",
     "lazy_of",
     "merge_options",
+    "path_text",
     "report_ranking",
     "show_value",
     "shown",

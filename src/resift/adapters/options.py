@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -89,9 +90,20 @@ def check_engine_options(owner: str, engine_options: Iterable[str], known: Colle
     resift.errors.InputError: engine_options has top_k, which is no option of an engine: say ResiftRerank(top_n=...)
     """
     for name in engine_options:
-        right = name if name in known else count if name in COUNT_NAMES else None
+        meant = NAMES.get(name.lower(), name)
+        right = count if name.lower() in COUNT_NAMES else meant if meant in known else None
         if right is not None and name not in ModelOptions.__annotations__:
             raise InputError(f"engine_options has {name}, which is no option of an engine: say {owner}({right}=...)")
+
+
+def path_text(value: object) -> object:
+    """Return a path as a text, which can be serialised; anything else as it is.
+
+    >>> from pathlib import PurePosixPath as Path
+    >>> path_text(Path("models") / "mine"), path_text(3)
+    ('models/mine', 3)
+    """
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check_reranker(given: Collection[str]) -> None:

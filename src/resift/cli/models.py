@@ -78,7 +78,7 @@ def models(
     bundled = list_bundled()
     if as_json:
         schemes = [
-            {"scheme": name, **scheme._asdict(), "installed": scheme.installed} for name, scheme in SCHEMES.items()
+            {"scheme": name, **scheme._asdict(), "installed": scheme.installed} for name, scheme in _schemes().items()
         ]
         json_document({"models": [model._asdict() for model in bundled], "schemes": schemes, **_catalogue.as_json()})
         return
@@ -92,6 +92,17 @@ def models(
     screen.print(_scheme_table())
     screen.print(f"Templates of language models: {', '.join(f'{template}:' for template in PROMPTS)}")
     screen.print("Without a scheme: a folder that exists, or a Hugging Face id (organisation/model).")
+
+
+def _schemes() -> dict[str, Scheme]:
+    """Return all schemes, those of installed packages last."""
+    from resift.scoring.load import plugin_schemes
+
+    plugins = {
+        name: Scheme(f"what the package {package} says", "resift", f"pip install {package}")
+        for name, package in plugin_schemes().items()
+    }
+    return {**SCHEMES, **plugins}
 
 
 def _bundled_table(bundled: list[BundledModel]) -> Table:
@@ -112,6 +123,6 @@ def _bundled_table(bundled: list[BundledModel]) -> Table:
 
 def _scheme_table() -> Table:
     rows = [
-        (f"{name}:", scheme.takes, "yes" if scheme.installed else scheme.install) for name, scheme in SCHEMES.items()
+        (f"{name}:", scheme.takes, "yes" if scheme.installed else scheme.install) for name, scheme in _schemes().items()
     ]
     return table("", ("--model", "takes", "installed"), rows, one_line=False)

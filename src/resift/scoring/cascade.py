@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from resift._util.arguments import whole_number
 from resift.errors import InputError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage, as_scores, refuse_nonfinite, score_many
-from resift.scoring.members import Members
+from resift.scoring.members import Members, list_models
 
 
 class Cascade(Members):
@@ -24,7 +25,7 @@ class Cascade(Members):
         keep: How many texts go on to the next stage: one number for each step, or one number for a single step.
 
     Raises:
-        InputError: Fewer than two stages, or a `keep` that doesn't shrink from step to step.
+        InputError: Fewer than two stages, or a `keep` that is no whole number or doesn't shrink from step to step.
 
     >>> from resift.testing import OverlapScorer
     >>> cheap = OverlapScorer()
@@ -32,16 +33,18 @@ class Cascade(Members):
     [1.0, 0.0]
     """
 
-    def __init__(self, stages: Sequence[Model], keep: int | Sequence[int]) -> None:
-        self.keep = (keep,) if isinstance(keep, int) else tuple(keep)
-        if len(stages) < 2 or len(self.keep) != len(stages) - 1:
+    def __init__(self, stages: Iterable[Model], keep: int | Sequence[int]) -> None:
+        listed = list_models("stages", stages)
+        steps = list(keep) if isinstance(keep, Iterable) and not isinstance(keep, str | bytes) else [keep]
+        self.keep = tuple(whole_number("keep", step, 1) for step in steps)
+        if len(listed) < 2 or len(self.keep) != len(listed) - 1:
             raise InputError(
-                f"a cascade has two stages or more and a keep for each step between them, got {len(stages)} stages "
-                f"and keep={keep}"
+                f"a cascade has two stages or more and a keep for each step between them, got {len(listed)} "
+                f"stage{'' if len(listed) == 1 else 's'} and keep={keep}"
             )
-        if min(self.keep) < 1 or list(self.keep) != sorted(set(self.keep), reverse=True):
-            raise InputError(f"keep must be at least 1 and shrink from step to step, got {keep}")
-        super().__init__(stages)
+        if list(self.keep) != sorted(set(self.keep), reverse=True):
+            raise InputError(f"keep must shrink from step to step, got {keep}")
+        super().__init__(listed)
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, pstdev
 from typing import Literal
 
+from resift._util.arguments import number
 from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scores, Span, Usage
@@ -47,7 +48,7 @@ class Ensemble(Members):
     def __init__(
         self, models: Iterable[Model], *, weights: Sequence[float] | None = None, by: By = "relevance"
     ) -> None:
-        if by not in SCALES:
+        if by not in tuple(SCALES):
             raise InputError(f"by is one of {', '.join(SCALES)}, not {by!r}")
         super().__init__(models)
         self.weights = check_weights(weights, len(self.scorers))
@@ -128,7 +129,7 @@ class Fused(Ensemble):
     """
 
     def __init__(self, model: Model = None, *, weight: float = 0.3) -> None:
-        if not 0 <= weight <= 1:
+        if not 0 <= number("weight", weight) <= 1:
             raise InputError(f"weight is the first stage's share, between 0 and 1, got {weight}")
         super().__init__([FirstStageOrder(), model], weights=[weight, 1 - weight], by="rank")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from resift._util.arguments import number
 from resift.errors import InputError, ScorerError
 from resift.models.options import Model
 from resift.scorer import Request, Scale, Scorer, Scores
@@ -44,7 +45,7 @@ class Fallback(Members):
     """
 
     def __init__(self, models: Iterable[Model], *, rest: float = 0.0) -> None:
-        if not rest >= 0:
+        if not number("rest", rest) >= 0:
             raise InputError(f"rest is a number of seconds, 0 or more, got {rest}")
         super().__init__(models)
         self.rest = rest

@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
+from resift._util.arguments import as_list, number
 from resift.errors import InputError
 
 T = TypeVar("T", bound=Hashable)
@@ -45,7 +46,8 @@ def reciprocal_ranks(orders: Sequence[Iterable[T]], weights: Sequence[float] | N
 
 def check_weights(weights: Sequence[float] | None, count: int) -> list[float]:
     """Return the weights, each 1 where none are given. Raise InputError unless they are `count` possible ones."""
-    shares = [1.0] * count if weights is None else list(weights)
+    given = [1.0] * count if weights is None else as_list("weights", weights, of="numbers", example="[1.0]")
+    shares = [number("a weight", share) for share in given]
     if len(shares) != count or not all(0 <= share < math.inf for share in shares) or not any(shares):
         raise InputError(f"{count} weights are wanted, none below 0 and not all 0; got {shares}")
     return shares

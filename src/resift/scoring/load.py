@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from resift._util.arguments import did_you_mean
+from resift._util.arguments import SYNONYMS, did_you_mean
 from resift.errors import InputError, UnknownModelError
 from resift.models.bundled import BUNDLED, TINY, bundled_folder
 from resift.models.detect import folder_engine, hub_engine
@@ -41,6 +41,8 @@ ENGINES = {
     "compatible": "resift.services.rerank.factories:compatible",
 }
 """scheme → engine, by import path. `scheme:folder` says the engine; without a scheme the folder's files do."""
+CALL_OPTIONS = ("top_k", "min_relevance", "deadline")
+"""Options of a ranking, which are none of an engine."""
 HUB_ENGINES = ("onnx", "openvino", "colbert", "st", "lm")
 TINY_ENGINE = "resift.engines.tiny:TinyScorer"
 
@@ -121,6 +123,15 @@ def _plugins() -> Mapping[str, EntryPoint]:
     return {plugin.name: plugin for plugin in entry_points(group=PLUGINS)}
 
 
+def plugin_schemes() -> Mapping[str, str]:
+    """Return the schemes that installed packages add, each with the package that brings it."""
+    return {
+        scheme: plugin.dist.name if plugin.dist is not None else plugin.value
+        for scheme, plugin in _plugins().items()
+        if scheme not in ("resift", *ENGINES, *PROMPTS)
+    }
+
+
 def _load_plugin(scheme: str) -> Any:
     """Return the factory of an installed package. Raises UnknownModelError where the package is broken."""
     plugin = _plugins()[scheme]
@@ -183,6 +194,13 @@ def _build(engine: Any, label: str, name: list[str], options: ModelOptions, *, o
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     unknown = [] if takes_any else [option for option in options if option not in known]
     if unknown:
+        meant = dict.fromkeys(SYNONYMS.get(option.lower(), option) for option in unknown)
+        of_a_call = [option for option in meant if option in CALL_OPTIONS]
+        if of_a_call:
+            raise InputError(
+                f"{label} has no option {', '.join(unknown)}: {', '.join(of_a_call)} is given to Reranker(...) or to "
+                "each call"
+            )
         hint = did_you_mean(unknown, known)
         raise InputError(f"{label} has no option {', '.join(unknown)}{hint}; it has {', '.join(known) or 'none'}")
     if own:

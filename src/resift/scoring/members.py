@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from resift._util.arguments import as_list
 from resift.errors import InputError, OverloadedError, ScorerError
 from resift.models.options import Model
 from resift.scorer import (
@@ -22,6 +23,15 @@ from resift.scoring.load import load_scorer
 from resift.scoring.queue import ScorerQueue, queue_of
 
 
+def list_models(name: str, models: Iterable[Model]) -> list[Model]:
+    """Return the models as a list, a single name as one of them. Raise InputError for what is no list of models."""
+    if isinstance(models, str):
+        return [models]
+    if isinstance(models, Mapping):
+        raise InputError(f"{name} is a {type(models).__name__}; give a list of models, as [one, other]")
+    return as_list(name, models, of="models", example="[model]")
+
+
 class Members(WrapperScorer):
     """Models that are asked as one. Each is whatever `Reranker` takes: a name, a folder or a `Scorer`.
 
@@ -31,7 +41,7 @@ class Members(WrapperScorer):
     """
 
     def __init__(self, models: Iterable[Model], *, minimum: int = 2) -> None:
-        listed = [models] if isinstance(models, str) else list(models)
+        listed = list_models("models", models)
         if len(listed) < minimum:
             raise InputError(f"there is nothing to combine in {listed!r}: give two models or more, as [one, other]")
         scorers: list[Scorer] = []

@@ -8,9 +8,9 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, model_validator
 
-from llama_index.postprocessor.resift._component import Component
+from llama_index.postprocessor.resift._component import Component, PathText
 from resift import StaticEmbedder, load_embedder
-from resift.adapters import Embedder, Recipe, Worker
+from resift.adapters import Embedder, Recipe, Worker, path_text
 
 NAME = "resift:static"
 
@@ -33,7 +33,7 @@ class ResiftEmbedding(Component, BaseEmbedding):
     (256, <class 'float'>)
     """
 
-    model: str | None = Field(
+    model: PathText | None = Field(
         default=None, frozen=True, description="resift:static (None), resift:dense, or a folder with either kind."
     )
     model_name: str = Field(default=NAME, description="The name in events; a folder goes by its own.")
@@ -55,7 +55,7 @@ class ResiftEmbedding(Component, BaseEmbedding):
         model, name = data.get("model"), data.get("model_name", NAME)
         if model is None and name != NAME:
             raise ValueError(f"model_name={name!r} is no more than the name in events: say model={name!r} to open it")
-        return data if model is None else {"model_name": model, **data}
+        return data if model is None else {"model_name": path_text(model), **data}
 
     def _recipe(self) -> Recipe[Embedder]:
         return Recipe(load_embedder, {"model": self.model})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from llama_index.core.bridge.pydantic import PrivateAttr, model_validator
 from llama_index.core.schema import BaseComponent
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
-from resift.adapters import Lazy, Recipe, check_option_names, lazy_of
+from resift.adapters import Lazy, Recipe, check_option_names, lazy_of, path_text
+
+PathText = Annotated[str, BeforeValidator(path_text)]
+"""A path, given as a text or as a path object, and kept as a text, which can be serialised."""
 
 
 class Component(BaseComponent):

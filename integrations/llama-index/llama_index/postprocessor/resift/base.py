@@ -11,7 +11,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import AfterValidator, InstanceOf, PlainSerializer
 from pydantic.json_schema import SkipJsonSchema
 
-from llama_index.postprocessor.resift._component import Component
+from llama_index.postprocessor.resift._component import Component, PathText
 from llama_index.postprocessor.resift._events import dispatcher, report_events
 from resift import Hit, InputError, Ranking, Reranker
 from resift.adapters import (
@@ -26,6 +26,7 @@ from resift.adapters import (
     choose_score,
     merge_options,
     show_value,
+    shown,
 )
 
 EngineOptions = Annotated[dict[str, Any], AfterValidator(ApiKey.hide_in), PlainSerializer(ApiKey.leave_out)]
@@ -89,17 +90,17 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     )
 
     # The same names as in every adapter of resift. None leaves the choice to the engine.
-    model: str | None = _option("model")
+    model: PathText | None = _option("model")
     on_error: OnError = _option("on_error", "raise")
     max_pending: int = _option("max_pending", 1024, ge=1)
     patience: int | None = _option("patience", ge=1)
-    cache: str | None = _option("cache")
+    cache: PathText | None = _option("cache")
     long_documents: LongDocuments | None = _option("long_documents")
     max_length: int | None = _option("max_length", ge=1)
     batch_tokens: int | None = _option("batch_tokens", ge=1)
     threads: int | None = _option("threads", ge=1)
     keep_states: int | None = _option("keep_states", ge=0)
-    states_file: str | None = _option("states_file")
+    states_file: PathText | None = _option("states_file")
     device: str | None = _option("device")
     instruction: str | None = _option("instruction")
     revision: str | None = _option("revision")
@@ -231,6 +232,6 @@ def _query_of(query_bundle: QueryBundle | None) -> str:
     query = None if query_bundle is None else query_bundle.query_str
     if not isinstance(query, str) or not query.strip():
         raise InputError(
-            f"reranking needs a query with something in it, got {query!r:.200}: pass query_str= or query_bundle="
+            f"reranking needs a query with something in it, got {shown(query, 200)}: pass query_str= or query_bundle="
         )
     return query
