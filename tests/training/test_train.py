@@ -314,7 +314,7 @@ def test_the_command_says_which_file_is_missing(tmp_path: Path) -> None:
 def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
     from resift.export.restore import read_network
     from resift.training.export import export_trained
-    from resift.training.split_pairs import SplitPairs
+    from resift.training.split_cross_encoder import SplitPairs
 
     model = build(Recipe(base, separate=3, max_length=64))
     first = model[0]

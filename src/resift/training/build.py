@@ -11,7 +11,7 @@ from transformers.trainer_utils import set_seed
 from resift.errors import InputError
 from resift.training.mining import Embed
 from resift.training.recipe import Recipe
-from resift.training.split_pairs import SplitPairs, exported_folder
+from resift.training.split_cross_encoder import SplitPairs, exported_folder
 
 
 def build(recipe: Recipe) -> CrossEncoder:

@@ -18,7 +18,7 @@ from resift.training.pairs import TrainingPair
 from resift.training.recipe import Recipe
 from resift.training.reranker_trainer import HeldOutFigures
 from resift.training.run_key import run_key
-from resift.training.split_pairs import TOKENS_IN_USE, SplitPairs, exported_folder
+from resift.training.split_cross_encoder import TOKENS_IN_USE, SplitPairs, exported_folder
 from resift.training.teachers import Teacher
 
 TORCH_FOLDER = "torch"

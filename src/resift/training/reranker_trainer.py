@@ -21,7 +21,7 @@ from resift.training.log import Log
 from resift.training.mining import CandidateList
 from resift.training.recipe import Recipe
 from resift.training.reranker_data import RerankerData
-from resift.training.split_pairs import SplitPairs
+from resift.training.split_cross_encoder import SplitPairs
 from resift.training.teachers import TeacherScores, bfloat16_is_faster
 from resift.training.trainer import WithoutModelCard, last_checkpoint, log_progress, shared_arguments
 

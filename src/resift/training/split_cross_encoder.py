@@ -20,8 +20,8 @@ from transformers import AutoTokenizer
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
 from resift.models.manifest import MANIFEST_FILE
+from resift.networks.splade import SparseEncoderModule
 from resift.networks.split import EncodedBatch, SplitModule
-from resift.networks.terms import SparseEncoderModule
 from resift.text.normal import normalise_all
 from resift.training.teachers import bfloat16_is_faster
 
