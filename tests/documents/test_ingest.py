@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,9 +251,20 @@ def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(collection: Any,
 
 def test_progress_and_batches(collection: Any, docs: Path) -> None:
     calls: list[tuple[int, int, int]] = []
-    report = ingest(collection, [docs], base=docs.parent, batch=3, progress=lambda *now: calls.append(now))
-    assert [done for done, _, _ in calls] == list(range(7))
+
+    def check(done: int, total: int, added: int) -> None:
+        """What is said to be done is stored."""
+        calls.append((done, total, added))
+        kept = [meta for _, meta in stored(collection).values()]
+        assert len(kept) == added
+        paths = Counter(meta["path"] for meta in kept)
+        assert done == sum(paths[meta["path"]] == meta["passages"] for meta in kept if meta["position"] == 0)
+
+    report = ingest(collection, [docs], base=docs.parent, batch=3, progress=check)
+    assert calls[0] == (0, 6, 0)
     assert calls[-1] == (6, 6, report.added)
+    assert calls == sorted(calls)
+    assert len({added for _, _, added in calls}) > report.added // 3
     assert report.passages_per_second > 0
 
 

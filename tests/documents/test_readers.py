@@ -263,6 +263,20 @@ def test_finding_files(tmp_path: Path) -> None:
     found = find_files([tmp_path, tmp_path / "sub", tmp_path / "b.md"])
     assert [file.name for file in found.files] == ["a.TXT", "b.md", "c.rst"]
     assert found.skipped == {".png": 1, "no suffix": 1}
+    for name in (
+        "node_modules/a/b.js",
+        "env/pyvenv.cfg",
+        "env/lib/c.py",
+        "__pycache__/d.py",
+        "web/e.min.js",
+        "web/f.js",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x")
+    found = find_files([tmp_path])
+    assert [file.name for file in found.files] == ["a.TXT", "b.md", "c.rst", "f.js"]
+    assert found.skipped == {".png": 1, "no suffix": 1, "node_modules/": 1, "env/": 1, "__pycache__/": 1, ".min.js": 1}
+    assert [file.name for file in find_files([tmp_path / "node_modules"]).files] == ["b.js"], "named by itself"
     with pytest.raises(FileNotFoundError):
         find_files([tmp_path / "nothing"])
     with pytest.raises(InputError, match=r"e\.png: can't read \.png"):

@@ -13,6 +13,7 @@ import typer
 from resift.cli._models import note_states_warnings
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, EmbedderName, Json
 from resift.cli._output import console, json_document, note, seconds
+from resift.cli._progress import bar
 
 if TYPE_CHECKING:
     from resift.documents.ingest import IngestProgress, IngestReport
@@ -75,7 +76,7 @@ def index(
     chunk_overlap: ChunkOverlap = None,
     as_json: Json = False,
 ) -> None:
-    """Index txt, md, rst, html, pdf and jsonl files.
+    """Index folders of text, Markdown, HTML, PDF, Office files, tables, notebooks, e-books, mails and source code.
 
     Running it again adds nothing; an edited file is replaced; a killed run is completed by the next.
     """
@@ -102,7 +103,11 @@ def index(
                 chunk_tokens=chunk_tokens,
                 chunk_overlap=chunk_overlap,
             )
-        size = None if states_file is None else add_states(target, states_file)
+        if states_file is None:
+            size = None
+        else:
+            with bar("encoding passages") as states_progress:
+                size = add_states(target, states_file, states_progress)
     if chunk_tokens is not None and chunk_tokens > BUNDLED_READ:
         note(
             f"the bundled models read {BUNDLED_READ} tokens at once: longer passages are read in windows, which takes "

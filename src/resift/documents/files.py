@@ -15,6 +15,10 @@ from resift.errors import InputError
 
 LINK_OUTSIDE = "link outside"
 """Stands among the skipped suffixes for links to files outside the folder."""
+DEPENDENCIES = frozenset(("node_modules", "bower_components", "site-packages", "__pycache__"))
+"""Folders that package managers fill. They, and virtual environments, stand among the skipped suffixes as `name/`."""
+_ENVIRONMENT = "pyvenv.cfg"
+_MINIFIED = (".min.js", ".min.css")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def find_files(paths: Sequence[Path], *, follow_links: bool = False) -> FoundFil
             raise InputError(f"{path}: {cannot_read(path.suffix)}")
         is_folder = path.is_dir()
         folder = path.resolve()
-        for file in map(Path.resolve, _files_inside(path, found.failures) if is_folder else [path]):
+        for file in map(Path.resolve, _files_inside(path, found) if is_folder else [path]):
             if file in seen:
                 continue  # paths may overlap, and links lead to one file
             if is_folder and not follow_links and not file.is_relative_to(folder):
@@ -52,18 +56,20 @@ def find_files(paths: Sequence[Path], *, follow_links: bool = False) -> FoundFil
                 continue
             seen.add(file)
             suffix = file.suffix.lower()
-            if suffix in READERS:
+            if is_folder and file.name.lower().endswith(_MINIFIED):
+                found.skipped[f".min{suffix}"] += 1
+            elif suffix in READERS:
                 found.files.append(file)
             else:
                 found.skipped[printable(suffix) or "no suffix"] += 1
     return found
 
 
-def _files_inside(folder: Path, failures: list[str]) -> Iterator[Path]:
+def _files_inside(folder: Path, found: FoundFiles) -> Iterator[Path]:
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:  # no permission, or it has just been removed
-        failures.append(failure_line(str(folder), error))
+        found.failures.append(failure_line(str(folder), error))
         return
     for path in paths:
         if path.name.startswith("."):
@@ -71,10 +77,12 @@ def _files_inside(folder: Path, failures: list[str]) -> Iterator[Path]:
         try:
             is_folder, is_file = path.is_dir(), path.is_file()
         except OSError as error:
-            failures.append(failure_line(str(path), error))
+            found.failures.append(failure_line(str(path), error))
             continue
         if is_folder:
-            if not path.is_symlink():  # a link may lead back up
-                yield from _files_inside(path, failures)
+            if path.name in DEPENDENCIES or (path / _ENVIRONMENT).is_file():
+                found.skipped[f"{printable(path.name)}/"] += 1
+            elif not path.is_symlink():  # a link may lead back up
+                yield from _files_inside(path, found)
         elif is_file:
             yield path

@@ -8,7 +8,7 @@ could disagree.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from resift.documents.chunks import Chunks
 from resift.documents.failures import KnownFailures, failure_line, printable
 from resift.documents.files import find_files
 from resift.documents.passages import fingerprint, passages
-from resift.documents.readers import read
+from resift.documents.readers import check_size, read
 from resift.errors import ResiftError
 from resift.search.two_stage import Passage
 
@@ -32,8 +32,13 @@ PASSAGES_PER_WRITE = 256
 """Passages written at once: what a killed run loses at most."""
 RECORDS_PER_PAGE = 2000  # read at once
 
+FIRST_WRITE = 32
+"""Passages of the first write. The next have twice as many each, while one takes less than `LONG_WRITE`."""
+LONG_WRITE = 0.5
+"""Seconds. The progress of a run shows with each write."""
+
 IngestProgress = Callable[[int, int, int], None]
-"""Called with the files done, the files in all, and the passages added."""
+"""Called with the files that are done, the files in all, and the passages added. A file is done when it is stored."""
 
 
 @dataclass(slots=True)
@@ -88,7 +93,7 @@ def ingest(
             absolute paths. The path tells files apart, so give the same `base` each time.
         prune: Also remove what the collection holds of files that are no longer in the given folders.
         batch: Passages written at once; a killed run loses at most so many.
-        progress: Called before each file, and at the end.
+        progress: Called before each file, after each write, and at the end.
         follow_links: Also read files outside the folders that links in them lead to. Links to folders are not followed.
         failures_file: Where to remember content that can't be read: it is then tried again only when it, or a library
             that reads it, has changed. None: each run tries it again. Files whose library is missing are always tried.
@@ -110,12 +115,11 @@ def ingest(
     root = Path(base).resolve()
     report = IngestReport(skipped=dict(sorted(found.skipped.items())), failures=list(found.failures))
     chunks = _choose_chunks(collection, chunk_tokens, chunk_overlap)
-    run = _Run(collection, batch, report, KnownFailures(failures_file), chunks)
+    run = _Run(collection, batch, report, KnownFailures(failures_file), chunks, len(found.files), progress)
     present = set()
     try:
-        for number, file in enumerate(found.files):
-            if progress is not None:
-                progress(number, len(found.files), run.report.added)
+        for file in found.files:
+            run.show_progress()
             path = _metadata_path(file, root)
             present.add(path)
             run.ingest_file(file, path)
@@ -129,8 +133,7 @@ def ingest(
         folders = [Path(path).resolve() for path in paths]
         run.prune([path for path in run.stored if path not in present and _is_below(root / path, folders)])
     run.report.seconds = time.perf_counter() - started
-    if progress is not None:
-        progress(len(found.files), len(found.files), run.report.added)
+    run.show_progress()
     return run.report
 
 
@@ -152,37 +155,61 @@ class _Run:
     report: IngestReport
     known_failures: KnownFailures
     chunks: Chunks
+    files: int
+    progress: IngestProgress | None
     stored: dict[str, Counter[tuple[str, int]]] = field(init=False)
     """path → how many passages there are of each (fingerprint, number of passages)."""
-    queue: list[Passage] = field(default_factory=list)
+    queue: deque[Passage] = field(default_factory=deque)
     """Passages still to be written."""
+    waiting: Counter[str] = field(default_factory=Counter)
+    """path → how many of them there are of each file."""
+    read: int = 0
+    """Files that were looked at."""
+    write_size: int = FIRST_WRITE
+    """Passages of the next write, if `batch` allows so many."""
 
     def __post_init__(self) -> None:
         self.stored = _read_stored(self.collection)
 
+    def show_progress(self) -> None:
+        """Say how far the run is."""
+        if self.progress is not None:
+            self.progress(self.read - len(self.waiting), self.files, self.report.added)
+
     def ingest_file(self, file: Path, path: str) -> None:
         """Queue what the collection lacks of a file, and count the file in the report."""
+        missing = self.read_file(file, path)
+        self.read += 1
+        self.queue += missing
+        if missing:
+            self.waiting[path] += len(missing)
+        self.write_batches(min(self.write_size, self.batch))
+
+    def read_file(self, file: Path, path: str) -> list[Passage]:
+        """Return the passages that the collection lacks of a file, and count the file in the report."""
         stored = self.stored.get(path, Counter())
         if printable(path) != path:
             self.report.failures.append(f"{printable(path)}: the file's name is not UTF-8; rename the file")
-            return
+            return []
         file_hash = ""
         try:
+            check_size(file.stat().st_size, path)
             data = file.read_bytes()
             file_hash = fingerprint(data, self.chunks)
             if _is_complete(stored, file_hash):
                 self.report.unchanged += 1
-                return
+                return []
             if known := self.known_failures.get(path, file_hash):
                 self.report.failures.append(known)
-                return
+                return []
             missing = passages(read(data, path), path, file_hash, self.chunks)
         except Exception as error:  # readers and their libraries raise anything for a file that they can't read
             line = failure_line(path, error)
             self.report.failures.append(line)
-            if not isinstance(error, (OSError, ImportError, MemoryError)):  # what doesn't depend on the content alone
+            by_content = not isinstance(error, (OSError, ImportError, MemoryError))
+            if file_hash and by_content:
                 self.known_failures.add(path, file_hash, line)
-            return
+            return []
         stale = any(stored_hash != file_hash for stored_hash, _ in stored)
         if stale:
             self.remove(path)
@@ -191,13 +218,13 @@ class _Run:
             missing = [passage for passage in missing if passage.id not in present]
         kind = "changed" if stale else "resumed" if stored else "new" if missing else "empty"
         setattr(self.report, kind, getattr(self.report, kind) + 1)
-        self.queue += missing
-        self.write_batches(self.batch)
+        return missing
 
     def write_batches(self, minimum: int) -> None:
         """Write batches while at least `minimum` passages are queued; with 0, all of them."""
         while self.queue and len(self.queue) >= minimum:
-            batch, self.queue = self.queue[: self.batch], self.queue[self.batch :]
+            batch = [self.queue.popleft() for _ in range(min(self.write_size, self.batch, len(self.queue)))]
+            started = time.perf_counter()
             try:
                 self.write(batch)
             except Exception as error:
@@ -205,6 +232,10 @@ class _Run:
                     self.queue.clear()  # nothing can be written
                     raise
                 self.write_by_file(batch)
+            if len(batch) == self.write_size and time.perf_counter() - started < LONG_WRITE:
+                self.write_size = min(2 * self.write_size, self.batch)
+            self.waiting -= Counter(str(passage.metadata["path"]) for passage in batch)
+            self.show_progress()
 
     def write(self, batch: Sequence[Passage]) -> None:
         """Write passages at once."""
