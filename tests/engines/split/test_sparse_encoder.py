@@ -14,8 +14,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
-from resift.engines.split.sparse_encoder import TERMS_PER_QUERY
-from resift.engines.split.sparse_encoder import SparseEncoder as RuntimeTerms
+from resift.engines.split.sparse_encoder import TERMS_PER_QUERY, SparseEncoder
 from resift.errors import ModelFileError
 from resift.export.restore import read_network
 from resift.export.split import export_split
@@ -94,7 +93,7 @@ def test_a_document_that_speaks_against_a_term_counts_as_one_that_says_nothing_o
     text = torch.tensor([[1.0, 1.0, 0.0]])
     expected = pytest.approx([0.5 * np.log1p(3.0)])
     assert match(terms, states, text).tolist() == expected
-    assert RuntimeTerms.match(terms.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
+    assert SparseEncoder.match(terms.numpy(), states.numpy(), text.numpy() > 0).tolist() == expected
 
 
 def test_the_exported_graphs_equal_the_network(network: SplitModule, tmp_path: Path) -> None:
