@@ -11,15 +11,18 @@ from pathlib import Path
 import late_models
 import other_models
 import pytest
+import random_models
 import torch
 from build_once import BuildOnce
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
-from resift import DenseEmbedder, ModelFileError, StaticEmbedder, load_scorer
+from resift import DenseEmbedder, InputError, ModelFileError, StaticEmbedder, load_scorer
 from resift.embedders.load import load_embedder
 from resift.export.pair import export_model
 from resift.models.bundled import bundled_folder
+from resift.training.students import open_student
+from resift.training.teachers import dense_embed
 
 Folder = Callable[[str], Path]
 QUERY, DOCUMENTS = "what eats bamboo", ["a panda eats bamboo", "stock fell on monday"]
@@ -105,6 +108,45 @@ def test_the_weights_decide_and_not_the_name_of_the_architecture(saved: Folder, 
         load_scorer(folder)
 
 
+LABELS = {
+    ("entailment", "not_entailment"): r"has the labels entailment and not_entailment.*the second means relevant: swap",
+    ("relevant", "irrelevant"): "the second means relevant",
+    ("POSITIVE", "NEGATIVE"): "the second means relevant",
+    ("yes", "no"): "the second means relevant",
+    ("not_duplicate", "duplicate"): None,
+    ("LABEL_0", "LABEL_1"): None,
+    ("normal", "notable"): None,
+}
+
+
+@pytest.mark.parametrize(("labels", "message"), LABELS.items())
+@pytest.mark.parametrize("kind", ["weights", "graph"])
+def test_the_second_of_two_labels_means_relevant(
+    two_labels: dict[str, Path], tmp_path: Path, kind: str, labels: tuple[str, str], message: str | None
+) -> None:
+    folder = shutil.copytree(two_labels[kind], tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    names = {"1": labels[1], "0": labels[0]}
+    (folder / "config.json").write_text(
+        json.dumps({**config, "id2label": names, "label2id": {label: int(number) for number, label in names.items()}})
+    )
+    if message is None:
+        assert len(load_scorer(folder).score(QUERY, DOCUMENTS)) == 2
+    else:
+        with pytest.raises(ModelFileError, match=message):
+            load_scorer(folder)
+
+
+@pytest.fixture(scope="module")
+def two_labels(build_once: BuildOnce, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    weights = build_once("saved/2-labels", partial(random_models.build_labels, 2))
+    graph = tmp_path_factory.mktemp("labels") / "graph"
+    shutil.copytree(weights, graph)
+    export_model(str(weights), graph / "exported")
+    (graph / "exported" / "model.onnx").rename(graph / "model.onnx")
+    return {"weights": weights, "graph": graph}
+
+
 def test_late_interaction_models_are_no_cross_encoders(build_once: BuildOnce) -> None:
     folder = build_once("saved/pylate", late_models.build_pylate)
     with pytest.raises(ModelFileError, match=r"is no reranker: it holds a late-interaction model.*colbert:/.* runs it"):
@@ -152,6 +194,14 @@ def test_a_part_of_a_model_is_named(tmp_path: Path, name: str, message: str, sch
         load_scorer(f"{scheme}{folder}")
     with pytest.raises(ModelFileError, match=message):
         export_model(str(folder), tmp_path / "exported")
+
+
+def test_a_cross_encoder_teaches_and_mines_nothing_as_a_bi_encoder(other: Folder) -> None:
+    for name in ("cross-encoder", "nli"):
+        with pytest.raises(InputError, match="is no bi-encoder: it holds a"):
+            dense_embed(str(other(name)))
+        with pytest.raises(InputError, match="nothing to distil into"):
+            open_student(str(other(name)))
 
 
 @pytest.mark.parametrize("make", [DenseEmbedder, StaticEmbedder, load_embedder])

@@ -116,7 +116,8 @@ def label_names(config: dict[str, Any]) -> list[str]:
     """Return the names of a classifier's labels; transformers writes `LABEL_0`... where nobody named them."""
     labels = config.get("id2label")
     if isinstance(labels, dict):
-        return [str(label) for label in labels.values()]
+        numbers = sorted(labels, key=lambda number: int(number) if str(number).isdigit() else 0)
+        return [str(labels[number]) for number in numbers]
     count = config.get("num_labels", 2)  # transformers' own default is not written
     return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from resift.embedders.static import table_folder
 from resift.errors import InputError, ModelFileError
+from resift.evaluation.nearest import encoder_kind
 from resift.export.static import write_table
 from resift.models.manifest import MANIFEST_FILE, Manifest
 from resift.text.normal import normalise_all
@@ -104,7 +105,7 @@ def open_student(base: str) -> Student:
     folder = table_folder(None) if base == BUNDLED else Path(base)
     if (folder / MANIFEST_FILE).is_file():
         return Table.read(folder)
-    if (folder / "modules.json").is_file():
+    if encoder_kind(folder) == "SentenceTransformer":
         return StudentEncoder(SentenceTransformer(str(folder), local_files_only=True))
     raise InputError(
         f"{base!r} is nothing to distil into: give {BUNDLED}, the folder of a table ({MANIFEST_FILE}) "

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
+from resift.models.contents import describe_folder
 from resift.scorer import Request, Scorer, score_many
 from resift.scoring.load import load_scorer
 from resift.text.normal import normalise_all
@@ -127,6 +128,9 @@ def dense_embed(folder: str, *, tokens: int = TEACHER_TOKENS) -> Callable[[Seque
 
     Vectors are remembered text by text.
     """
+    contents = describe_folder(Path(folder)) if Path(folder).is_dir() else None
+    if contents is not None and contents.kind in ("reranker", "classifier", "late-interaction"):
+        raise InputError(f"{folder} is no bi-encoder: it holds {contents.what}")
     model = SentenceTransformer(folder, local_files_only=Path(folder).is_dir())
     model.max_seq_length = tokens
     if bfloat16_is_faster(model.device):

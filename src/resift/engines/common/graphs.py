@@ -148,6 +148,8 @@ class PairGraph:
         shaped = [index for index, output in enumerate(outputs) if output.ndim == 1 or output.shape[1:] in ((1,), (2,))]
         found = [index for index in named if index in shaped] or shaped
         if found:
+            labels = outputs[found[0]].shape[1] if outputs[found[0]].ndim == 2 else 1
+            check_labels(labels, str(graph), label_names(dict(config)))
             return found[0]
         shapes = ", ".join(f"{name} {output.shape}" for name, output in zip(names, outputs, strict=True))
         if named and outputs[named[0]].ndim == 2:

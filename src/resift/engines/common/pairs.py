@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
 """Maps `input_ids`, `attention_mask` and `token_type_ids`, each (rows, tokens), to logits, (rows,)."""
 M = TypeVar("M")
 
+NEGATION = re.compile(r"(not?|non)[ _-]|(irrelevant|unrelated|negative|false|no|contradiction)$", re.IGNORECASE)
+"""A label that says "not relevant"."""
 DEFAULT_POSITIONS = 512  # BERT's
 MIN_PAIR_TOKENS = 16  # a smaller max_length leaves nothing for query and document
 ROBERTA_MODEL_TYPES = (
@@ -67,7 +70,15 @@ def to_logits(output: M) -> M:
 
 
 def check_labels(labels: int, name: str, names: Sequence[str] = ()) -> None:
-    """Raise ModelFileError if the model has more than two labels, of these names: it is a classifier."""
+    """Raise ModelFileError for a model whose labels, of these names, are no reranker's.
+
+    It has more than two, or the second of two says "not relevant".
+    """
+    if labels == 2 and len(names) == 2 and NEGATION.match(names[1]) and not NEGATION.match(names[0]):
+        raise ModelFileError(
+            f"{name} has the labels {names[0]} and {names[1]}, and of a reranker's two labels the second means "
+            "relevant: swap them, in config.json (id2label) and in the rows of the last layer"
+        )
     if labels > 2:
         what = show_labels(list(names)) if len(names) == labels else f"{labels} labels"
         raise ModelFileError(

@@ -15,6 +15,7 @@ from resift.engines.common.pairs import Forward, PairNetwork, check_labels, choo
 from resift.engines.common.pipeline import Pipeline, PromptText
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
+from resift.models.contents import label_names
 from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
@@ -140,7 +141,7 @@ class GenerativeScorer(ScorerBase):
         """Return the function that reads scores from this kind of model, and their scale."""
         model = self._model
         if type(model).__name__.endswith("ForSequenceClassification"):
-            check_labels(model.config.num_labels, self.name)
+            check_labels(model.config.num_labels, self.name, label_names(model.config.to_dict()))
             return (lambda ids, mask: _classifier_logits(model, ids, mask)), Scale.LOGIT
         yes = _answer_token(backend, prompt.yes, self.name)
         no = None if prompt.no is None else _answer_token(backend, prompt.no, self.name)
