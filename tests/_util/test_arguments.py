@@ -52,6 +52,22 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: RERANKER.rank("q", ["a"], top_k=math.inf), "top_k must be a whole number, got inf"),  # type: ignore[arg-type]
     (lambda: RERANKER.rank("q", ["a"], min_relevance="0.5"), "min_relevance must be a number, got '0.5'"),  # type: ignore[arg-type]
     (lambda: RERANKER.rank("q", ["a"], deadline=math.nan), "deadline must be more than 0 seconds, got nan"),
+    (lambda: RERANKER.rank("q", 3), "documents is an int; give a list of documents"),  # type: ignore[arg-type]
+    (lambda: RERANKER.rank("q", b"a"), "documents is a bytes; give a list of documents"),
+    (lambda: RERANKER.rank("q", ["a"], text="key"), "text is a function from a document to its text, not 'key'"),  # type: ignore[arg-type]
+    (lambda: RERANKER.rank("q", ["a"], top_k=-(10**5000)), "top_k must be at least 1, got an int that can't be shown"),
+    (lambda: RERANKER.rank("q", ["a"], deadline=10**5000), "deadline must be a number, got an int that can't be shown"),
+    (lambda: RERANKER.rank(10**5000, ["a"]), "something in it, got an int that can't be shown"),  # type: ignore[arg-type]
+    (lambda: RERANKER.rank_many(None, [["a"]]), "queries is a NoneType; give a list of queries"),  # type: ignore[arg-type]
+    (lambda: RERANKER.rank_many(["q"], 0.5), "documents is a float; give a list of lists of documents"),  # type: ignore[arg-type]
+    (lambda: Reranker(OverlapScorer(), on_error=np.zeros(2)), "on_error is 'raise' or 'keep_order', not array"),  # type: ignore[arg-type]
+    (lambda: Reranker("resift:tiny", cache=3), "a cache is the path of a file, not 3"),  # type: ignore[arg-type]
+    (lambda: Reranker("resift:tiny", max_length="9"), "max_length must be a whole number, got '9'"),  # type: ignore[arg-type]
+    (lambda: Reranker(threads=b"2"), "threads must be a whole number, got b'2'"),  # type: ignore[arg-type]
+    (lambda: Reranker(batch_tokens=None), "batch_tokens must be a whole number, got None"),  # type: ignore[arg-type]
+    (lambda: Reranker("cohere:m", api_key="k", timeout="1"), "timeout must be a number, got '1'"),  # type: ignore[arg-type]
+    (lambda: Reranker("cohere:m", api_key="k", base_url=7), "base_url must be a text, got 7"),  # type: ignore[arg-type]
+    (lambda: Reranker(states_file=7), "states_file must be a path, got 7"),  # type: ignore[arg-type]
     (lambda: RERANKER.rank_many("abc", [["a"]] * 3), "queries is one text; give a list of queries"),
     (lambda: SEARCH.search(None), "the query must be a text with something in it, got None"),  # type: ignore[arg-type]
     (lambda: SEARCH.search_many("abc"), "queries is one text; give a list of queries"),
@@ -79,6 +95,13 @@ async def test_an_endless_deadline_is_none_and_numpys_numbers_are_numbers() -> N
     documents = ["a whale", "a fox"]
     assert RERANKER.rank("fox", documents, deadline=math.inf, top_k=np.int64(1)).documents == ["a fox"]  # type: ignore[arg-type]
     assert (await RERANKER.arank("fox", documents, deadline=math.inf)).documents == ["a fox", "a whale"]
+    coarse = np.float32(0.5)  # a clock of it is off by minutes
+    assert RERANKER.rank("fox", documents, deadline=coarse, min_relevance=coarse).documents == ["a fox"]  # type: ignore[arg-type]
+
+
+def test_queries_and_documents_may_be_anything_that_can_be_gone_through() -> None:
+    rankings = RERANKER.rank_many(iter(["fox", "whale"]), (texts for texts in (["a whale", "a fox"],) * 2))  # type: ignore[arg-type]
+    assert [ranking[0].document for ranking in rankings] == ["a fox", "a whale"]
 
 
 def test_what_is_no_collection_is_refused_with_the_way_out() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from resift import Ranking
+from resift import InputError, Ranking
 from resift.adapters import ScoreKind, choose_score, show_value
 
 
@@ -21,8 +21,11 @@ def copy_with_metadata(document: Document, entries: Mapping[str, Any]) -> Docume
 def get_text(document: Document, metadata_keys: Sequence[str]) -> str:
     """Return the text to score: the values of these metadata fields, a line each, then the content.
 
-    Fields that the document doesn't have are left out; a list is its items, with commas between them.
+    Fields that the document doesn't have are left out; a list is its items, with commas between them. Raises InputError
+    for an object that is no document.
     """
+    if not isinstance(document, Document):
+        raise InputError(f"documents must be LangChain documents, and hold a {type(document).__name__}")
     values = [show_value(document.metadata.get(key)) for key in metadata_keys]
     return "\n".join([*filter(None, values), document.page_content])
 

@@ -150,7 +150,7 @@ def check_option_kinds(options: Mapping[str, Any]) -> None:
         if name in _WHOLE:
             whole_number(name, value)
         elif name in _NUMBERS:
-            number(name, value)
+            number(name, 0 if value is None and name == "temperature" else value)  # None: the model's own
         elif name in _TEXTS and not isinstance(value, str):
             raise InputError(f"{name} must be a text, got {shown(value)}")
         elif name in _SWITCHES and not isinstance(value, bool):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from resift._util.arguments import check_query
+from resift._util.arguments import as_list, check_query, shown
 from resift.errors import InputError
 from resift.scorer import Request
 
@@ -29,9 +29,9 @@ class RankCall(Generic[T]):
         """Check a query and its documents. Raises InputError for an empty query and for a document without text."""
         started = time.perf_counter()
         check_query(query)
-        if isinstance(documents, str):
-            raise InputError("documents is one text; give a list of documents, [text] for a single one")
-        listed = tuple(documents)
+        if text is not None and not callable(text):
+            raise InputError(f"text is a function from a document to its text, not {shown(text)}")
+        listed = tuple(as_list("documents", documents, of="documents", example="[text]"))
         indices: dict[str, int] = {}
         slots = [
             indices.setdefault(_text_of(document, index, text), len(indices)) for index, document in enumerate(listed)
@@ -43,8 +43,8 @@ class RankCall(Generic[T]):
         cls, queries: Sequence[str], documents: Sequence[Iterable[T]], text: Callable[[T], str] | None
     ) -> list[RankCall[T]]:
         """Check many queries. Raises InputError unless there is a list of documents for each."""
-        if isinstance(queries, str):
-            raise InputError("queries is one text; give a list of queries, [query] for a single one")
+        queries = as_list("queries", queries, of="queries", example="[query]")
+        documents = as_list("documents", documents, of="lists of documents", example="[documents]")
         if len(queries) != len(documents):
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
         return [cls.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]

@@ -30,9 +30,14 @@ class Limits:
             whole_number("top_k", self.top_k, 1, hint="None keeps every document")
         if self.patience is not None:
             whole_number("patience", self.patience, 1, hint="None scores every document", unit="document")
-        if self.min_relevance is not None and not 0 <= number("min_relevance", self.min_relevance) <= 1:
+        for name in ("min_relevance", "deadline"):
+            if (
+                value := getattr(self, name)
+            ) is not None:  # as Python's own number: NumPy's float32 is too coarse a clock
+                object.__setattr__(self, name, number(name, value))
+        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
             raise InputError(f"min_relevance must lie between 0 and 1, got {self.min_relevance}")
-        if self.deadline is not None and not number("deadline", self.deadline) > 0:
+        if self.deadline is not None and not self.deadline > 0:
             raise InputError(f"deadline must be more than 0 seconds, got {self.deadline}; None waits for every score")
 
     def check(self, scorer: Scorer) -> Limits:

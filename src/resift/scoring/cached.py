@@ -10,6 +10,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from resift._util.arguments import shown
 from resift._util.worker import Worker
 from resift.errors import InputError
 from resift.scorer import (
@@ -62,6 +63,8 @@ class Cached(WrapperScorer):
         self, scorer: Scorer, path: str | os.PathLike[str] | None = None, *, memory_bytes: int = MEMORY_BYTES
     ) -> None:
         super().__init__(check_scorer(scorer))
+        if path is not None and (not isinstance(path, str | os.PathLike) or not os.fspath(path)):
+            raise InputError(f"a cache is the path of a file, not {shown(path)}")
         self._identity = _identity_of(scorer)
         self.path = None if path is None else os.fspath(path)
         self.memory_bytes = memory_bytes
