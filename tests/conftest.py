@@ -45,6 +45,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(CORES + 1, MAX_WORKERS)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the long runs of tests/reliability measured, which the workers of pytest-xdist send along."""
+    if "reliability" not in config.option.markexpr.replace("not reliability", ""):
+        return
+    for report in [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]:
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == "figure":
+                terminalreporter.write_line(f"{value} ({report.duration:.0f} s)")
+
+
 @pytest.fixture(autouse=True)
 def offline() -> Iterator[None]:
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)

@@ -11,7 +11,7 @@ UNREADABLE_SCORE = -1.0
 
 BRACKETED_NUMBER = re.compile(r"\[\s*([0-9]+)\s*\]")
 NUMBER = re.compile(r"[0-9]+")
-OUT_OF_TEN = re.compile(r"\s*(?:/|out of)\s*10\b")
+OUT_OF_TEN = re.compile(r"(?<!\s)\s*(?:/|out of)\s*10\b")  # from the first blank of a run: linear
 GRADE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 YES_OR_NO = re.compile(r"\W*(?:answer\W+)?(yes|no)\b", re.IGNORECASE)
 LONGEST_NUMBER = 9  # digits: no list is longer, and Python refuses to read numbers of thousands of digits
