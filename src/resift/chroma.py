@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from resift.search.chroma import ChromaFirstStage, DenseEmbedding, StaticEmbedding
+from resift.search.results import RerankedResults, rerank_results
 
-__all__ = ["ChromaFirstStage", "DenseEmbedding", "StaticEmbedding"]
+__all__ = ["ChromaFirstStage", "DenseEmbedding", "RerankedResults", "StaticEmbedding", "rerank_results"]
