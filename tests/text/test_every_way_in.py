@@ -286,10 +286,31 @@ def test_a_language_model_gets_the_text_as_it_is() -> None:
     assert prompts[0].count(STORED) == 2
 
 
-def test_a_ranking_is_shown_in_a_notebook(bundled: Reranker) -> None:
+def test_rankings_and_explanations_can_be_shown(bundled: Reranker) -> None:
+    explanation = bundled.explain(TEXT, TEXT)
     html = bundled.rank(TEXT, [TEXT])._repr_html_()
-    assert html.encode()
     assert STORED in html
+    for shown in (html, explanation.to_html(), explanation.to_svg(), explanation.to_text(), explanation._repr_html_()):
+        assert shown.encode()
+    ((word, _),) = explanation.top_words(1)
+    assert word.text in TEXT
+
+
+def test_a_retriever_of_another_package_gets_what_it_can_send() -> None:
+    from langchain_core.documents import Document
+    from langchain_core.runnables import RunnableLambda
+
+    from langchain_resift import ResiftRetriever
+
+    asked: list[str] = []
+
+    def fetch(query: str) -> list[Document]:
+        asked.append(query.encode().decode())
+        return [Document(OTHER), Document(TEXT)]
+
+    found = ResiftRetriever(first_stage=RunnableLambda(fetch), k=1, model="resift:tiny").invoke(TEXT)
+    assert [document.page_content for document in found] == [TEXT]
+    assert asked == [STORED]
 
 
 # What comes in

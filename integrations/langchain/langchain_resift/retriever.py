@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from langchain_resift._first_stage import Source, open_source
 from langchain_resift._reranking import Reranking
 from resift import InputError
-from resift.adapters import check_option_names, check_query
+from resift.adapters import check_option_names, check_query, replace_half_pairs
 
 
 class ResiftRetriever(Reranking, BaseRetriever):
@@ -91,7 +91,8 @@ class ResiftRetriever(Reranking, BaseRetriever):
             check_option_names("a call of ResiftRetriever", unknown, ["k"], "k")
         except InputError as error:
             raise TypeError(str(error)) from None  # as for any call with a wrong keyword
-        return check_query(query), self.k if k is None else k
+        # A store or a retriever of another package may send the query somewhere, which half a surrogate pair prevents.
+        return replace_half_pairs(check_query(query)), self.k if k is None else k
 
     def _source(self) -> Source:
         """Return the source, opened once for a first stage and its options: a Chroma collection is checked then."""

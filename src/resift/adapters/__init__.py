@@ -21,6 +21,7 @@ from resift.models.options import ModelOptions
 from resift.reranking.reranker import OnError
 from resift.scorer import LongDocuments
 from resift.search.candidates import as_passages, check_first_stage, found_by
+from resift.text.normal import replace_half_pairs
 
 __all__ = [
     "OPTIONS",
@@ -45,6 +46,7 @@ __all__ = [
     "lazy_of",
     "merge_options",
     "path_text",
+    "replace_half_pairs",
     "report_ranking",
     "show_value",
     "shown",

@@ -7,6 +7,7 @@ from rich.text import Text
 from resift.explanation.explanation import Explanation
 from resift.explanation.shades import STRONG, WEAK, figures, shown, strengths
 from resift.explanation.words import Word
+from resift.text.normal import replace_half_pairs
 
 WORDS = 8  # of the list
 MARKS = {"strong": "**", "weak": "*", "against": "~"}
@@ -15,7 +16,7 @@ STYLES = {"strong": "bold white on blue", "weak": "blue underline", "against": "
 
 def as_text(explanation: Explanation) -> str:
     """Return lines of plain text: `**word**` speaks for the document, `*word*` too but less, `~word~` against it."""
-    return "\n".join(line.plain for line in lines(explanation, colours=False))
+    return replace_half_pairs("\n".join(line.plain for line in lines(explanation, colours=False)))
 
 
 def lines(explanation: Explanation, *, colours: bool) -> list[Text]:
