@@ -129,6 +129,7 @@ assert not heavy, heavy
         ("resift.serving.ray_serve", "ray", "scale"),
         ("resift.serving.asgi", "starlette", "serve"),
         ("resift.tracing", "opentelemetry", "otel"),
+        ("resift.mcp", "mcp", "mcp"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],

@@ -18,6 +18,7 @@ from resift.cli.eval import evaluate
 from resift.cli.explain import explain
 from resift.cli.export import export
 from resift.cli.index import index
+from resift.cli.mcp import mcp
 from resift.cli.models import models
 from resift.cli.rerank import rerank
 from resift.cli.score import score
@@ -73,7 +74,7 @@ def _resift(
 
 
 _COMMANDS = (
-    *(demo, index, search, rerank, explain, score, serve),
+    *(demo, index, search, rerank, explain, score, serve, mcp),
     *(depth, threshold, train, distill, models, export, doctor),
 )
 for _command in _COMMANDS:

@@ -1,0 +1,45 @@
+"""`resift mcp`: an indexed collection as tools of an agent."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from resift.cli._models import reranker
+from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Long, Model
+
+
+class Transport(StrEnum):
+    """How the agent talks to the server."""
+
+    STDIO = "stdio"
+    HTTP = "http"
+
+
+def mcp(
+    collection: Collection = COLLECTION,
+    db: Db = DB,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, help="How many passages are reranked.")] = 50,
+    enough: Annotated[
+        float, typer.Option("--enough", min=0, max=1, help="Below this relevance, a note says that nothing answers.")
+    ] = 0.1,
+    model: Model = None,
+    long_documents: Long = None,
+    transport: Annotated[
+        Transport,
+        typer.Option("--transport", help="stdio, for agents that start it; http, at http://127.0.0.1:PORT/mcp."),
+    ] = Transport.STDIO,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port, with --transport http.")] = 8000,
+) -> None:
+    """Serve search, rerank and read to an agent, by the Model Context Protocol. It only reads."""
+    from resift.cli import _database
+    from resift.mcp import run
+    from resift.search.chroma import ChromaFirstStage
+    from resift.search.two_stage import TwoStageSearch
+
+    stage = ChromaFirstStage(_database.existing(db, collection))
+    search = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
+    http: dict[str, Any] = {"port": port} if transport is Transport.HTTP else {}
+    run(search, enough=enough, **http)

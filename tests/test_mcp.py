@@ -1,0 +1,113 @@
+"""The MCP server, asked by the SDK's own client: in this process, and as agents start it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+from typer.testing import CliRunner
+
+from resift import InputError, MemoryFirstStage, Reranker, Scale, TwoStageSearch
+from resift.chroma import ChromaFirstStage
+from resift.cli.app import app
+from resift.mcp import mcp_server
+from resift.search.collections import open_collection
+from resift.testing import OverlapScorer
+
+PAGES = {
+    "pandas.md": "# Pandas\n\nPandas eat bamboo all day.\n\n## Home\n\nThey live in the mountains of China.\n",
+    "foxes.md": "# Foxes\n\nThe red fox lives in a den.\n",
+}
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mcp")
+    (folder / "pages").mkdir()
+    for name, text in PAGES.items():
+        (folder / "pages" / name).write_text(text)
+    command = ["index", str(folder / "pages"), "--db", str(folder / "db"), "--embedder", "static"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    return folder / "db"
+
+
+@pytest.fixture(scope="module")
+def search(db: Path, bundled: Reranker) -> TwoStageSearch:
+    return TwoStageSearch(ChromaFirstStage(open_collection(db, "documents")), bundled)
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Any:
+    answer = await client.call_tool(tool, arguments)
+    assert not answer.is_error, answer
+    return answer.structured_content
+
+
+async def refusal(client: Client, tool: str, **arguments: Any) -> str:
+    answer = await client.call_tool(tool, arguments)
+    assert answer.is_error
+    return " ".join(getattr(part, "text", "") for part in answer.content)
+
+
+async def test_an_agent_searches_reads_and_reranks(search: TwoStageSearch) -> None:
+    async with Client(mcp_server(search)) as client:
+        tools = (await client.list_tools()).tools
+        assert [tool.name for tool in tools] == ["search", "rerank", "read_passages"]
+        assert all(tool.annotations is not None and tool.annotations.read_only_hint for tool in tools)
+        found = await call(client, "search", question="what eats bamboo?", top_k=2)
+        best = found["results"][0]
+        assert (best["rank"], Path(best["path"]).name, found["note"]) == (1, "pandas.md", None)
+        assert PAGES["pandas.md"][best["start"] : best["end"]] == "Pandas eat bamboo all day."
+        assert best["relevance"] > 0.5 > found["results"][1]["relevance"]
+        read = await call(client, "read_passages", id=best["id"])
+        assert ["China" in passage["text"] for passage in read["passages"]] == [False, True]
+        alone = await call(client, "read_passages", id=best["id"], around=0)
+        assert [passage["id"] for passage in alone["passages"]] == [best["id"]]
+        order = await call(client, "rerank", question="what eats bamboo?", texts=["Stocks fell.", "Pandas eat bamboo."])
+        assert [row["index"] for row in order["results"]] == [1, 0]
+
+
+async def test_it_says_when_nothing_answers(search: TwoStageSearch) -> None:
+    async with Client(mcp_server(search)) as client:
+        found = await call(client, "search", question="who won the battle of Hastings?")
+        assert found["note"].startswith("Nothing here is relevant enough: the best has a relevance of 0.")
+        assert "Nothing was found." in (await call(client, "rerank", question="anything", texts=[]))["note"]
+
+
+async def test_it_says_when_the_order_is_not_the_models(search: TwoStageSearch) -> None:
+    class Broken:
+        name, scale = "broken", Scale.PROBABILITY
+
+        def score(self, query: str, documents: Any) -> list[float]:
+            raise RuntimeError("down")
+
+    fallen = TwoStageSearch(search.first_stage, Reranker(Broken(), on_error="keep_order"))
+    async with Client(mcp_server(fallen)) as client:
+        found = await call(client, "search", question="what eats bamboo?")
+        assert "not wholly the model's: first-stage order kept" in found["note"]
+        assert [result["relevance"] for result in found["results"]] == [None] * len(found["results"])
+
+
+async def test_what_is_refused_is_said_to_the_agent(search: TwoStageSearch) -> None:
+    async with Client(mcp_server(search)) as client:
+        assert "the query must be a text" in await refusal(client, "search", question=" ")
+        assert "top_k must be at least 1" in await refusal(client, "search", question="a", top_k=0)
+        assert "no passage with the id 'x'" in await refusal(client, "read_passages", id="x")
+        assert "1001 texts" in await refusal(client, "rerank", question="a", texts=["b"] * 1001)
+    with pytest.raises(InputError, match="the first stage is a MemoryFirstStage"):
+        mcp_server(TwoStageSearch(MemoryFirstStage(["a"]), Reranker(OverlapScorer())))
+
+
+async def test_it_is_started_as_agents_start_it(db: Path) -> None:
+    command = StdioServerParameters(command=sys.executable, args=["-m", "resift", "mcp", "--db", str(db)])
+    async with Client(command) as client:
+        found = await call(client, "search", question="where does the fox live?")
+        assert Path(found["results"][0]["path"]).name == "foxes.md"
+
+
+def test_a_folder_that_is_not_indexed_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["mcp", "--db", str(tmp_path / "none")])
+    assert result.exit_code == 1
+    assert "resift index FOLDER" in result.stderr
