@@ -89,6 +89,10 @@ def test_a_name_too_long_for_a_file_system_is_an_unknown_model() -> None:
         Reranker("x" * 5000)
     with pytest.raises(UnknownModelError, match="is no folder"):
         Reranker("a\0b")
+    for scheme in ("onnx", "openvino", "st", "lm", "colbert", "qwen3"):
+        for name in ("x" * 5000, "a\0b"):
+            with pytest.raises(UnknownModelError, match=r"can't be the name of a model|is no folder"):
+                Reranker(f"{scheme}:{name}")
 
 
 async def test_an_endless_deadline_is_none_and_numpys_numbers_are_numbers() -> None:

@@ -100,7 +100,7 @@ class Reranker:
             from resift.scoring.cached import Cached  # not at the top: it brings SQLite
 
             try:
-                self.scorer = Cached(self.scorer, None if cache == IN_MEMORY else cache)
+                self.scorer = Cached(self.scorer, None if isinstance(cache, str) and cache == IN_MEMORY else cache)
             except BaseException:
                 self._close_owned()
                 raise

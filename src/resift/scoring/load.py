@@ -154,8 +154,11 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
     if colon and scheme == "resift":
         return "onnx", str(bundled_folder(name))
     if colon and scheme in ENGINES:
+        if ENGINES[scheme].startswith("resift.engines."):
+            _check_path(name, model)
         return scheme, name
     if colon and scheme in PROMPTS:
+        _check_path(name, model)
         return "lm", name, scheme
     if _is_folder(model):
         return folder_engine(Path(model)), model
@@ -163,6 +166,10 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         return hub_engine(model, remote_code=remote_code), model
     if colon and scheme in _plugins():
         return scheme, name
+    if _is_file(model):
+        served = "serve it with llama-server, and name the server: llamacpp:http://localhost:8080"
+        cure = served if model.endswith(".gguf") else f"give the folder that it is in: {Path(model).parent}"
+        raise UnknownModelError(f"{model!r} is a file, and a model is a folder: {cure}")
     bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY))
     known_schemes = ", ".join(f"{known}:" for known in schemes())
     raise UnknownModelError(
@@ -173,6 +180,23 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
 
 def _is_hub_id(model: str) -> bool:
     return HUB_ID.fullmatch(model) is not None and not Path(model).exists()
+
+
+def _check_path(name: str, model: str) -> None:
+    """Raise UnknownModelError for what no file system takes as a name, before an engine looks for it."""
+    try:
+        os.lstat(name)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise UnknownModelError(f"{model[:200]!r} can't be the name of a model: {str(error)[:80]}") from None
+
+
+def _is_file(model: str) -> bool:
+    try:
+        return Path(model).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_folder(model: str) -> bool:
