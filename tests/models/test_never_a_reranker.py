@@ -17,7 +17,7 @@ from build_once import BuildOnce
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
-from resift import DenseEmbedder, InputError, ModelFileError, StaticEmbedder, load_scorer
+from resift import DenseEmbedder, InputError, ModelFileError, StaticEmbedder, UnknownModelError, load_scorer
 from resift.embedders.load import load_embedder
 from resift.export.pair import export_model
 from resift.models.bundled import bundled_folder
@@ -91,7 +91,9 @@ def test_weights_in_older_files_are_found_all_the_same(saved: Folder, tmp_path: 
     assert list(load_scorer(folder).score(QUERY, DOCUMENTS)) == pytest.approx(list(expected), abs=1e-6)
     headless = {name: weight for name, weight in weights.items() if not name.startswith("classifier")}
     torch.save(headless, folder / "pytorch_model.bin")
-    with pytest.raises(ModelFileError, match=r"without weights for classifier.weight"):
+    with pytest.raises(
+        ModelFileError, match=r"is incomplete: .*without weights for classifier.weight.*copy the model again"
+    ):
         load_scorer(folder)
 
 
@@ -172,6 +174,8 @@ def parts(folder: Path, name: str) -> Path:
     elif name == "tokenizer":
         shutil.copy(bundled_folder("small") / "tokenizer.json", folder)
         (folder / "tokenizer_config.json").write_text("{}")
+    elif name == "exported":
+        shutil.copy(bundled_folder("small") / "reader.onnx", folder)
     elif name == "weights":
         (folder / "model.safetensors").write_bytes(b"weights")
     return folder
@@ -182,6 +186,7 @@ PARTS = {
     "gguf": r"weights for llama.cpp \(bge-reranker-v2-m3-Q8_0.gguf\).*llama-server --reranking.*llamacpp:http",
     "tokenizer": r"a tokenizer without a model",
     "weights": r"weights \(model.safetensors\) without a config.json",
+    "exported": r"reader.onnx without its resift.json; copy or export the model again",
     "empty": r"no model.*give a folder with a config.json",
 }
 
@@ -202,6 +207,19 @@ def test_a_cross_encoder_teaches_and_mines_nothing_as_a_bi_encoder(other: Folder
             dense_embed(str(other(name)))
         with pytest.raises(InputError, match="nothing to distil into"):
             open_student(str(other(name)))
+
+
+@pytest.mark.parametrize(("name", "cure"), [("model.onnx", "the folder that it is in"), ("a.gguf", "llamacpp:http")])
+def test_a_file_is_no_folder(tmp_path: Path, name: str, cure: str) -> None:
+    (tmp_path / name).write_bytes(b"GGUF")
+    with pytest.raises(UnknownModelError, match=f"is a file, and a model is a folder: .*{cure}"):
+        load_scorer(tmp_path / name)
+
+
+@pytest.mark.parametrize("make", [DenseEmbedder, StaticEmbedder])
+def test_an_embedder_of_no_folder(make: Callable[[str], object]) -> None:
+    with pytest.raises(ModelFileError, match=r"is no folder: a bi-encoder is resift:dense, resift:static or a folder"):
+        make("sentence-transformers/all-MiniLM-L6-v2")
 
 
 @pytest.mark.parametrize("make", [DenseEmbedder, StaticEmbedder, load_embedder])

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from resift._util.model_files import GIT_LFS_POINTER, has_file, read_json_object
 from resift.errors import ModelFileError
-from resift.models.manifest import MANIFEST_FILE, Manifest
+from resift.models.manifest import ENCODER, MANIFEST_FILE, READER, TERMS, Manifest
 
 LATE_INTERACTION = ("MultiVectorEncoder", "ColBERT", "HF_ColBERT")
 LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 CLASSIFIER = "ForSequenceClassification"
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.onnx", "onnx/*.onnx")
+EXPORTED = (ENCODER, READER, TERMS, "table.npy")
+"""Files that only resift writes."""
 POINTER_BYTES = 1024  # a git-lfs pointer is shorter, and any file of weights longer
 LABELS_SHOWN = 4
 
@@ -64,6 +66,8 @@ def _describe(folder: Path) -> Contents:
 
 def check_exported(folder: Path) -> None:
     """Raise ModelFileError for a folder without a manifest, where a bi-encoder of resift's belongs."""
+    if not folder.is_dir():
+        raise ModelFileError(f"{folder} is no folder: a bi-encoder is resift:dense, resift:static or a folder with one")
     if not has_file(folder, MANIFEST_FILE):
         contents = describe_folder(folder)
         raise ModelFileError(
@@ -198,6 +202,9 @@ def _without_config(folder: Path) -> Contents:
             f"weights for llama.cpp ({gguf[0]})",
             f"serve them with `llama-server --reranking -m {gguf[0]}`, and name the server: llamacpp:http://localhost:8080",
         )
+    exported = [name for name in names if name in EXPORTED]
+    if exported:
+        return Contents("other", f"{exported[0]} without its {MANIFEST_FILE}", "copy or export the model again")
     weights = sorted(path.name for pattern in WEIGHTS for path in folder.glob(pattern))
     if weights:
         return Contents(

@@ -33,7 +33,7 @@ try:
     )
 
     from resift.engines.pytorch.device import DeviceLogits, choose_batch_tokens, device_lock, to_device
-    from resift.engines.pytorch.head import contents_of, untrained_error
+    from resift.engines.pytorch.head import contents_of, matrices, untrained_error
     from resift.engines.pytorch.loading import load_error
     from resift.engines.pytorch.own_tokenizer import keep_own_tokenizer
     from resift.engines.pytorch.source import ModelSource
@@ -222,7 +222,7 @@ def _load_model(source: ModelSource, config: dict[str, Any], on_cpu: bool, untra
         )
     except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
         raise load_error(source, config, "transformers", error) from error
-    missing = sorted(report["missing_keys"])
+    missing = sorted(matrices(model) & set(report["missing_keys"]))
     if missing and not untrained:
         raise untrained_error(missing, source, config)
     tokenizer = keep_own_tokenizer(tokenizer, source)

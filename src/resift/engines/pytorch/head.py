@@ -48,26 +48,29 @@ def untrained_error(missing: list[str], source: ModelSource, config: dict[str, A
     """Return the error for a model whose files lack these weights."""
     contents = contents_of(source, config)
     more = "" if len(missing) <= WEIGHTS_SHOWN else f" and {len(missing) - WEIGHTS_SHOWN} more"
+    is_named_so = contents.kind == "reranker"
+    what = "incomplete" if is_named_so else "no reranker"
+    use = "copy the model again, or train it (`resift train --base`)" if is_named_so else contents.use
     return ModelFileError(
-        f"{source.name} is no reranker: it holds {contents.what}, without weights for "
+        f"{source.name} is {what}: it holds {contents.what}, without weights for "
         f"{', '.join(missing[:WEIGHTS_SHOWN])}{more}, which would be random numbers, others at every load; "
-        f"{contents.use}. {OPTION}"
+        f"{use}. {OPTION}"
     )
 
 
 def missing_weights(model: PreTrainedModel, source: ModelSource) -> list[str]:
     """Return the names of the matrices that the model's files lack, and that are random numbers therefore.
 
-    Vectors don't count: they begin as zeros or ones. Where the names in the files don't settle it, since they may be
-    older ones, transformers' loading report does.
+    Where the names in the files don't settle it, since they may be older ones, transformers' loading report does.
     """
     headless = type(model).__name__.endswith("Model")  # nothing reads its pooler
-    matrices = {
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.ndim > 1 and not (headless and "pooler" in name)
-    }
-    return [] if matrices <= stored_names(source) else sorted(matrices & reported_missing(model, source))
+    needed = {name for name in matrices(model) if not (headless and "pooler" in name)}
+    return [] if needed <= stored_names(source) else sorted(needed & reported_missing(model, source))
+
+
+def matrices(model: PreTrainedModel) -> set[str]:
+    """Return the names of the parameters that begin as random numbers; vectors begin as zeros or ones."""
+    return {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
 
 
 def stored_names(source: ModelSource) -> set[str]:
