@@ -18,8 +18,10 @@ _TEXT_PARTS = (".xml", ".rels", ".opf", ".ncx", ".xhtml", ".html", ".htm", ".vml
 _ENTITY = tuple("<!ENTITY".encode(codec) for codec in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
-def open_archive(data: bytes, name: str, kind: str) -> zipfile.ZipFile:
+def open_archive(data: bytes, name: str, kind: str, most_text: int | None = None) -> zipfile.ZipFile:
     """Open an archive, of which no part has been read yet. `kind` is what it should be, with its article.
+
+    `most_text` takes the place of `MOST_TEXT_BYTES` where it is less.
 
     Raises:
         InputError: It is none, has a password, or would unpack to more than the limits above.
@@ -30,6 +32,7 @@ def open_archive(data: bytes, name: str, kind: str) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(BytesIO(data))
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(f"{name}: not {kind}: {error}") from None
+    most_text = min(MOST_TEXT_BYTES, most_text or MOST_TEXT_BYTES)
     parts = archive.infolist()
     size = sum(part.file_size for part in parts)
     if len(parts) > MOST_PARTS or size > MOST_BYTES:
@@ -40,19 +43,19 @@ def open_archive(data: bytes, name: str, kind: str) -> zipfile.ZipFile:
     for part in parts:
         if part.flag_bits & 1:
             raise InputError(f"{name}: needs a password to be read")
-        if part.filename.lower().endswith(_TEXT_PARTS) and part.file_size > MOST_TEXT_BYTES:
+        if part.filename.lower().endswith(_TEXT_PARTS) and part.file_size > most_text:
             raise InputError(
-                f"{name}: {part.filename} has {part.file_size:,} bytes, unpacked; at most {MOST_TEXT_BYTES:,} are read"
+                f"{name}: {part.filename} has {part.file_size:,} bytes, unpacked; at most {most_text:,} are read"
             )
     return archive
 
 
-def check_office(data: bytes, name: str, kind: str) -> None:
+def check_office(data: bytes, name: str, kind: str, most_text: int | None = None) -> None:
     """Refuse an Office file that can't be read with safety. Raises InputError; `open_archive` says for what else.
 
     Entities, which could name other files or grow without bound, are in no file of an Office program.
     """
-    with open_archive(data, name, kind) as archive:
+    with open_archive(data, name, kind, most_text) as archive:
         for part in archive.infolist():
             if part.filename.lower().endswith(_TEXT_PARTS):
                 content = read_part(archive, part.filename, name, kind)

@@ -17,6 +17,8 @@ except ImportError as error:
     raise MissingExtraError("reading Word documents", "documents") from error
 
 KIND = "a readable Word document"
+MOST_TEXT_BYTES = 32 << 20
+"""Of a part, unpacked: mammoth takes some 25 times as much memory."""
 _STYLES = "p[style-name='Title'] => title:fresh"
 _TITLE = re.compile(r"<title>([^<]++)</title>")
 
@@ -27,7 +29,7 @@ def read_docx(data: bytes, name: str) -> list[SourceDocument]:
     The title is the paragraph of that style, else the only top heading, else the file's name. What was deleted while
     changes were tracked, comments, and the pages' headers and footers are left out.
     """
-    check_office(data, name, KIND)
+    check_office(data, name, KIND, MOST_TEXT_BYTES)
     try:
         page = mammoth.convert_to_html(
             BytesIO(data), style_map=_STYLES, convert_image=mammoth.images.img_element(lambda _: {})
