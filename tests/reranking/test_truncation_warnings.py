@@ -89,6 +89,15 @@ def test_a_pool_points_at_who_waits_for_it(reranker: Reranker) -> None:
     assert len(caught) <= 2  # one where the main thread waits; one nowhere if it had not come to wait
 
 
+def test_code_without_a_file_is_pointed_at_too(reranker: Reranker) -> None:
+    """Cells of a notebook, say: their lines are no lines of the module's file."""
+    code = compile("\n" * 5000 + "reranker.rank('q', [text])", "<cell 7>", "exec")
+    with shown_by_default(globals()) as caught:
+        for count in (1, 2):
+            exec(code, globals(), {"reranker": reranker, "text": LONG * count})
+    assert [(warning.filename, warning.lineno) for warning in caught] == [("<cell 7>", 5001)]
+
+
 def test_nothing_is_said_where_nothing_was_cut(reranker: Reranker) -> None:
     with shown_by_default(globals()) as caught:
         reranker.rank("q", ["abc"])

@@ -39,7 +39,8 @@ def warn_at_call_site(message: str, category: type[Warning]) -> None:
     names = frame.f_globals
     registry = names.setdefault("__warningregistry__", {})
     module = str(names.get("__name__") or "<unknown>")
-    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry, names)
+    # Without `module_globals`: Python would look the line up in the module's source, and code may come from elsewhere.
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
 def _users_frame() -> FrameType | None:
