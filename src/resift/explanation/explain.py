@@ -126,9 +126,9 @@ def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: 
     query_words, document_words = find_words(query), find_words(document, *place)
     rows = _owners(query_words, asked.offsets, template)
     columns = _owners(document_words, read.offsets[start:stop], template)
-    pairs = sum(tokens.pairs.values())
-    matrix = _join(np.asarray(pairs), rows, columns, len(query_words), len(document_words))
-    (special,) = _join(np.asarray(pairs)[rows < 0].sum(0, keepdims=True), np.zeros(1, int), columns, 1, len(matrix.T))
+    shape = len(query_words), len(document_words)
+    pairs = np.asarray(sum(tokens.pairs.values()))
+    by_part = {name: _by_word(part.sum(0), columns, shape[1]) for name, part in tokens.pairs.items()}
     score = scores.values[0]
     named = {name: float(part.sum()) for name, part in tokens.pairs.items()}
     return Explanation(
@@ -140,14 +140,15 @@ def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: 
         method="parts",
         query_words=tuple(query_words),
         document_words=tuple(document_words),
-        contributions=matrix.sum(0) + special,
-        matrix=matrix,
+        contributions=_by_word(pairs.sum(0), columns, shape[1]),
+        matrix=_join(pairs, rows, columns, shape),
         parts={
             **named,
             ALONE: float(tokens.query_alone.sum()),
             CONSTANT: tokens.constant,
             ROUNDING: score - tokens.score,
         },
+        by_part=by_part,
         span=None if span is None else place,
         truncated=span is not None and span.truncated,
     )
@@ -181,10 +182,18 @@ def _owners(words: Sequence[Word], offsets: NDArray[np.int32], template: TextTem
 
 
 def _join(
-    pairs: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64], queries: int, documents: int
+    pairs: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the sums over the tokens of each pair of words, (queries, documents)."""
-    joined = np.zeros((queries, documents))
+    """Return the sums over the tokens of each pair of words, (query words, document words)."""
+    joined = np.zeros(shape)
     kept_rows, kept_columns = np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0)
     np.add.at(joined, np.ix_(rows[kept_rows], columns[kept_columns]), pairs[np.ix_(kept_rows, kept_columns)])
     return joined
+
+
+def _by_word(values: NDArray[np.float64], columns: NDArray[np.int64], words: int) -> NDArray[np.float64]:
+    """Return the sums over the tokens of each document word, whatever they stand beside, (document words,)."""
+    sums = np.zeros(words)
+    kept = columns >= 0
+    np.add.at(sums, columns[kept], values[kept])
+    return sums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,8 @@ class Explanation:
     """What each pair contributes, (query words, document words); None where it was not asked for every pair."""
     parts: Mapping[str, float]
     """What each part of the network contributes; the parts are the whole score. Empty where no parts are known."""
+    by_part: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Part → what each document word contributes to it, (document words,)."""
     span: tuple[int, int] | None = None
     """The part of the document that gave the score, as in `Hit.span`; None: all of it."""
     truncated: bool = False
@@ -118,6 +120,7 @@ class Explanation:
                 {**word._asdict(), "contribution": float(contribution)}
                 for word, contribution in zip(self.document_words, self.contributions, strict=True)
             ],
+            "by_part": {name: values.tolist() for name, values in self.by_part.items()},
             "matrix": None if self.matrix is None else self.matrix.tolist(),
             "evidence": None if evidence is None else evidence._asdict(),
         }

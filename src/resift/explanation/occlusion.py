@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -121,6 +121,15 @@ def explain_by_occlusion(
         truncated=span is not None and span.truncated,
         pairs_scored=scored + len(unique) * len(values),
     )
+
+
+def without_words(text: str, words: Iterable[Word], span: tuple[int, int]) -> str:
+    """Return the part of a text that a span says, without some of its words."""
+    start, end = span
+    left = text[:end]
+    for word in sorted(words, key=lambda word: -word.start):  # from the end, so that the other places stay right
+        left = _without(left, Part(word.start, word.end), 0, len(left))
+    return left[start:]
 
 
 def _score(scorer: Scorer, requests: Sequence[Request]) -> list[Scores]:
