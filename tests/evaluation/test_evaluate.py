@@ -161,7 +161,7 @@ def test_fused_with_the_first_stage(collection: Collection) -> None:
         ({"corpus": "{"}, "corpus.jsonl:1: not valid JSON"),
         ({"corpus": "[]"}, "a JSON object is needed, this is a list"),
         ({"qrels": "q1\td1\t0\n"}, "no query has a relevant document"),
-        ({"qrels": "q9\td1\t1\n"}, "1 judged queries are not in queries.jsonl, such as 'q9'"),
+        ({"qrels": "q9\td1\t1\n"}, "1 judged queries are not in queries.jsonl, such as 'q9', and there is no other"),
         ({"qrels": "q1 d1\n"}, "qrels.tsv:1: judgements are"),
     ],
 )
@@ -203,6 +203,10 @@ def test_runs_of_another_collection_are_refused(collection: Collection, tmp_path
     ("name", "line", "message"),
     [
         ("run.trec", "q1 Q0 d1 first 1.0 x", r"run\.trec:2: a TREC run has six columns .*'q1 Q0 d1 first"),
+        ("run.trec", "q1 Q0 d1 1 high x", r"run\.trec:2: a TREC run has six columns .*'high' is no score"),
+        ("run.trec", "q1 Q0 d1 1 NaN x", r"run\.trec:2: a TREC run has six columns .*'NaN' is no score"),
+        ("run.trec", "q1 Q0 d 1 1 1.0 x", r"run\.trec:2: .* this line 7: .*ids with blanks need tabs between"),
+        ("run.trec", "q1\tQ0\t \t1\t1.0\tx", r"run\.trec:2: the document is empty"),
         ("run.jsonl", '{"query": "q1", "docids": []}', r"run\.jsonl:2: a row of a run has qid and docids"),
         ("run.jsonl", '{"qid": "q1"}', r"run\.jsonl:2: a row of a run has qid and docids"),
         ("run.jsonl", '{"qid": "q1", "docids": "d1"}', r"run\.jsonl:2: a row of a run has qid and docids"),

@@ -273,6 +273,16 @@ def test_a_corpus_that_is_wrong_is_refused(tmp_path: Path, rows: str, message: s
         read_corpus(file)
 
 
+def test_documents_without_text_are_left_out_of_a_corpus_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = '{"_id": 1, "title": 1984, "text": "a"}\n{"_id": 2, "title": "", "text": null}\n{"_id": 1, "title": "1984", '
+    file = tmp_path / "corpus.jsonl"
+    file.write_text(rows + '"text": "a"}', encoding="utf-8-sig")
+    assert read_corpus(file) == [CorpusDocument("1", "1984", "a")]
+    assert caplog.messages == [f"{file}: 1 of 2 documents have no text, such as '2', and are left out"]
+
+
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path, encoder: Path) -> None:
     for settings in ({"steps": 0}, {"batch": 1}, {"per_passage": 0}, {"runs": 0}, {"learning_rate": 0.0}):
         with pytest.raises(InputError, match=f"{next(iter(settings))} must be"):

@@ -30,6 +30,17 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
     assert read_pairs([plain, plain]) == [TrainingPair("q", "p", ("n",))]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_or_a_group_may_be_null_and_a_file_may_begin_with_a_mark(tmp_path: Path, encoding: str) -> None:
+    rows = [
+        {"query": "q", "positive": "p", "negatives": None, "group": None},
+        {"query": "r", "positive": "p", "group": 0},
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding=encoding)
+    assert read_pairs([file]) == [TrainingPair("q", "p"), TrainingPair("r", "p", group="0")]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -46,6 +57,7 @@ def test_pairs_are_read_plain_and_gzipped_each_once(tmp_path: Path) -> None:
         (b'\n{"query": "q"', "pairs.jsonl:2: not valid JSON"),
         (b'["q", "p"]', "a JSON object is needed, this is a list"),
         (b'{"query": "q", "positive": "\xff"}', r"pairs.jsonl:1: not UTF-8 \(byte 0xff\)"),
+        (b'{"query": "q", "positive": "p", "group": ["g"]}', "pairs.jsonl:1: group is a list, not a text"),
         (b"", "no pair of query and positive"),
     ],
 )
@@ -54,6 +66,11 @@ def test_wrong_pairs_are_refused_with_file_and_line(tmp_path: Path, content: byt
     file.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_pairs([file])
+
+
+def test_a_file_of_pairs_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"pairs\.jsonl can't be read: No such file"):
+        read_pairs([tmp_path / "pairs.jsonl"])
 
 
 def test_negatives_are_hard_wrong_and_always_the_same(pairs: list[TrainingPair]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,16 +16,24 @@ from resift.errors import InputError
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield `FILE:NUMBER` and the text of every line that is not blank. A byte order mark at the start is dropped.
 
-    Raises InputError, naming file and line, for bytes that are not UTF-8.
+    UTF-8; or UTF-16, where its byte order mark says so. Raises InputError for a file that can't be read, and, naming
+    file and line, for bytes that are not UTF-8.
     """
     open_file = gzip.open if path.suffix == ".gz" else open
     try:
-        with open_file(path, "rt", encoding="utf-8-sig") as lines:
+        with open_file(path, "rb") as file:
+            encoding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        with open_file(path, "rt", encoding=encoding) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield f"{path}:{number}", line
     except UnicodeDecodeError as error:
+        if encoding == "utf-16":
+            raise InputError(f"{path}: not UTF-16, though its byte order mark says so ({error.reason})") from None
         raise not_utf8(error, f"{path}:{_line_of_bad_byte(path)}") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two of a damaged .gz file
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{path} can't be read: {reason}") from error
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,6 +65,45 @@ def parse_object(line: str | bytes, where: str, *, strict: bool = False) -> dict
     return value
 
 
+def field_id(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return an id in a row: a text or a whole number. Raises InputError, which begins with `where`, for anything else.
+
+    >>> field_id({"_id": 7}, "_id", "corpus.jsonl:1")
+    '7'
+    """
+    if name not in row:
+        raise InputError(f"{where}: no {name} (there is: {', '.join(map(repr, row)) or 'nothing'})")
+    return checked_id(row[name], name, where)
+
+
+def checked_id(value: object, name: str, where: str) -> str:
+    """Return an id as a text. Raises InputError, which begins with `where`, for what is no id."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError(f"{where}: {name} is {json_kind(value)}, and an id is a text or a whole number")
+    id = str(value)
+    if not id.strip():
+        raise InputError(f"{where}: {name} is empty")
+    if not _is_encodable(id):
+        raise InputError(f"{where}: {name} {id!r} has half a surrogate pair")
+    return id
+
+
+def field_text(row: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a text in a row, without white space around it; "" where it is missing or null. A number is its digits.
+
+    Raises InputError, which begins with `where`, for anything else.
+
+    >>> field_text({"title": 1984}, "title", "corpus.jsonl:1")
+    '1984'
+    """
+    value = row.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputError(f"{where}: {name} is {json_kind(value)}, not a text")
+    return str(value).strip()
+
+
 def json_kind(value: object) -> str:
     """Return what JSON calls a value, with its article.
 
@@ -79,6 +128,14 @@ def _line_of_bad_byte(path: Path) -> int:
             except UnicodeDecodeError:
                 return number
     return 1  # only where the file has changed since
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,25 @@ def note_states_warnings() -> Iterator[None]:
     for warning in caught:
         if not issubclass(warning.category, StatesWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+@contextmanager
+def note_left_out() -> Iterator[None]:
+    """Print as notes what the log says was left out of judged or training data."""
+    logger, handler = logging.getLogger("resift.evaluation"), _Notes()
+    propagates = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
 
 
 @contextmanager

@@ -58,6 +58,10 @@ FirstStage = Annotated[
 Queries = Annotated[
     int | None, typer.Option("--queries", min=1, help="How many queries, from the first on.", show_default="all")
 ]
+KeepIdenticalIds = Annotated[
+    bool,
+    typer.Option("--keep-identical-ids", help="Keep candidates with the query's own id, which BEIR leaves out."),
+]
 Qrels = Annotated[Path | None, typer.Option("--qrels", help="The file of judgements, where the folder has several.")]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, check_plot
+from resift.cli._models import no_truncation_warning, note_left_out
+from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Model, Qrels, Queries, check_plot
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -26,6 +26,7 @@ def depth(
     ] = 500,
     limit: Queries = None,
     qrels: Qrels = None,
+    keep_identical_ids: KeepIdenticalIds = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", callback=check_plot, help="Plot quality over latency in a .png or .svg file."),
@@ -37,10 +38,19 @@ def depth(
     from resift.evaluation.depth import depths_up_to
     from resift.reranking.reranker import Reranker
 
-    collection = read_collection(folder, qrels)
+    with note_left_out():
+        collection = read_collection(folder, qrels)
     depths = depths_up_to(deepest)
-    with no_truncation_warning(), bar() as progress:
-        report = measure_depths(collection, Reranker(model), stage=stage, depths=depths, limit=limit, progress=progress)
+    with note_left_out(), no_truncation_warning(), bar() as progress:
+        report = measure_depths(
+            collection,
+            Reranker(model),
+            stage=stage,
+            depths=depths,
+            limit=limit,
+            ignore_identical_ids=not keep_identical_ids,
+            progress=progress,
+        )
     if plot is not None:
         from resift.evaluation.plot import plot_depths
 

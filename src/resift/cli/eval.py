@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Qrels, Queries
+from resift.cli._models import no_truncation_warning, note_left_out
+from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Qrels, Queries
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -38,6 +38,7 @@ def evaluate(
     ] = None,
     limit: Queries = None,
     qrels: Qrels = None,
+    keep_identical_ids: KeepIdenticalIds = False,
     per_query: Annotated[
         Path | None, typer.Option("--per-query", help="Write the figures of every query to a jsonl file.")
     ] = None,
@@ -47,10 +48,20 @@ def evaluate(
     from resift.evaluation import evaluate, read_collection
     from resift.reranking.reranker import Reranker
 
-    collection = read_collection(folder, qrels)
+    with note_left_out():
+        collection = read_collection(folder, qrels)
     rerankers = {name: Reranker(name) for name in model or ["resift:small"]}
-    with no_truncation_warning(), bar() as progress:
-        report = evaluate(collection, rerankers, stage=stage, depth=depth, limit=limit, fuse=fuse, progress=progress)
+    with note_left_out(), no_truncation_warning(), bar() as progress:
+        report = evaluate(
+            collection,
+            rerankers,
+            stage=stage,
+            depth=depth,
+            limit=limit,
+            fuse=fuse,
+            ignore_identical_ids=not keep_identical_ids,
+            progress=progress,
+        )
     if per_query is not None:
         per_query.write_text("".join(json.dumps(row) + "\n" for row in report.per_query()), encoding="utf-8")
     if as_json:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning
-from resift.cli._options import FirstStage, Json, JudgedCollection, Model, Qrels, Queries, check_plot
+from resift.cli._models import no_truncation_warning, note_left_out
+from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Model, Qrels, Queries, check_plot
 from resift.cli._output import console, json_document, number, table
 from resift.cli._progress import bar
 
@@ -27,6 +27,7 @@ def threshold(
     grade: Annotated[int, typer.Option("--grade", min=1, help="The lowest grade that counts as relevant.")] = 1,
     limit: Queries = None,
     qrels: Qrels = None,
+    keep_identical_ids: KeepIdenticalIds = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -41,10 +42,18 @@ def threshold(
     from resift.evaluation import measure_thresholds, read_collection
     from resift.reranking.reranker import Reranker
 
-    collection = read_collection(folder, qrels)
-    with no_truncation_warning(), bar() as progress:
+    with note_left_out():
+        collection = read_collection(folder, qrels)
+    with note_left_out(), no_truncation_warning(), bar() as progress:
         report = measure_thresholds(
-            collection, Reranker(model), stage=stage, depth=depth, grade=grade, limit=limit, progress=progress
+            collection,
+            Reranker(model),
+            stage=stage,
+            depth=depth,
+            grade=grade,
+            limit=limit,
+            ignore_identical_ids=not keep_identical_ids,
+            progress=progress,
         )
     if plot is not None:
         from resift.evaluation.plot import plot_reliability

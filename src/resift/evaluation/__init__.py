@@ -1,11 +1,12 @@
 """Measure rerankers on judged collections: with and without, side by side, with confidence. Needs `resift[eval]`."""
 
-from resift.evaluation.collection import Collection, read_collection, read_run
+from resift.evaluation.collection import Collection, read_collection
 from resift.evaluation.depth import DepthPoint, DepthReport, measure_depths
 from resift.evaluation.experiment import Evaluation, EvaluationReport, evaluate
 from resift.evaluation.fusion import fuse
 from resift.evaluation.metrics import Comparison, compare, measure
 from resift.evaluation.nearest import embedding_run, retrieved_run
+from resift.evaluation.runs import read_run
 from resift.evaluation.threshold import ThresholdReport, measure_thresholds
 
 __all__ = [

@@ -13,7 +13,7 @@ from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.experiment import MAIN_METRIC, check_keeps_all
-from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
+from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.metrics import Comparison, compare, measure
 from resift.reranking.reranker import Reranker
 
@@ -75,6 +75,8 @@ class DepthReport:
     cache_hits: int
     """Results that the engine took from its cache in the timed calls: above 0, new documents take longer."""
     points: Sequence[DepthPoint]
+    notes: Sequence[str] = ()
+    """What was left out, or counts otherwise than it may seem."""
 
     @property
     def recommended(self) -> DepthPoint | None:
@@ -118,6 +120,7 @@ class DepthReport:
             "queries": self.queries,
             "timed": self.timed,
             "cache_hits": self.cache_hits,
+            "notes": list(self.notes),
             "depths": [point.to_dict() for point in self.points],
             "best": best and best.depth,
             "recommended": chosen and chosen.depth,
@@ -162,6 +165,7 @@ def measure_depths(
     depths: Sequence[int] = DEPTHS,
     limit: int | None = None,
     timed: int = TIMED_QUERIES,
+    ignore_identical_ids: bool = True,
     progress: Progress | None = None,
 ) -> DepthReport:
     """Measure quality and latency at every depth.
@@ -179,6 +183,7 @@ def measure_depths(
             list's own length takes their place.
         limit: Only the collection's first `limit` queries; None: all.
         timed: How many queries are timed, spread evenly over those measured.
+        ignore_identical_ids: Leave out the document that has the query's own id: see `find_candidates`.
         progress: Called with the steps done and the steps in all.
 
     Returns:
@@ -195,7 +200,8 @@ def measure_depths(
     if not depths or min(depths) < 1 or timed < 1 or (limit is not None and limit < 1):
         raise InputError(f"depths, timed and limit must be at least 1, got {list(depths)}, {timed} and {limit}")
     check_keeps_all(reranker)
-    lists = candidates(stage, collection, max(depths), limit)
+    found = find_candidates(stage, collection, max(depths), limit, ignore_identical_ids=ignore_identical_ids)
+    lists = found.run
     deepest = max(map(len, lists.values()))
     steps = sorted({min(depth, deepest) for depth in depths})
     sample = _spread(list(lists), timed)
@@ -210,7 +216,8 @@ def measure_depths(
         after = measure(qrels, run, (MAIN_METRIC,))[MAIN_METRIC]
         points.append(DepthPoint(depth, _mean(after), after, compare(before, after), seconds[depth]))
     name = stage if isinstance(stage, str) else stage_name(stage)
-    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), cache_hits, points)
+    notes = (*collection.notes, *found.notes)
+    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), cache_hits, points, notes)
 
 
 class _StepCounter:

@@ -12,7 +12,7 @@ import numpy as np
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.first_stage import JUDGED, Stage, candidates, stage_name
+from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
 from resift.evaluation.metrics import METRICS, Comparison, compare, measure
 from resift.reranking.reranker import Reranker
@@ -69,6 +69,8 @@ class EvaluationReport:
     """False where the first stage is the judged documents, whose order means nothing."""
     fuse: float | None = None
     """Weight of the first stage in the rows that fuse it with a reranker's order; None where there are none."""
+    notes: Sequence[str] = ()
+    """What was left out, or counts otherwise than it may seem."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""
@@ -79,6 +81,7 @@ class EvaluationReport:
             "depth": self.depth,
             "fuse": self.fuse,
             "queries": self.queries,
+            "notes": list(self.notes),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
         }
 
@@ -103,6 +106,7 @@ def evaluate(
     depth: int = 100,
     limit: int | None = None,
     fuse: float | None = None,
+    ignore_identical_ids: bool = True,
     progress: Progress | None = None,
 ) -> EvaluationReport:
     """Rerank the candidates of every query with every reranker, and measure all orders.
@@ -120,6 +124,7 @@ def evaluate(
         limit: Only the collection's first `limit` queries; None: all.
         fuse: Adds, for each reranker, its order fused with the first stage's by reciprocal rank, where the first
             stage weighs `fuse` and the reranker 1 - `fuse`.
+        ignore_identical_ids: Leave out the document that has the query's own id: see `find_candidates`.
         progress: Called with the queries done and the queries in all.
 
     Returns:
@@ -134,7 +139,8 @@ def evaluate(
         raise InputError(f"fuse is the weight of the first stage, between 0 and 1, got {fuse}")
     if fuse is not None and stage == JUDGED:
         raise InputError("the judged documents have no first-stage order to fuse with: leave fuse out")
-    lists = candidates(stage, collection, depth, limit)
+    found = find_candidates(stage, collection, depth, limit, ignore_identical_ids=ignore_identical_ids)
+    lists = found.run
     outcomes = _rerank(collection, rerankers, lists, progress)
     qrels = {query: collection.qrels[query] for query in lists}
     before = measure(qrels, lists)
@@ -150,7 +156,14 @@ def evaluate(
             evaluations.append(_with_figures(cost, qrels, fused, before[MAIN_METRIC]))
     full_name = stage if isinstance(stage, str) else name
     return EvaluationReport(
-        collection.name, full_name, depth, len(lists), evaluations, ordered=stage != JUDGED, fuse=fuse
+        collection.name,
+        full_name,
+        depth,
+        len(lists),
+        evaluations,
+        ordered=stage != JUDGED,
+        fuse=fuse,
+        notes=(*collection.notes, *found.notes),
     )
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from resift.embedders.dense import DenseEmbedder
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
-from resift.evaluation.collection import Collection, Run, check_run, read_run
+from resift.evaluation.collection import LEFT_OUT, Collection, Run
 from resift.evaluation.fusion import fuse
 from resift.evaluation.nearest import chroma_run, embedding_run, sentence_transformer_run
+from resift.evaluation.notes import counted, tell
+from resift.evaluation.runs import check_run, read_run
 
 JUDGED = "judged"
 FUSED_DEPTH = 1000  # of each list that is fused: a document counts with both its ranks, however deep one of them is
@@ -46,16 +49,67 @@ def first_stage(name: str, collection: Collection, depth: int) -> Run:
     return {query: listed[:depth] for query, listed in fused.items()}
 
 
-def candidates(stage: Stage, collection: Collection, depth: int, limit: int | None = None) -> Run:
-    """Return the first stage's lists for the first `limit` queries that have candidates (None: for all of them)."""
-    if isinstance(stage, str):
-        run = first_stage(stage, collection, depth)
-    else:
-        run = {query: listed[:depth] for query, listed in check_run(stage, collection, stage_name(stage)).items()}
-    queries = [query for query in collection.queries if run.get(query)][:limit]
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a first stage found, for the queries that are measured."""
+
+    run: Run
+    notes: Sequence[str]
+    """What was left out."""
+
+
+def candidates(
+    stage: Stage, collection: Collection, depth: int, limit: int | None = None, *, ignore_identical_ids: bool = True
+) -> Run:
+    """Return the lists of `find_candidates` alone."""
+    return find_candidates(stage, collection, depth, limit, ignore_identical_ids=ignore_identical_ids).run
+
+
+def find_candidates(
+    stage: Stage, collection: Collection, depth: int, limit: int | None = None, *, ignore_identical_ids: bool = True
+) -> Candidates:
+    """Return the first stage's lists, of those of the first `limit` queries that have candidates.
+
+    Args:
+        stage: A name that `first_stage` takes, or a run.
+        collection: The documents and queries.
+        depth: How many candidates per query.
+        limit: How many queries; None: all.
+        ignore_identical_ids: Leave out the document that has the query's own id, as BEIR does: where queries are
+            documents, as in ArguAna and Quora, it is the query itself. One that is judged relevant stays: there, ids
+            are the same by chance.
+
+    Returns:
+        The lists, and what was left out, of which a line of the log tells.
+
+    Raises:
+        InputError: There is no such first stage, or it finds nothing.
+    """
+    own = set()
+    if ignore_identical_ids:
+        own = {
+            query
+            for query in collection.queries
+            if query in collection.documents and collection.qrels[query].get(query, 0) <= 0
+        }
+    name = stage_name(stage)
+    wanted = depth + bool(own)
+    run = first_stage(stage, collection, wanted) if isinstance(stage, str) else check_run(stage, collection, name)
+    notes = []
+    if found := [query for query in collection.queries if query in own and query in run.get(query, ())[:wanted]]:
+        what, then = "queries have a candidate with the query's own id", "which is left out, as in BEIR"
+        notes.append(counted(found, what, then, of=len(collection.queries)))
+    lists = {
+        query: [id for id in run.get(query, ()) if id != query or query not in own][:depth]
+        for query in collection.queries
+    }
+    if empty := [query for query, listed in lists.items() if not listed]:
+        notes.append(counted(empty, "queries have no candidates", LEFT_OUT, of=len(lists)))
+    queries = [query for query, listed in lists.items() if listed][:limit]
     if not queries:
-        raise InputError(f"{stage_name(stage)} finds no candidates in {collection.name}")
-    return {query: run[query] for query in queries}
+        raise InputError(f"{name} finds no candidates in {collection.name}")
+    tell(f"{collection.name}, {name}", notes)
+    return Candidates({query: lists[query] for query in queries}, notes)
 
 
 def stage_name(stage: Stage) -> str:

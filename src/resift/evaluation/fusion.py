@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resift.evaluation.collection import Run
+from resift.evaluation.runs import as_order
 from resift.scoring.fusion import fuse as fuse_orders
 
 
@@ -15,4 +16,4 @@ def fuse(runs: Sequence[Run], weights: Sequence[float] | None = None) -> dict[st
     {'q': ['b', 'a', 'c']}
     """
     queries = dict.fromkeys(query for run in runs for query in run)
-    return {query: fuse_orders([run.get(query, ()) for run in runs], weights) for query in queries}
+    return {query: fuse_orders([as_order(run.get(query, ()), query) for run in runs], weights) for query in queries}

@@ -9,6 +9,7 @@ import numpy as np
 
 from resift.errors import MissingExtraError
 from resift.evaluation.collection import Qrels, Run
+from resift.evaluation.runs import as_order
 
 try:
     import ir_measures
@@ -33,7 +34,9 @@ def measure(qrels: Qrels, run: Run, metrics: tuple[str, ...] = METRICS) -> dict[
     >>> measure({"q": {"a": 1}}, {"q": ["b", "a"]}, ("RR@10",))
     {'RR@10': {'q': 0.5}}
     """
-    scores = {query: {id: -float(index) for index, id in enumerate(listed)} for query, listed in run.items()}
+    scores = {
+        query: {id: -float(index) for index, id in enumerate(as_order(listed, query))} for query, listed in run.items()
+    }
     names = {_parse_metric(metric): metric for metric in metrics}
     values: dict[str, dict[str, float]] = {metric: dict.fromkeys(qrels, 0.0) for metric in metrics}
     for value in ir_measures.iter_calc(list(names), _as_dicts(qrels), scores):

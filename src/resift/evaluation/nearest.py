@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, MissingExtraError, ModelFileError
-from resift.evaluation.collection import Collection, Run, check_run
+from resift.evaluation.collection import Collection, Run
+from resift.evaluation.runs import check_run
 from resift.search.candidates import Passage, as_passages, check_first_stage, found_by
 from resift.search.two_stage import FirstStage, ManyFirstStage
 from resift.text.normal import normalise_all, replace_half_pairs
@@ -23,6 +24,8 @@ TEXTS_PER_BLOCK = 256  # texts embedded, or queries compared with all documents,
 
 def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_queries: Embed | None = None) -> Run:
     """Return the nearest `depth` documents of every query, by cosine; equally near ones keep the collection's order.
+
+    Documents without text come last, and are never embedded: services refuse a whole list for one.
 
     Args:
         embed: Texts → vectors. It embeds the documents, and the queries too without `embed_queries`.
@@ -40,7 +43,13 @@ def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_que
     # Equal texts are embedded once, and compared once: a product of matrices gives equal rows unequal last bits.
     rows: dict[str, int] = {}
     row_of_document = [rows.setdefault(text, len(rows)) for text in collection.documents.values()]
-    documents = _vectors(embed, list(rows))
+    read = [text for text in rows if text.strip()]
+    if not read:
+        raise InputError(f"no document of {collection.name} has a text")
+    vectors = _vectors(embed, read)
+    documents = np.zeros((len(rows), vectors.shape[1]), np.float32)
+    documents[[rows[text] for text in read]] = vectors
+    unread = [row for text, row in rows.items() if not text.strip()]
     queries = _vectors(embed_queries or embed, list(collection.queries.values()))
     if documents.shape[1] != queries.shape[1]:
         raise InputError(
@@ -50,8 +59,9 @@ def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_que
     run: dict[str, list[str]] = {}
     for start in range(0, len(query_ids), TEXTS_PER_BLOCK):
         block = slice(start, start + TEXTS_PER_BLOCK)
-        similarities = (queries[block] @ documents.T)[:, row_of_document]
-        order = np.argsort(-similarities, axis=1, kind="stable")[:, :depth]
+        similarities = queries[block] @ documents.T
+        similarities[:, unread] = -np.inf
+        order = np.argsort(-similarities[:, row_of_document], axis=1, kind="stable")[:, :depth]
         for query, best in zip(query_ids[block], order, strict=True):
             run[query] = [document_ids[document] for document in best]
     return run

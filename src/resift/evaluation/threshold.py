@@ -13,7 +13,7 @@ from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection
 from resift.evaluation.experiment import check_keeps_all
-from resift.evaluation.first_stage import Stage, candidates, stage_name
+from resift.evaluation.first_stage import Stage, find_candidates, stage_name
 from resift.reranking.reranker import Reranker
 
 BIN_COUNT = 10
@@ -67,6 +67,8 @@ class ThresholdReport:
     bins: Sequence[Bin]
     """The bins that hold a candidate."""
     cuts: Sequence[Cut]
+    notes: Sequence[str] = ()
+    """What was left out, or counts otherwise than it may seem."""
 
     @property
     def error(self) -> float:
@@ -87,6 +89,7 @@ class ThresholdReport:
             "queries": self.queries,
             "pairs": self.pairs,
             "relevant": self.relevant,
+            "notes": list(self.notes),
             "grade": self.grade,
             "calibration_error": self.error,
             "bins": [asdict(bin) for bin in self.bins],
@@ -103,6 +106,7 @@ def measure_thresholds(
     depth: int = 100,
     grade: int = 1,
     limit: int | None = None,
+    ignore_identical_ids: bool = True,
     progress: Progress | None = None,
 ) -> ThresholdReport:
     """Measure what `relevance` is worth: score candidates, and compare with the judgements.
@@ -114,6 +118,7 @@ def measure_thresholds(
         depth: Candidates that are scored per query.
         grade: The lowest grade that counts as relevant.
         limit: Only the collection's first `limit` queries; None: all.
+        ignore_identical_ids: Leave out the document that has the query's own id: see `find_candidates`.
         progress: Called with the queries done and the queries in all.
 
     Returns:
@@ -127,7 +132,8 @@ def measure_thresholds(
     check_keeps_all(reranker)
     if not reranker.scorer.scale.has_relevance:
         raise InputError(f"{reranker.scorer.name} gives a {reranker.scorer.scale}, which min_relevance can't cut")
-    lists = candidates(stage, collection, depth, limit)
+    found = find_candidates(stage, collection, depth, limit, ignore_identical_ids=ignore_identical_ids)
+    lists = found.run
     relevances, judgements = [], []
     for done, (query, listed) in enumerate(lists.items()):
         if progress is not None:
@@ -148,6 +154,7 @@ def measure_thresholds(
         grade,
         reliability(relevance, relevant),
         [_cut(value, relevance, relevant, len(lists)) for value in CUTS],
+        (*collection.notes, *found.notes),
     )
 
 

@@ -16,7 +16,7 @@ from resift.evaluation import read_collection
 from resift.evaluation.first_stage import candidates
 from resift.training.held_out import logits
 from resift.training.mining import CandidateList
-from resift.training.split_pairs import TOKENS_IN_USE, SplitPairs
+from resift.training.split_cross_encoder import TOKENS_IN_USE, SplitPairs
 
 QUERIES, DEPTH = 60, 20  # of a judged collection: what a user of the first results meets
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resift._util.jsonl import read_rows
+from resift._util.jsonl import field_text, read_rows
 from resift.errors import InputError
 from resift.text.normal import normalise, normalise_all
 
@@ -68,7 +68,9 @@ def normalise_pairs(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
 
 
 def _pair(row: dict[str, Any], where: str) -> TrainingPair:
-    negatives = row.get("negatives", row.get("negative", []))
+    negatives = row.get("negatives", row.get("negative"))
+    if negatives is None:  # as tables write a list that a row doesn't have
+        negatives = []
     negatives = [negatives] if isinstance(negatives, str) else negatives
     if not isinstance(negatives, list):
         raise InputError(f"{where}: negatives is a list of texts, this is a {type(negatives).__name__}")
@@ -77,7 +79,7 @@ def _pair(row: dict[str, Any], where: str) -> TrainingPair:
         _text(row.get("query"), "query", where),
         _text(row.get("positive"), "positive", where),
         tuple(dict.fromkeys(texts)),
-        str(row.get("group") or ""),
+        field_text(row, "group", where),
     )
     if pair.positive in pair.negatives:
         raise InputError(f"{where}: the positive is also one of the negatives: {pair.positive[:60]!r}")

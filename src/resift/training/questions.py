@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resift._util.jsonl import read_rows
 from resift.errors import InputError
+from resift.evaluation.collection import LEFT_OUT, CorpusRow, read_corpus_rows
+from resift.evaluation.notes import counted, tell
 from resift.training.pairs import TrainingPair
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z0-9])")
@@ -49,24 +50,27 @@ def read_corpus(file: Path) -> list[CorpusDocument]:
         The documents in the order of the file.
 
     Raises:
-        InputError: With file and line: no `_id`, an id twice, a document without text, bytes that are not UTF-8, a
-            line that is no JSON object; or no document at all.
+        InputError: With file and line: no `_id`, an id that comes again with another text, a field that is no text,
+            bytes that are not UTF-8, a line that is no JSON object; or no document with a text. One without is left
+            out, and a line of the log says so.
 
     """
     documents: dict[str, CorpusDocument] = {}
-    for where, row in read_rows(file):
-        if "_id" not in row:
-            raise InputError(f"{where}: no _id; a row is {{'_id': ..., 'title': ..., 'text': ...}}")
-        title, text = (str(row.get(field) or "").strip() for field in ("title", "text"))
-        document = CorpusDocument(str(row["_id"]), title, text)
-        if document.id in documents:
-            raise InputError(f"{where}: id {document.id!r} comes twice")
-        if not document.passage:
-            raise InputError(f"{where}: {document.id!r} has no text")
-        documents[document.id] = document
+    empty: list[CorpusRow] = []
+    for row in read_corpus_rows(file):
+        document = CorpusDocument(row.id, row.title, row.text)
+        if documents.setdefault(row.id, document) != document:
+            raise InputError(f"{row.where}: id {row.id!r} comes twice, with another text")
+        if not row.passage:
+            empty.append(row)
     if not documents:
         raise InputError(f"{file}: no document to learn from")
-    return list(documents.values())
+    if empty:
+        ids = list(dict.fromkeys(row.id for row in empty))
+        if len(ids) == len(documents):
+            raise InputError(f"{empty[0].where}: {ids[0]!r} has no text, and no other document has one")
+        tell(str(file), [counted(ids, "documents have no text", LEFT_OUT, of=len(documents))])
+    return [document for document in documents.values() if document.passage]
 
 
 def make_pairs(documents: Sequence[CorpusDocument], *, seed: int, sentences: int = 2) -> list[TrainingPair]:
