@@ -22,12 +22,21 @@ from numpy.typing import NDArray
 from rerank_server import RerankServer
 from typer.testing import CliRunner
 
-from resift import Cached, DenseEmbedder, MemoryFirstStage, Reranker, StaticEmbedder, TwoStageSearch, load_scorer
+from resift import (
+    Cached,
+    DenseEmbedder,
+    MemoryFirstStage,
+    Reranker,
+    StaticEmbedder,
+    TruncationWarning,
+    TwoStageSearch,
+    load_scorer,
+)
 from resift.bulk import BulkJob, score_files
 from resift.cli.app import app
 from resift.evaluation import Collection
 from resift.llm import LlmScorer
-from resift.scorer import Scorer
+from resift.scorer import Request, Scale, Scorer, ScorerBase, Scores, Span
 from resift.testing import OverlapScorer
 from resift.text.normal import normalise, replace_half_pairs
 
@@ -87,6 +96,30 @@ def test_every_engine_reads_the_usual_letters(engine: str, scorer_of: Callable[[
     ranking = Reranker(scorer).rank(TEXT, TEXTS)
     assert sorted(hit.document for hit in ranking) == sorted(TEXTS)
     assert ranking.query == TEXT
+
+
+class StrictScorer(ScorerBase):
+    """A scorer of a caller's own, whose tokenizer takes no half of a pair."""
+
+    name = "strict"
+    scale = Scale.SIMILARITY
+    identity = "strict 1"
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        texts = [(query.encode(), [text.encode() for text in documents]) for query, documents in requests]
+        spans = {0: Span(2, 5, truncated=True)}
+        return [Scores(tuple(float(b"panda" in text) for text in documents), spans=spans) for _, documents in texts]
+
+
+def test_scorers_of_callers_get_what_any_tokenizer_takes(tmp_path: Path) -> None:
+    documents = ["\ud835\udc00 fox \ud835", "panda \udc00"]
+    with pytest.warns(TruncationWarning):
+        ranking = Reranker(StrictScorer()).rank("x \ud835", documents)
+    assert [hit.document for hit in ranking] == documents[::-1]
+    assert documents[0][slice(*(ranking[1].span or ()))] == "fox"
+    (tmp_path / "in.jsonl").write_text(json.dumps({"query": "x \ud835", "document": documents}))
+    score_files(BulkJob(tmp_path / "in.jsonl", tmp_path / "out.jsonl"), StrictScorer())
+    assert json.loads((tmp_path / "out.jsonl").read_text())["score"] == [0, 1]
 
 
 def test_the_case_of_the_report(bundled: Reranker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import unicodedata
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift.models.bundled import bundled_folder
+from resift.text import normal
 from resift.text.normal import NormalText, join_divided_words, normalise, replace_half_pairs
 from resift.text.tokenizer import TextTokenizer
 
@@ -175,3 +177,7 @@ def test_joining_takes_time_in_proportion_to_the_text() -> None:
     for text in ("a-" * 100_000, "a" * 200_000 + "-\n", "ab-\n" * 50_000, "a\u0301" * 100_000, "\u00ad" * 200_000):
         join_divided_words(text)  # minutes, if it were quadratic
         normalise(text)
+
+
+def test_examples() -> None:
+    assert doctest.testmod(normal).failed == 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from resift.bulk.job import OnBadRow, Tally
 from resift.errors import InputError
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
+from resift.text.normal import replace_half_pairs
 
 Cell = float | list[float] | None
 """A score, the scores of a row's list of documents, or null."""
@@ -61,8 +62,9 @@ def score_rows(scorer: Scorer, rows: Sequence[InputRow], on_bad_row: OnBadRow) -
         indices = unique.setdefault(row.query, {})
         for text in row.texts:
             indices.setdefault(text, len(indices))
-    requests = [Request(query, list(indices)) for query, indices in unique.items() if indices]
-    results = dict(zip((request.query for request in requests), _score_requests(scorer, requests), strict=True))
+    asked = {query: list(indices) for query, indices in unique.items() if indices}
+    requests = [Request(replace_half_pairs(query), list(map(replace_half_pairs, asked[query]))) for query in asked]
+    results = dict(zip(asked, _score_requests(scorer, requests), strict=True))
     scored = [_score_cell(row, results, unique, on_bad_row) for row in rows]
     scale = scorer.scale
     cells = [cell for cell, _ in scored]

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from resift._util.arguments import as_list, check_query, shown
 from resift.errors import InputError
 from resift.scorer import Request
+from resift.text.normal import replace_half_pairs
 
 T = TypeVar("T")
 
@@ -51,8 +52,8 @@ class RankCall(Generic[T]):
 
     @property
     def request(self) -> Request:
-        """What a scorer is asked: every text once."""
-        return Request(self.query, self.unique)
+        """What a scorer is asked: every text once, as any scorer takes it: without half a surrogate pair."""
+        return Request(replace_half_pairs(self.query), [replace_half_pairs(text) for text in self.unique])
 
 
 def _text_of(document: T, index: int, text: Callable[[T], str] | None) -> str:

@@ -12,6 +12,7 @@ from resift.reranking.limits import Limits
 from resift.reranking.ranking import Hit, Ranking, ScorerHandle, Stats
 from resift.scorer import Scorer, Scores, check_scores
 from resift.scoring.pending import PendingRequest
+from resift.text.normal import original_place
 
 T = TypeVar("T")
 
@@ -58,15 +59,16 @@ def _why_unscored(scored: int, documents: int, pending: PendingRequest, limits: 
 
 def _hit(call: RankCall[T], index: int, rank: int, scores: Scores, relevance: float | None) -> Hit[T]:
     span = scores.spans.get(index)
+    text = call.unique[call.slots[index]]
     return Hit(
         document=call.documents[index],
-        text=call.unique[call.slots[index]],
+        text=text,
         score=scores.values[index],
         relevance=relevance,
         index=index,
         rank=rank,
         truncated=span is not None and span.truncated,
-        span=None if span is None else (span.start, span.end),
+        span=None if span is None else (original_place(text, span.start), original_place(text, span.end)),
     )
 
 

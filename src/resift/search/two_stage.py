@@ -20,6 +20,7 @@ from resift.reranking.ranking import Ranking
 from resift.reranking.reranker import Reranker
 from resift.search.candidates import Passage as Passage  # its place for who searches
 from resift.search.candidates import as_passages, check_first_stage, check_queries, found_by
+from resift.text.normal import replace_half_pairs
 
 CANDIDATES = 50
 
@@ -191,7 +192,7 @@ class MemoryFirstStage:
             raise InputError("passages is one text; give a list of texts, [text] for a single one")
         self.passages = as_passages(passages, "passages")
         self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
-        self._vectors = self.embedder.embed([passage.text for passage in self.passages])
+        self._vectors = self.embedder.embed([replace_half_pairs(passage.text) for passage in self.passages])
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return the k passages whose vectors are nearest (cosine); passages equally near keep their order."""
@@ -199,7 +200,7 @@ class MemoryFirstStage:
         whole_number("k", k, 1)
         if not self.passages:
             return []
-        similarities = self._vectors @ self.embedder.embed([query])[0]
+        similarities = self._vectors @ self.embedder.embed([replace_half_pairs(query)])[0]
         nearest = np.argsort(-similarities, kind="stable")[:k]
         return [replace(self.passages[index], similarity=float(similarities[index])) for index in nearest]
 

@@ -82,6 +82,7 @@ _PIECE = re.compile(
 )
 _NO_ROOM = re.compile(f"[{_SOFT_HYPHEN}{_JOINER}{_MARK}]")
 _HALVES = re.compile(f"[{_HALF}]+")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # Beside these, zero-width joiners and spaces mean something: Hebrew to Mongolian, with Arabic and the Indic scripts,
 # the later blocks of such scripts, signs and emoji, and the variation selectors of emoji.
 _JOINED = re.compile(
@@ -154,7 +155,27 @@ def replace_half_pairs(text: str) -> str:
     >>> replace_half_pairs("x\ud835, \ud835\udc00") == "x\ufffd, \U0001d400"
     True
     """
-    return text if text.isascii() else _HALVES.sub(lambda match: _join_halves(match[0]), text)
+    if text.isascii():
+        return text
+    try:
+        text.encode()  # faster than a search
+    except UnicodeEncodeError:
+        return _HALVES.sub(lambda match: _join_halves(match[0]), text)
+    return text
+
+
+def original_place(text: str, place: int) -> int:
+    r"""Return where in a text a place of `replace_half_pairs(text)` was: two halves are one character there.
+
+    >>> original_place("x\ud835\udc00y", 2)
+    3
+    """
+    if not text.isascii():
+        for pair in _PAIR.finditer(text):
+            if pair.start() >= place:
+                break
+            place += 1
+    return place
 
 
 def join_divided_words(text: str) -> str:
