@@ -15,6 +15,9 @@ from huggingface_hub import constants
 from resift import ModelFileError, load_scorer
 from resift.engines import hub
 from resift.export.pair import export_model
+from resift.training.build import build
+from resift.training.recipe import Recipe
+from resift.training.teachers import dense_embed
 
 Folder = Callable[[str], Path]
 NAME = "organisation/reranker"
@@ -56,6 +59,14 @@ def test_one_question_and_one_line(asked: list[str], caplog: pytest.LogCaptureFi
 def test_export_asks_once_too(asked: list[str], tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"can't be reached.*resift:small"):
         export_model(NAME, tmp_path / "exported")
+    assert len(asked) == 1
+
+
+def test_training_asks_once_too(asked: list[str]) -> None:
+    with pytest.raises(ModelFileError, match=r"can't be reached.*resift:small"):
+        build(Recipe(base=NAME, network="cls"))
+    with pytest.raises(ModelFileError, match=r"can't be reached"):
+        dense_embed(NAME)
     assert len(asked) == 1
 
 

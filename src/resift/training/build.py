@@ -8,6 +8,7 @@ from typing import Any
 from sentence_transformers import CrossEncoder
 from transformers.trainer_utils import set_seed
 
+from resift.engines.hub import check_available
 from resift.errors import InputError
 from resift.training.mining import Embed
 from resift.training.recipe import Recipe
@@ -24,6 +25,8 @@ def build(recipe: Recipe) -> CrossEncoder:
         return split
     if exported_folder(base) is not None:
         raise InputError(f"{base} is a split network; a cls one starts from a Hugging Face folder")
+    if not Path(base).is_dir():
+        check_available(base)
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     plain: CrossEncoder = CrossEncoder(
         base, num_labels=1, max_length=length, config_kwargs=no_dropout, local_files_only=Path(base).is_dir()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import Tensor
 
+from resift.engines.hub import check_available
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
 from resift.models.contents import describe_folder
@@ -131,7 +132,9 @@ def dense_embed(folder: str, *, tokens: int = TEACHER_TOKENS) -> Callable[[Seque
     contents = describe_folder(Path(folder)) if Path(folder).is_dir() else None
     if contents is not None and contents.kind in ("reranker", "classifier", "late-interaction"):
         raise InputError(f"{folder} is no bi-encoder: it holds {contents.what}")
-    model = SentenceTransformer(folder, local_files_only=Path(folder).is_dir())
+    if contents is None:
+        check_available(folder)
+    model = SentenceTransformer(folder, local_files_only=contents is not None)
     model.max_seq_length = tokens
     if bfloat16_is_faster(model.device):
         model.bfloat16()
