@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import late_models
 import pytest
+from build_once import BuildOnce
 from huggingface_hub import constants
 
 from resift import ModelFileError, load_scorer
@@ -100,6 +102,18 @@ def test_a_cached_model_needs_no_network(asked: list[str], saved: Folder, tmp_pa
     (repository / "snapshots" / ("a" * 40) / "model.safetensors").unlink()
     with pytest.raises(ModelFileError, match=r"can't be loaded by sentence-transformers.*can't be reached"):
         load_scorer(NAME)
+
+
+def test_a_cached_model_of_another_kind_is_named_by_its_id(
+    asked: list[str], build_once: BuildOnce, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "cache" / f"models--{NAME.replace('/', '--')}" / "snapshots" / ("a" * 40)
+    shutil.copytree(build_once("saved/pylate", late_models.build_pylate), snapshot)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("a" * 40)
+    with pytest.raises(ModelFileError, match=f"holds a late-interaction model.*colbert:{NAME} runs it"):
+        load_scorer(NAME)
+    assert load_scorer(f"colbert:{NAME}").name == NAME
 
 
 def test_where_the_hub_answers_files_are_downloaded(

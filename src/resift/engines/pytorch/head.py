@@ -111,4 +111,6 @@ def contents_of(source: ModelSource, config: dict[str, Any]) -> Contents:
     if source.is_folder:
         return describe_folder(Path(source.name))
     cached = locate(source, "config.json")
-    return describe_config(config) if cached is None else describe_folder(cached.parent)
+    folder = "FOLDER" if cached is None else str(cached.parent)
+    contents = describe_config(config) if cached is None else describe_folder(cached.parent)
+    return contents._replace(use=contents.use.replace(folder, source.name))
