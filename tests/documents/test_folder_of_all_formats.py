@@ -56,7 +56,7 @@ FORMATS: dict[str, Callable[[str], bytes]] = {
 BAD: dict[str, tuple[bytes, str]] = {
     "bad.csv": (b'a,b\n"' + b"x" * 200_000, "not readable as CSV"),
     "bad.docx": (docx_file()[:2000], "not a readable Word document"),
-    "bad.eml": (b"Content-Type: text/plain; charset=klingon\n\nx", "declares the encoding 'klingon'"),
+    "bad.eml": (b"Content-Type: text/plain; charset=klingon\n\n\xe9", "declares the encoding 'klingon'"),
     "bad.epub": (archive({"a": b""}), "not a readable EPUB"),
     "bad.html": (b"<p>caf\xe9", "not UTF-8"),
     "bad.ipynb": (b"{", "not valid JSON"),

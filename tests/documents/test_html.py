@@ -91,6 +91,11 @@ TEXT = "The long text of the page stands outside of any article. " * 5
             id="signs beside headings",
         ),
         pytest.param(
+            "<h2><a class=headerlink href=#x>All of it</a></h2>a<h2><a href=#y>¶</a></h2>b",
+            [("All of it", "a\n\nb")],
+            id="headings that are signs, all of them",
+        ),
+        pytest.param(
             f"<div class=sidebar><p>A tip that is text.</div><div class=sidebar>{MENU}</div><p>Text.",
             [("", "A tip that is text.\n\nText.")],
             id="a box named as a menu is one if it holds links",
@@ -174,6 +179,17 @@ def test_a_declared_encoding_is_that_of_browsers(label: str, codec: str, text: s
 @pytest.mark.parametrize("codec", ["utf-8", "utf-16-le", "utf-16-be"])
 def test_a_byte_order_mark_wins_over_what_is_declared(codec: str) -> None:
     assert sections("\ufeff<meta charset=shift_jis><p>é".encode(codec)) == [("", "é")]
+
+
+def test_what_only_looks_like_a_declared_encoding() -> None:
+    for head in (
+        '<meta name=description content="What is charset=latin1?">',
+        "<script>var a = '<meta charset=gbk>'</script>",
+        "<title><meta charset=gbk></title>",
+        "<meta charset=utf8mb4>",
+        "<meta charset='%CHARSET%'>",
+    ):
+        assert sections(f"{head}<body><p>é".encode())[-1:] == [("", "é")]
 
 
 def test_bytes_that_windows_leaves_undefined_are_kept_as_controls() -> None:

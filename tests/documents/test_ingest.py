@@ -249,6 +249,19 @@ def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(collection: Any,
     assert "docs/page0.md" in {meta["path"] for _, meta in stored(collection).values()}, "what was stored of it stays"
 
 
+def test_files_without_text_are_named_unless_they_are_blank(collection: Any, tmp_path: Path) -> None:
+    for name, text in (
+        ("script.html", "<script>a()</script>"),
+        ("__init__.py", ""),
+        ("blank.md", " \n"),
+        ("a.md", "a"),
+    ):
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        report = ingest(collection, [tmp_path], base=tmp_path)
+        assert (report.empty, report.without_text) == (3, ["script.html"])
+
+
 def test_progress_and_batches(collection: Any, docs: Path) -> None:
     calls: list[tuple[int, int, int]] = []
 

@@ -120,6 +120,8 @@ def index(
         console().print(_summary(report, collection, target.count()))
         if size is not None:
             console().print(f"states: {states_file}, {size / 1e6:.2f} MB")
+    for path in report.without_text:
+        note(f"{path}: there is no text in it")
     for failure in report.failures:
         typer.echo(f"resift: {failure}", err=True)
     if report.failures:

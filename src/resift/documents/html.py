@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from resift.documents.charset import decode_page
+from resift.documents.charset import decode_declared
 from resift.documents.content import Section, SourceDocument, heading_paths, only_top_title
 from resift.documents.furniture import HEADINGS, find_text
-from resift.documents.page_tree import PageNode, parse_page, walk
+from resift.documents.page_tree import PageNode, declared_encoding, parse_page, walk
 from resift.documents.readers import stem_title
 
 _PARAGRAPH_TAGS = frozenset((
@@ -53,12 +53,12 @@ def read_html(data: bytes, name: str) -> list[SourceDocument]:
     The title is the page's only <h1>, where it stands outside the main part, else the only top heading's, else what
     <title> says, else the file's name.
     """
-    return [page_document(decode_page(data, name), name)]
+    return [page_document(_decode(data, name), name)]
 
 
 def read_xhtml(data: bytes, name: str) -> list[SourceDocument]:
     """Return a section per heading of a page that is XML."""
-    return [page_document(_CLOSED_AT_ONCE.sub(_open_and_close, decode_page(data, name)), name)]
+    return [page_document(_CLOSED_AT_ONCE.sub(_open_and_close, _decode(data, name)), name)]
 
 
 def page_document(html: str, name: str, *, title: str = "") -> SourceDocument:
@@ -87,6 +87,10 @@ def page_document(html: str, name: str, *, title: str = "") -> SourceDocument:
     return SourceDocument(title, tuple(section for section in sections if section.text or section.headings))
 
 
+def _decode(data: bytes, name: str) -> str:
+    return decode_declared(data, declared_encoding(data), name)
+
+
 def _title_outside(nodes: Sequence[PageNode], headings: Sequence[_Heading]) -> str:
     """Return the page's only <h1> where the main part has none."""
     if any(level == 1 for level, _ in headings):
@@ -108,8 +112,8 @@ def _pieces(nodes: Sequence[PageNode], start: int, end: int) -> Iterator[str | _
             yield _WHITE_SPACE.sub(" ", node.text)
         elif node.tag in HEADINGS:
             done = node.end
-            if title := _flat_text(nodes, position):
-                yield _Heading(HEADINGS[node.tag], title)
+            title = _flat_text(nodes, position) or _all_text(nodes, position)
+            yield _Heading(HEADINGS[node.tag], title) if title else "\n\n"
         elif node.tag == "pre":
             done = node.end
             yield _Code(_inner_text(nodes, position).strip("\n"))
@@ -133,6 +137,12 @@ def _is_line(nodes: Sequence[PageNode], position: int) -> bool:
 
 def _flat_text(nodes: Sequence[PageNode], position: int) -> str:
     return " ".join(_inner_text(nodes, position).split())
+
+
+def _all_text(nodes: Sequence[PageNode], position: int) -> str:
+    """Return the text of a heading of which all looks like a sign beside it, if it has a word."""
+    text = " ".join("".join(node.text for node in nodes[position : nodes[position].end]).split())
+    return text if any(map(str.isalnum, text)) else ""
 
 
 def _inner_text(nodes: Sequence[PageNode], position: int) -> str:

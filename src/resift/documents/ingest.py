@@ -51,13 +51,15 @@ class IngestReport:
     """Files that an earlier run had not finished."""
     unchanged: int = 0
     empty: int = 0
-    """Files without any text, such as scanned PDFs."""
+    """Files without any text, blank ones too."""
     pruned: int = 0
     """Files that are no longer there, whose passages were removed."""
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Suffix → files that can't be read."""
     failures: list[str] = field(default_factory=list)
     """A line for each file that should have been readable and was not."""
+    without_text: list[str] = field(default_factory=list)
+    """The `empty` files that are not blank, such as scanned PDFs."""
     added: int = 0
     removed: int = 0
     seconds: float = 0.0
@@ -218,6 +220,8 @@ class _Run:
             missing = [passage for passage in missing if passage.id not in present]
         kind = "changed" if stale else "resumed" if stored else "new" if missing else "empty"
         setattr(self.report, kind, getattr(self.report, kind) + 1)
+        if kind == "empty" and data.strip():
+            self.report.without_text.append(path)
         return missing
 
     def write_batches(self, minimum: int) -> None:

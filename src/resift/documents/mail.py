@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import Message
 
-from resift.documents.charset import decode_declared
+from resift.documents.charset import decode_declared, is_utf8
 from resift.documents.content import Section, SourceDocument
 from resift.documents.html import page_document
 from resift.documents.readers import stem_title
@@ -63,10 +63,8 @@ def _collect(
             _collect(part, name, texts, forwarded, files, depth + 1)
     elif message.get_filename() or message.get_content_disposition() == "attachment":
         files.append(" ".join((message.get_filename() or kind).split()))
-    elif kind in ("text/plain", "text/html"):
+    elif kind.startswith("text/"):
         texts.append(_text(message, name, kind))
-    elif kind.startswith("text/calendar"):
-        files.append(kind)
 
 
 def _rank(part: Message) -> int:
@@ -80,20 +78,12 @@ def _text(part: Message, name: str, kind: str) -> str:
     data = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset("us-ascii")
     if charset == "us-ascii":  # what is not said, or said by a program that doesn't look
-        charset = "utf-8" if _is_utf8(data) else "windows-1252"
+        charset = "utf-8" if is_utf8(data) else "windows-1252"
     text = decode_declared(data, charset, name)
     if kind == "text/html":
         sections = page_document(text, name).sections
         return "\n\n".join("\n\n".join(filter(None, (*section.headings[-1:], section.text))) for section in sections)
     return text.strip()
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _header(message: Message, name: str) -> str:
