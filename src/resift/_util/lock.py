@@ -7,7 +7,9 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from resift._util.fork import renew_in_children
 
@@ -16,8 +18,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 BYTES_OF_HOLDER = 200
+LOCKED_BYTE = 2**30
+"""Windows locks bytes, and nobody else can read those: one behind the end, so that a file still says who holds it."""
 
 
 class FolderLockedError(Exception):
@@ -28,9 +32,9 @@ class FolderLockedError(Exception):
 def lock_folder(folder: Path, name: str) -> Iterator[None]:
     """Hold the only lock of a folder, and create the folder if there is none.
 
-    The lock is `flock` on a file in the folder, which the system lets go of when the process ends, also by SIGKILL. A
-    file that is left behind locks nothing. On a file system without locks (NFS 3 without its lock service, Lustre
-    mounted without `flock`, Windows) nothing is locked, and nothing is raised.
+    The lock is `flock` on a file in the folder (on Windows `LockFile`), which the system lets go of when the process
+    ends, also by SIGKILL. A file that is left behind locks nothing. On a file system without locks (NFS 3 without its
+    lock service, Lustre mounted without `flock`) nothing is locked, and nothing is raised.
 
     Args:
         folder: The folder. It stays.
@@ -90,15 +94,24 @@ def _open_locked(path: Path) -> int:
 
 
 def _lock(descriptor: int) -> None:
-    if fcntl is None:
-        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            _lock_byte(descriptor, import_module("msvcrt"))
     except OSError as error:
         if error.errno in HELD:
             holder = os.read(descriptor, BYTES_OF_HOLDER).decode(errors="replace").strip()
             raise FolderLockedError(holder or "another process") from None
         # The file system has no locks: ENOLCK, ENOSYS, EOPNOTSUPP.
+
+
+def _lock_byte(descriptor: int, msvcrt: Any) -> None:
+    os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
