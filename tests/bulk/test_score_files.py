@@ -141,6 +141,7 @@ def test_blocks_are_small_where_rows_are_large(tmp_path: Path) -> None:
 BAD = [
     ({"document": "b"}, "the query is missing or null"),
     ({"query": " ", "document": "b"}, "the query is empty"),
+    ({"query": "\u200b ", "document": "b"}, "the query is empty"),
     ({"query": 3, "document": "b"}, "the query is a int, not a text"),
     ({"query": "a", "document": None}, "the document is missing or null"),
     ({"query": "a", "document": ["b", None]}, "document 1 of the list is missing or null"),

@@ -403,6 +403,16 @@ def pdf(*code_points: str) -> bytes:
     return f"{out}xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
 
 
+@pytest.mark.parametrize(
+    "letters", ["gro\u00df-\nartig", "caf\u00e9-\nteria", "e\u0301te\u0301-\nrien", "o\ufb00-\nice"]
+)
+def test_a_word_divided_in_a_pdf_is_whole(letters: str) -> None:
+    from resift.documents import read
+
+    (document,) = read(pdf(*(f"{ord(letter):04x}" for letter in letters)), "a.pdf")
+    assert [section.text for section in document.sections] == [letters.replace("-\n", "")]
+
+
 def test_an_index_holds_what_a_database_can_hold(tmp_path: Path) -> None:
     import chromadb
 

@@ -126,6 +126,19 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
+NO_ROOM = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
+"""Characters that take no room: soft hyphen, zero-width ones, marks of direction, byte order mark."""
+
+
+def is_blank(text: str) -> bool:
+    r"""Return whether a text has nothing to see in it.
+
+    >>> is_blank(" \u200b\n"), is_blank(" a ")
+    (True, False)
+    """
+    return not text.translate(NO_ROOM).strip()
+
+
 def check_query(query: object) -> str:
     """Return the query. Raises InputError unless it is a text with something in it.
 
@@ -134,7 +147,7 @@ def check_query(query: object) -> str:
     >>> check_query("what eats bamboo?")
     'what eats bamboo?'
     """
-    if not isinstance(query, str) or not query.strip():
+    if not isinstance(query, str) or is_blank(query):
         raise InputError(f"the query must be a text with something in it, got {shown(query, 200)}")
     return query
 

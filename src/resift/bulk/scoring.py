@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from resift._util.arguments import is_blank
 from resift.bulk.job import OnBadRow, Tally
 from resift.errors import InputError
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
@@ -32,7 +33,7 @@ class InputRow(NamedTuple):
 
     def problem(self) -> str | None:
         """Return why the row can't be scored, or None. An empty document can be: it is a bad answer."""
-        if isinstance(self.query, str) and not self.query.strip():
+        if isinstance(self.query, str) and is_blank(self.query):
             return f"{self.where}: the query is empty"
         if not _is_text(self.query):
             return f"{self.where}: the query is {_describe(self.query)}"
