@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ import numpy as np
 import typer
 
 from judged import Judged
-from resift import Reranker
+from resift import InputError, Reranker
 from resift.explanation.explanation import Explanation
 from resift.explanation.faithfulness import RANDOM, falls_without, order_of
 from resift.explanation.words import find_words
@@ -99,6 +100,10 @@ def _falls_of(reranker: Reranker, query: str, document: str) -> dict[str, list[f
         occluded = reranker.explain(query, document, method="occlusion", unit="word", budget=budget)
         orders[occluded.method] = order_of(occluded)
         orders |= {f"part: {name}": order_of(explanation, values) for name, values in explanation.by_part.items()}
+    else:
+        for method in ("attention", "gradient"):
+            with suppress(InputError):  # only cross-encoders that torch runs have them
+                orders[method] = order_of(reranker.explain(query, document, method=method))
     orders[SAME_WORDS] = _same_words(explanation)
     return falls_without(reranker.scorer, explanation, orders, COUNTS)
 

@@ -145,7 +145,7 @@ def test_documents_without_words(bundled: Reranker, document: str) -> None:
 def test_a_method_that_a_scorer_lacks_names_the_other(overlap: Reranker) -> None:
     with pytest.raises(InputError, match="overlap has no parts"):
         overlap.explain("red fox", "the red fox", method="parts")
-    with pytest.raises(InputError, match="'parts', 'occlusion' or None"):
+    with pytest.raises(InputError, match="one of parts, occlusion, attention, gradient, or None"):
         overlap.explain("red fox", "the red fox", method="magic")  # type: ignore[arg-type]
 
 

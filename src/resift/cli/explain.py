@@ -27,9 +27,11 @@ def explain(
     model: Model = None,
     long_documents: Long = None,
     method: Annotated[
-        Literal["parts", "occlusion"] | None,
+        Literal["parts", "occlusion", "attention", "gradient"] | None,
         typer.Option(
-            "--method", help="The model's own sums, or words left out and scored again.", show_default="parts, if any"
+            "--method",
+            help="The model's own sums; words left out and scored again; or what torch shows of a cross-encoder.",
+            show_default="parts, if any",
         ),
     ] = None,
     unit: Annotated[

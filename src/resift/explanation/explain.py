@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resift._util.arguments import check_query
 from resift.engines.common.pipeline import Pipeline
@@ -17,15 +15,14 @@ from resift.engines.tiny import TinyNetwork
 from resift.errors import InputError
 from resift.explanation.explanation import Explanation
 from resift.explanation.occlusion import OcclusionPlan, Unit, explain_by_occlusion
+from resift.explanation.read_pair import ReadPair
 from resift.explanation.split_parts import SplitParts
 from resift.explanation.tiny_parts import TinyParts
-from resift.explanation.words import Word, find_words, words_of_tokens
-from resift.scorer import Request, Scorer
+from resift.scorer import Scorer
 from resift.scoring.cached import Cached
-from resift.text.batches import split_into_windows
-from resift.text.tokenizer import TextTemplate, Tokens
+from resift.text.tokenizer import TextTemplate
 
-Method = Literal["parts", "occlusion"]
+Method = Literal["parts", "occlusion", "attention", "gradient"]
 BUDGET = 256  # texts that a scorer is asked for one explanation, at most
 ALONE = "the query's words alone"
 CONSTANT = "constant"
@@ -50,7 +47,8 @@ def explain(
         query: The question.
         document: The text.
         method: "parts": the sums that the network itself makes, which only resift's own networks have. "occlusion": how
-            the score falls without a word. None: parts where there are some.
+            the score falls without a word. "attention", "gradient": of a cross-encoder that sentence-transformers runs,
+            where it looks, and gradient x input. None: parts where there are some, else occlusion.
         budget: Texts that occlusion may have scored, at most; `OcclusionPlan.make` says how many it needs. Of a long
             document sentences are left out, or groups of them.
         unit: What occlusion leaves out, "word" or "sentence". None: what the budget allows.
@@ -61,6 +59,8 @@ def explain(
     """
     _check(query, document, method)
     scorer = _uncached(scorer)
+    if method in ("attention", "gradient"):
+        return _explain_by_torch(scorer, query, document, method)
     pipeline = _pipeline_of(scorer)
     if pipeline is not None and method != "occlusion":
         return _explain_by_parts(scorer, pipeline, query, document)
@@ -87,7 +87,7 @@ def plan_occlusion(
         InputError: An impossible argument.
     """
     _check(query, document, method)
-    if method == "parts" or (method is None and _pipeline_of(_uncached(scorer)) is not None):
+    if method in ("parts", "attention", "gradient") or (method is None and _pipeline_of(_uncached(scorer)) is not None):
         return None
     return OcclusionPlan.make(query, document, budget, unit)
 
@@ -96,8 +96,8 @@ def _check(query: str, document: str, method: str | None) -> None:
     check_query(query)
     if not isinstance(document, str):
         raise InputError(f"document is a {type(document).__name__}, not a text; give its text")
-    if method not in (None, "parts", "occlusion"):
-        raise InputError(f"method is 'parts', 'occlusion' or None, not {method!r}")
+    if method is not None and method not in get_args(Method):
+        raise InputError(f"method is one of {', '.join(get_args(Method))}, or None; not {method!r}")
 
 
 def _uncached(scorer: Scorer) -> Scorer:
@@ -115,43 +115,38 @@ def _pipeline_of(scorer: Scorer) -> Pipeline | None:
 
 
 def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: str) -> Explanation:
-    (scores,) = pipeline.score([Request(query, [document])])
-    asked, read = pipeline.tokenizer.encode([query, document])
-    limit = pipeline.network.max_document_tokens(len(asked.ids))
-    span = scores.spans.get(0)
-    start, stop = _window(read, limit, None if span is None else (span.start, span.end))
+    pair = ReadPair.of(pipeline, query, document)
     template, parts = _parts_of(scorer, pipeline)
-    tokens = parts.contributions(asked.ids, read.ids[start:stop])
-    place = (0, len(document)) if span is None else (span.start, span.end)
-    query_words, document_words = find_words(query), find_words(document, *place)
-    rows = _owners(query_words, asked.offsets, template)
-    columns = _owners(document_words, read.offsets[start:stop], template)
-    shape = len(query_words), len(document_words)
+    tokens = parts.contributions(pair.query_ids, pair.document_ids)
+    pair = pair.with_special_tokens((len(template.before), len(template.after)))
     pairs = np.asarray(sum(tokens.pairs.values()))
-    by_part = {name: _by_word(part.sum(0), columns, shape[1]) for name, part in tokens.pairs.items()}
-    score = scores.values[0]
     named = {name: float(part.sum()) for name, part in tokens.pairs.items()}
-    return Explanation(
-        query=query,
-        document=document,
-        score=score,
-        scale=scorer.scale,
-        model=scorer.name,
-        method="parts",
-        query_words=tuple(query_words),
-        document_words=tuple(document_words),
-        contributions=_by_word(pairs.sum(0), columns, shape[1]),
-        matrix=_join(pairs, rows, columns, shape),
+    return pair.explanation(
+        scorer,
+        "parts",
+        pair.by_document_word(pairs.sum(0)),
+        pair.by_word(pairs),
         parts={
             **named,
             ALONE: float(tokens.query_alone.sum()),
             CONSTANT: tokens.constant,
-            ROUNDING: score - tokens.score,
+            ROUNDING: pair.score - tokens.score,
         },
-        by_part=by_part,
-        span=None if span is None else place,
-        truncated=span is not None and span.truncated,
+        by_part={name: pair.by_document_word(part.sum(0)) for name, part in tokens.pairs.items()},
     )
+
+
+def _explain_by_torch(scorer: Scorer, query: str, document: str, method: str) -> Explanation:
+    pipeline = getattr(scorer, "_pipeline", None)
+    if not isinstance(pipeline, Pipeline) or not hasattr(scorer, "_model"):  # told without torch, which may be missing
+        raise InputError(
+            f"{scorer.name} shows neither attention nor gradients: they are for cross-encoders that "
+            "sentence-transformers runs; use method='occlusion'"
+        )
+    from resift.explanation.torch_methods import explain_by_attention, explain_by_gradient
+
+    by = explain_by_attention if method == "attention" else explain_by_gradient
+    return by(scorer, query, document)
 
 
 def _parts_of(scorer: Scorer, pipeline: Pipeline) -> tuple[TextTemplate, SplitParts | TinyParts]:
@@ -163,37 +158,3 @@ def _parts_of(scorer: Scorer, pipeline: Pipeline) -> tuple[TextTemplate, SplitPa
     if scorer not in _PARTS:
         _PARTS[scorer] = SplitParts(scorer.folder, network, scorer.threads)
     return network.encoder.template, _PARTS[scorer]
-
-
-def _window(read: Tokens, limit: int, span: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the tokens that gave the score: all, or the window that begins and ends where the span does."""
-    if span is None:
-        return 0, min(len(read.ids), limit)
-    for start, stop in split_into_windows(len(read.ids), limit):
-        if (int(read.offsets[start, 0]), int(read.offsets[stop - 1, 1])) == span:
-            return start, stop
-    return 0, limit
-
-
-def _owners(words: Sequence[Word], offsets: NDArray[np.int32], template: TextTemplate) -> NDArray[np.int64]:
-    """Return the word of each token that the network reads, -1 for a special one, which no word has."""
-    inside = words_of_tokens(list(words), offsets)
-    return np.concatenate([np.full(len(template.before), -1), inside, np.full(len(template.after), -1)])
-
-
-def _join(
-    pairs: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return the sums over the tokens of each pair of words, (query words, document words)."""
-    joined = np.zeros(shape)
-    kept_rows, kept_columns = np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0)
-    np.add.at(joined, np.ix_(rows[kept_rows], columns[kept_columns]), pairs[np.ix_(kept_rows, kept_columns)])
-    return joined
-
-
-def _by_word(values: NDArray[np.float64], columns: NDArray[np.int64], words: int) -> NDArray[np.float64]:
-    """Return the sums over the tokens of each document word, whatever they stand beside, (document words,)."""
-    sums = np.zeros(words)
-    kept = columns >= 0
-    np.add.at(sums, columns[kept], values[kept])
-    return sums

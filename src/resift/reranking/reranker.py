@@ -243,8 +243,9 @@ class Reranker:
             document: One document, as in `rank`.
             text: As in `rank`.
             method: "parts": the network's own sums, which add up to the score; `resift:small`, `resift:tiny` and what
-                `resift train` makes have them. "occlusion": how the score falls without a word. None: parts where
-                there are some.
+                `resift train` makes have them. "occlusion": how the score falls without a word. "attention",
+                "gradient": where a cross-encoder of sentence-transformers looks, and gradient x input. None: parts
+                where there are some, else occlusion.
             budget: Texts that occlusion may have scored, at most; a service may charge for each.
             unit: What occlusion leaves out, "word" or "sentence". None: the smaller one that the budget allows.
 

@@ -1,0 +1,90 @@
+"""Attention and gradients of cross-encoders that torch runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resift import InputError, Reranker
+from resift.engines.pytorch.sentence_transformers import SentenceTransformersScorer
+from resift.explanation.explanation import Explanation
+from resift.explanation.torch_methods import explain_by_gradient
+
+QUERY, DOCUMENT = "what eats bamboo", "pandas eat bamboo all day, and caf\u00e9s don't"
+
+
+@pytest.fixture(scope="module", params=["bert-small", "xlm-roberta", "deberta-v2", "modernbert"])
+def reranker(request: pytest.FixtureRequest, saved: Callable[[str], Path]) -> Iterator[Reranker]:
+    with Reranker(SentenceTransformersScorer(saved(request.param), long_documents="max_window")) as ranker:
+        yield ranker
+
+
+def check(explanation: Explanation, reranker: Reranker) -> None:
+    assert explanation.score == pytest.approx(
+        reranker.rank(explanation.query, [explanation.document])[0].score, abs=1e-5
+    )
+    assert np.isfinite(explanation.contributions).all()
+    assert len(explanation.contributions) == len(explanation.document_words)
+    for word in explanation.document_words:
+        assert explanation.document[word.start : word.end] == word.text
+    assert not explanation.adds_up
+
+
+def test_attention_is_shared_out(reranker: Reranker) -> None:
+    before = reranker.rank(QUERY, [DOCUMENT])[0].score
+    explanation = reranker.explain(QUERY, DOCUMENT, method="attention")
+    check(explanation, reranker)
+    assert explanation.matrix is not None
+    assert (explanation.matrix >= 0).all()
+    assert 0 < explanation.matrix.sum() < explanation.matrix.shape[0] * 10
+    assert reranker.rank(QUERY, [DOCUMENT])[0].score == before, "its usual attention is back"
+
+
+def test_the_gradient_is_that_of_the_score(reranker: Reranker) -> None:
+    explanation = reranker.explain(QUERY, DOCUMENT, method="gradient")
+    check(explanation, reranker)
+    assert explanation.matrix is None
+    assert np.abs(explanation.contributions).sum() > 0
+
+
+def test_the_gradient_equals_a_difference(saved: Callable[[str], Path]) -> None:
+    scorer = SentenceTransformersScorer(saved("bert-small"))
+    explanation = explain_by_gradient(scorer, QUERY, "bamboo")
+    table = scorer._model.transformers_model.get_input_embeddings()
+    tokens = scorer._pipeline.tokenizer.encode(["bamboo"])[0].ids.tolist()  # type: ignore[union-attr]
+    step = 1e-3
+
+    def score(factor: float) -> float:
+        def scale(_: object, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+            of_document = torch.zeros_like(inputs[0], dtype=torch.bool)
+            of_document[:, -len(tokens) - 1 : -1] = True
+            return torch.where(of_document[..., None], output * factor, output)
+
+        hook = table.register_forward_hook(scale)
+        try:
+            return scorer.score(QUERY, ["bamboo"])[0]
+        finally:
+            hook.remove()
+
+    slope = (score(1 + step) - score(1 - step)) / (2 * step)
+    assert explanation.contributions.sum() == pytest.approx(slope, abs=5e-3)
+
+
+def test_a_long_document_has_the_window_that_gave_the_score(saved: Callable[[str], Path]) -> None:
+    scorer = SentenceTransformersScorer(saved("bert-small"), long_documents="max_window", max_length=24)
+    reranker = Reranker(scorer)
+    for method in ("attention", "gradient"):
+        explanation = reranker.explain(QUERY, f"{DOCUMENT}. " * 6, method=method)  # type: ignore[arg-type]
+        check(explanation, reranker)
+        assert explanation.span == reranker.rank(QUERY, [explanation.document])[0].span
+
+
+@pytest.mark.parametrize("method", ["attention", "gradient"])
+def test_a_scorer_without_torch_is_refused_by_name(overlap: Reranker, bundled: Reranker, method: str) -> None:
+    for ranker, name in ((overlap, "overlap"), (bundled, "resift:small")):
+        with pytest.raises(InputError, match=f"{name} shows neither attention nor gradients"):
+            ranker.explain("fox", "a fox", method=method)  # type: ignore[arg-type]
