@@ -195,7 +195,29 @@ def test_a_script_that_the_vocabulary_lacks_is_cut_by_its_letters() -> None:
     assert max(span.end - span.start for span in spans) <= 4 * 240
 
 
-@given(texts, st.integers(1, 40), st.integers(0, 20))
+def test_letters_of_several_tokens_end() -> None:
+    """BERT's vocabulary has Korean syllables in parts: one is up to three tokens at the same place."""
+    text = "한글 문서를 나눈다 " * 30
+    (ruler,) = token_rulers([text])
+    assert ruler.count(0, len(text)) > 1.2 * len(text)
+    for size in (1, 2, 5, 40):
+        spans = split(text, size, 0, ruler)
+        assert "".join(text[span.start : span.end] for span in spans).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_short_section_is_one_passage_whatever_is_in_it() -> None:
+    sections = (
+        Section("    indented = 1\n\n\nb.c.d.e.f", ("Head",), 5),
+        Section("", ("Other",)),
+        Section("x" * 230, ("H",)),
+    )
+    found = passages([SourceDocument("T", sections)], "a", "h")
+    assert [passage.text.partition("\n\n")[0] for passage in found] == ["T > Head", "T > Other", "T > H"]
+    assert found[0].text.endswith("    indented = 1\n\n\nb.c.d.e.f")
+
+
+# Four at least, the most tokens that a letter has.
+@given(texts, st.integers(4, 40), st.integers(0, 20))
 def test_everything_is_in_some_passage_of_so_many_tokens(text: str, size: int, overlap: int) -> None:
     (ruler,) = token_rulers([text])
     spans = split(text, size, overlap, ruler)

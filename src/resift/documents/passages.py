@@ -85,10 +85,14 @@ def _parts(documents: Sequence[SourceDocument], chunks: Chunks) -> Iterator[tupl
     """Yield text and metadata of the passages."""
     pieces = chain.from_iterable(map(_pieces, documents))
     while some := list(islice(pieces, SECTIONS_AT_ONCE)):
-        lines = _lines([piece.names for piece in some], chunks)
-        for piece, ruler in zip(some, token_rulers([piece.section.text for piece in some]), strict=True):
-            line, line_tokens = lines[piece.names]
+        fits = [_surely_fits(piece, chunks) for piece in some]
+        others = [piece for piece, fit in zip(some, fits, strict=True) if not fit]
+        lines = _lines([piece.names for piece in others], chunks)
+        rulers = iter(token_rulers([piece.section.text for piece in others]))
+        for piece, fit in zip(some, fits, strict=True):
             text, first = piece.section.text, piece.section.start
+            line, line_tokens = (context(*piece.names, CONTEXT_CHARACTERS), 0) if fit else lines[piece.names]
+            ruler = None if fit else next(rulers)
             spans = split(text, chunks.tokens - line_tokens, chunks.shared, ruler, code=piece.section.code)
             for span in spans:
                 offsets = {} if first is None else {"start": first + span.start, "end": first + span.end}
@@ -96,6 +100,14 @@ def _parts(documents: Sequence[SourceDocument], chunks: Chunks) -> Iterator[tupl
                 yield f"{line}\n\n{part}" if line else part, {**piece.metadata, **offsets}
             if not spans and piece.stands_alone:
                 yield line, piece.metadata  # a heading with nothing under it still says something
+
+
+def _surely_fits(piece: _Piece, chunks: Chunks) -> bool:
+    """Return whether a section is one passage whatever its tokens: in ASCII each has a character at least."""
+    text = piece.section.text
+    names = (piece.names[0], *piece.names[1])
+    characters = len(text) + sum(map(len, names)) + len(" > ") * len(names)
+    return characters <= chunks.tokens and text.isascii() and all(map(str.isascii, names))
 
 
 def _pieces(document: SourceDocument) -> Iterator[_Piece]:

@@ -136,7 +136,7 @@ def cut(text: str, block: TextBlock, size: int, overlap: int, ruler: Ruler) -> l
         count = math.ceil((length - shared) / (size - shared))
         aim = math.ceil((length + (count - 1) * shared) / count)
         earliest, latest, best = (
-            ruler.after(position, units, block.end)
+            max(position + 1, ruler.after(position, units, block.end))  # a Korean syllable may be three tokens
             for units in (max(aim // 2, shared + 1), min(size, aim + aim // 4), aim)
         )
         end = _boundary(text, (_EMPTY_LINE, _LINE) if block.code else (_SENTENCE, _WORD), earliest, latest, best)
