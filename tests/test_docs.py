@@ -5,7 +5,7 @@ In ```console blocks, lines that start with `$ resift` run in the same folder, w
 follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job.
 
 To save time, commands run in the process of the tests, but for those of README.md; and of docs/ only the short files
-are there, which take a quarter of the time to index. A slow test has all of them.
+are there, which take a quarter of the time to index. A slow test has all of them; two pages are slow tests too.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from resift.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+SLOW = dict.fromkeys(("docs/evaluation.md", "docs/training.md"), pytest.mark.slow)  # 20 s and more
 PAGES = sorted(
     [README, *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")],
     key=lambda page: page.relative_to(ROOT),
@@ -57,7 +58,10 @@ def empty_ephemeral_chroma() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("page", "whole"),
     [
-        *(pytest.param(page, False, id=str(page.relative_to(ROOT))) for page in PAGES),
+        *(
+            pytest.param(page, False, id=(name := str(page.relative_to(ROOT))), marks=SLOW.get(name, ()))
+            for page in PAGES
+        ),
         pytest.param(README, True, id="README.md over all of docs", marks=pytest.mark.slow),
     ],
 )

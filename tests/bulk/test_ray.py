@@ -88,6 +88,7 @@ class Failing(OverlapScorer):
         raise OSError("disk")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", 120)
     pids = tmp_path / "pids"
