@@ -45,8 +45,8 @@ def check_run(run: Run, collection: Collection, where: str) -> dict[str, Sequenc
         raise InputError(f"{where}: a run is a mapping from query ids to document ids, not a {type(run).__name__}")
     known = {query: as_order(listed, query) for query, listed in run.items() if query in collection.queries}
     if not known:
-        example = f", such as {next(iter(run))!r}" if run else ""
-        raise InputError(f"{where}: none of its queries{example} is in {collection.name}")
+        example = f" (such as {next(iter(run))!r})" if run else ""
+        raise InputError(f"{where}: none of its queries is in {collection.name}{example}")
     for query, listed in known.items():
         unknown = [id for id in listed if id not in collection.documents]
         if unknown:
