@@ -21,7 +21,7 @@ from resift.documents.failures import LIBRARIES
 PAGE = b'<html><head><meta charset="%s"></head><body><p>Some \xe9 text</p></body></html>'
 BAD: dict[bytes, tuple[bytes, str]] = {
     b"caf\xe9.md": (b"# Bad name\n\ntext", r"docs/caf\xe9.md: the file's name is not UTF-8; rename the file"),
-    b"null.html": (PAGE % b"a\x00b", "docs/null.html: declares the encoding 'a\\x00b', which browsers don't read"),
+    b"null.html": (PAGE % b"a\x00b", "docs/null.html: declares the encoding 'a\ufffdb', which browsers don't read"),
     b"undefined.html": (
         PAGE % b"undefined",
         "docs/undefined.html: declares the encoding 'undefined', which browsers don't read",

@@ -107,6 +107,8 @@ def test_a_mail() -> None:
         (b"X: no charset", "é".encode(), "é"),
         (b"X: no charset", "é".encode("cp1252"), "é"),
         (b"Content-Type: text/plain\nContent-Transfer-Encoding: base64", b"aGVsbG8=", "hello"),
+        (b"Content-Type: multipart/mixed", b"no boundary", "no boundary"),
+        (b"Content-Type: text/markdown", b"# a", "# a"),
         (b"Content-Type: multipart/alternative; boundary=x", b"--x\nContent-Type: text/html\n\n<p>a\n--x--", "a"),
     ],
 )
@@ -147,6 +149,7 @@ def test_a_notebook() -> None:
         ("a,b\n", "a | b"),
         ("\n\n", ""),
         ("", ""),
+        ("Report,,\n2024,,\n,,\nname,role,x\nAda,engineer,1\n", "Report\n\n2024\n\nname: Ada\nrole: engineer\nx: 1"),
         ("2023,2024\n1,2\n", "2023 | 2024\n\n1 | 2"),
     ],
 )
@@ -223,6 +226,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(name: str, monkeypatch: 
         (lambda data: data[: len(data) // 2], "not a readable"),
         (lambda data: bytes.fromhex("d0cf11e0a1b11ae1") + data, "has a password, or is of Office before 2007"),
         (lambda data: archive({"a.txt": "x"}), "not a readable"),
+        (lambda data: docx_file() if b"word/" not in data else xlsx_file(), "not a readable"),
         (lambda data: data[:60] + bytes(200) + data[260:], "not a readable|needs a password"),
     ],
 )
@@ -249,6 +253,8 @@ def test_other_files_that_cannot_be_read_are_named() -> None:
             (b"[]", "a JSON object is needed"),
             (b"{}", "not a notebook: it has no cells"),
             (b'{"cells": [1]}', "not a notebook: its cells are not objects"),
+            (b'{"cells": null}', "not a notebook: it has no cells"),
+            (b'{"worksheets": 5}', "not a notebook: it has no cells"),
             (nested.encode(), "the JSON is nested too deeply|not valid JSON"),
         ],
         "a.csv": [(b'a,b\n"' + b"x" * 200_000, "not readable as CSV: field larger than"), (b"\xff", "not UTF-8")],

@@ -202,6 +202,7 @@ def test_bytes_that_windows_leaves_undefined_are_kept_as_controls() -> None:
         (b"<meta charset=iso-2022-kr>", r"^a\.html: declares the encoding 'iso-2022-kr', which browsers don't read"),
         (b"<meta charset=shift_jis>\n\x81", r"^a\.html:2: not CP932, which it declares"),
         (b"\xff\xfea", r"^a\.html:1: not UTF-16-LE"),
+        ("<p>a".encode("utf-16-le"), r"^a\.html: not a text, or UTF-16 without a byte order mark"),
         (b"<meta charset=utf-8>\n\xff", r"^a\.html:2: not UTF-8 \(byte 0xff\)"),
     ],
 )

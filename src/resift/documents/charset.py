@@ -56,6 +56,8 @@ def _decode(data: bytes, codec: str, name: str) -> str:
         if codec == "utf-8":
             raise not_utf8(error, where) from None
         raise InputError(f"{where}: not {codec.upper()}, which it declares; convert the file to UTF-8") from None
+    if text.count("\0") * 10 > len(text):
+        raise InputError(f"{name}: not a text, or UTF-16 without a byte order mark: it has NUL bytes; convert the file")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

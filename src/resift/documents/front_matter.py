@@ -21,7 +21,7 @@ _CLOSES = {
     "---": re.compile(r"^(?:---|\.\.\.)[^\S\n]*+$", re.MULTILINE),
     "+++": re.compile(r"^\+\+\+[^\S\n]*+$", re.MULTILINE),
 }
-_FIELD = re.compile(r"([A-Za-z][\w-]*+)[^\S\n]*+:(?:[^\S\n]++(.*+))?$")
+_FIELD = re.compile(r"\A([A-Za-z][\w-]*+)[^\S\n]*+:(?:[^\S\n]++(.*+))?$")
 _PART_OF_FIELD = re.compile(r"\s|-\s|#|$")
 
 

@@ -63,7 +63,7 @@ def _collect(
             _collect(part, name, texts, forwarded, files, depth + 1)
     elif message.get_filename() or message.get_content_disposition() == "attachment":
         files.append(" ".join((message.get_filename() or kind).split()))
-    elif kind.startswith("text/"):
+    elif kind.startswith(("text/", "multipart/")):  # a multipart without parts is text
         texts.append(_text(message, name, kind))
 
 

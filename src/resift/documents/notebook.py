@@ -28,17 +28,19 @@ def read_notebook(data: bytes, name: str) -> list[SourceDocument]:
 def _cells(notebook: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
     """Yield the cells. Version 3 had them in worksheets."""
     sheets = notebook.get("worksheets", [notebook])
-    cells = [cell for sheet in sheets if isinstance(sheet, dict) for cell in sheet.get("cells") or ()]
-    if not isinstance(sheets, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise InputError(f"{name}: not a notebook: its cells are not objects")
-    if "cells" not in notebook and "worksheets" not in notebook:
-        raise InputError(f"{name}: not a notebook: it has no cells")
-    yield from cells
+    for sheet in sheets if isinstance(sheets, list) else [{}]:
+        cells = sheet.get("cells") if isinstance(sheet, dict) else None
+        if not isinstance(cells, list):
+            raise InputError(f"{name}: not a notebook: it has no cells")
+        if not all(isinstance(cell, dict) for cell in cells):
+            raise InputError(f"{name}: not a notebook: its cells are not objects")
+        yield from cells
 
 
 def _cell_text(cell: dict[str, Any]) -> str:
-    source = cell.get("source", cell.get("input", ""))
-    text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+    source = cell.get("source", cell.get("input"))
+    lines = source if isinstance(source, list) else [source]
+    text = "".join(line for line in lines if isinstance(line, str))
     match cell.get("cell_type"):
         case "code":
             fence = "`" * max(3, *(len(found) + 1 for found in _FENCES.findall(text)), 0)

@@ -20,7 +20,7 @@ MAX_WORK = 300_000_000
 DECLARED_WITHIN = 4096
 """Bytes in which a page declares its encoding. The standard says 1,024; browsers look further."""
 
-_XML = re.compile(rb"\s*+<\?xml\s[^>]*?encoding\s*+=\s*+[\"']([^\"'>]++)[\"']")
+_XML = re.compile(r"\A\s*+<\?xml\s[^>]*?encoding\s*+=\s*+[\"']([^\"'>]++)[\"']")
 _CHARSET = re.compile(r"charset\s*+=\s*+[\"']?+\s*+([^\s\"';]++)", re.IGNORECASE)
 _UNREAD = frozenset((
     "script", "style", "template", "noscript", "svg", "iframe", "object", "head", "select", "datalist", "textarea",
@@ -57,10 +57,10 @@ class PageNode:
 
 def declared_encoding(data: bytes) -> str:
     """Return the encoding that a page declares, as XML or in a <meta>; UTF-8 where it declares none."""
-    head = data[:DECLARED_WITHIN]
+    head = data[:DECLARED_WITHIN].decode("latin-1")
     if declared := _XML.match(head):
-        return declared[1].decode("latin-1")
-    for meta in LexborHTMLParser(head.decode("latin-1")).css("meta"):
+        return declared[1]
+    for meta in LexborHTMLParser(head).css("meta"):
         attributes = meta.attributes
         if label := attributes.get("charset"):
             return label

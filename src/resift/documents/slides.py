@@ -30,6 +30,8 @@ def read_pptx(data: bytes, name: str) -> list[SourceDocument]:
     try:
         slides = list(Presentation(BytesIO(data)).slides)
         sections = [_section(slide, number) for number, slide in enumerate(slides, 1)]
+    except ValueError:  # its message names the address of a buffer
+        raise InputError(f"{name}: not {KIND}: there is no presentation in it") from None
     except Exception as error:  # damaged files make python-pptx raise anything: KeyError, XMLSyntaxError, ValueError...
         raise InputError(f"{name}: not {KIND}: {type(error).__name__}: {error}") from error
     first = sections[0].headings if sections else ()

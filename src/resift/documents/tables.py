@@ -35,9 +35,10 @@ def table_text(rows: Iterable[Sequence[str]], name: str) -> str:
     Raises InputError for a table that would be larger than `MOST_CHARACTERS`.
     """
     filled = (cells for row in rows if any(cells := [_tidy(cell) for cell in row]))
-    beginning = list(islice(filled, 2))
-    names = beginning.pop(0) if len(beginning) == 2 and _are_names(beginning[0]) else []
-    paragraphs: list[str] = []
+    beginning = list(islice(filled, _SAMPLE_LINES))
+    titles = next((number for number, cells in enumerate(beginning) if not _is_title(cells)), 0)
+    paragraphs = [_paragraph(beginning.pop(0), []) for _ in range(titles)]
+    names = beginning.pop(0) if len(beginning) > 1 and _are_names(beginning[0]) else []
     left = MOST_CHARACTERS
     for cells in (*beginning, *filled):
         paragraphs.append(_paragraph(cells, names))
@@ -62,6 +63,11 @@ def _paragraph(cells: Sequence[str], names: Sequence[str]) -> str:
         return " | ".join(cell.replace("\n", " ") for cell in cells if cell)
     named = [(names[place] if place < len(names) else "", cell) for place, cell in enumerate(cells) if cell]
     return "\n".join(f"{column}: {cell}" if column else cell for column, cell in named)
+
+
+def _is_title(cells: Sequence[str]) -> bool:
+    """Return whether only one of a row's several cells says something: before the table, such a row is about it."""
+    return len(cells) > 1 and sum(map(bool, cells)) == 1
 
 
 def _are_names(cells: Sequence[str]) -> bool:
