@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging import ERROR
 from pathlib import Path
 from typing import Any
@@ -84,17 +86,24 @@ def stored_names(source: ModelSource) -> set[str]:
 
 def reported_missing(model: PreTrainedModel, source: ModelSource) -> set[str]:
     """Return the names of missing weights by transformers' loading report, for which the model is loaded once more."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(ERROR)  # the same report was logged when the model was loaded
     options = {**source.load_options(), "local_files_only": True}
     if is_accelerate_available():
         options["device_map"] = "meta"  # reads no numbers
-    try:
+    with no_report():
         loaded: Any = type(model).from_pretrained(source.name, config=model.config, output_loading_info=True, **options)
-    finally:
-        logging.set_verbosity(verbosity)
     _, report = loaded
     return set(report["missing_keys"])
+
+
+@contextmanager
+def no_report() -> Iterator[None]:
+    """Keep transformers from logging its loading report: what is missing is said by an error here."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(max(verbosity, ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def locate(source: ModelSource, name: str) -> Path | None:

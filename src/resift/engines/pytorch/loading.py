@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sentence_transformers import CrossEncoder
 
 from resift._util.model_files import RUN_GIT_LFS, has_file
 from resift.engines.common.pairs import check_labels, position_limit
-from resift.engines.pytorch.head import OPTION, check_head, contents_of
+from resift.engines.pytorch.head import OPTION, check_head, contents_of, no_report
 from resift.engines.pytorch.own_tokenizer import read_own_tokenizer, set_own_tokenizer
 from resift.engines.pytorch.source import ModelSource
 from resift.errors import ModelFileError
@@ -35,7 +36,8 @@ def load_cross_encoder(source: ModelSource, *, allow_untrained_head: bool, **opt
     if not allow_untrained_head:
         refuse_parts(source, config)
     try:
-        model: CrossEncoder = CrossEncoder(source.name, **source.load_options(), **options)
+        with nullcontext() if allow_untrained_head else no_report():
+            model: CrossEncoder = CrossEncoder(source.name, **source.load_options(), **options)
     except Exception as error:  # the hub, torch and model classes raise all kinds of errors; callers catch one
         raise load_error(source, config, "sentence-transformers", error) from error
     if not allow_untrained_head:
