@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import chromadb
@@ -238,6 +239,24 @@ def test_what_is_no_first_stage(wrong: Any) -> None:
         TwoStageSearch(wrong)
     with pytest.raises(InputError, match=r"^this is an? "):
         ChromaFirstStage(wrong)
+
+
+def test_an_argument_of_another_name_is_named(collection: chromadb.Collection) -> None:
+    for attempt, message in (
+        (
+            lambda wrong: ChromaFirstStage(collection, **wrong),
+            "ChromaFirstStage has no argument filter: did you mean whe",
+        ),
+        (lambda wrong: replace(ChromaFirstStage(collection), **wrong), "no argument filter: did you mean where"),
+        (lambda wrong: TwoStageSearch(Untouched(), **wrong), "TwoStageSearch has no argument filter"),
+        (lambda wrong: MemoryFirstStage(["a fox"], **wrong), "MemoryFirstStage has no argument filter"),
+    ):
+        with pytest.raises(InputError, match=message):
+            attempt({"filter": {"year": 1}})
+    stage = ChromaFirstStage(collection, {"year": 2}, None, StaticEmbedding())
+    assert stage.retrieve("whale", 3)[0].id == "2"
+    assert stage == replace(stage, where={"year": 2})
+    assert repr(stage).startswith("ChromaFirstStage(collection=")
 
 
 def failing_reads(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> list[float]:

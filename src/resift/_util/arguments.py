@@ -41,6 +41,10 @@ SYNONYMS = {
     "nodes": "documents",
     "first_stage_k": "candidates",
     "fetch_k": "candidates",
+    "filter": "where",
+    "filters": "where",
+    "embedding_function": "embed",
+    "embeddings": "embed",
 }
 """Names that other rerankers and frameworks have for ours."""
 
@@ -65,7 +69,10 @@ def did_you_mean(wrong: Iterable[str], known: Iterable[str]) -> str:
 
 
 def helps_with_names(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that the TypeError for an unknown argument names the right one."""
+    """Decorate a function so that the error for an unknown argument names the right one.
+
+    It is a TypeError, as Python's own; where an object is made, an InputError, as for any other wrong option.
+    """
     parameters = inspect.signature(function).parameters
     known = [name for name in parameters if name != "self"]
 
@@ -73,7 +80,8 @@ def helps_with_names(function: Callable[P, R]) -> Callable[P, R]:
         unknown = [name for name in arguments if name not in parameters]
         if unknown:
             hint = did_you_mean(unknown, known)
-            raise TypeError(f"{function.__qualname__} has no argument {', '.join(unknown)}{hint}")
+            message = f"{function.__qualname__.removesuffix('.__init__')} has no argument {', '.join(unknown)}{hint}"
+            raise InputError(message) if function.__name__ == "__init__" else TypeError(message)
 
     if inspect.iscoroutinefunction(function):
 

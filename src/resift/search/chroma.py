@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._util.arguments import whole_number
+from resift._util.arguments import helps_with_names, whole_number
 from resift.embedders.dense import DenseEmbedder, encoder_fingerprint
 from resift.embedders.embedder import Embedder
 from resift.embedders.static import StaticEmbedder, table_folder
@@ -130,7 +130,7 @@ MOST_RESULTS = 2**31 - 1  # what Chroma can be asked for, and more than it holds
 PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds; while another process writes, Chroma can't read now and then
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ChromaFirstStage:
     """A Chroma collection (ephemeral, persistent or over HTTP) as the first stage of `TwoStageSearch`.
 
@@ -151,23 +151,34 @@ class ChromaFirstStage:
     """
 
     collection: Collection
-    where: dict[str, Any] | None = None
-    where_document: dict[str, Any] | None = None
-    embed: EmbedQueries | None = None
-    _queries: QueryEmbedding | None = field(default=None, repr=False, compare=False)
+    where: dict[str, Any] | None
+    where_document: dict[str, Any] | None
+    embed: EmbedQueries | None
+    _queries: QueryEmbedding = field(repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        _check_collection(self.collection)
-        if self.embed is not None and not callable(self.embed):
+    @helps_with_names
+    def __init__(
+        self,
+        collection: Collection,
+        where: dict[str, Any] | None = None,
+        where_document: dict[str, Any] | None = None,
+        embed: EmbedQueries | None = None,
+        *,
+        _queries: QueryEmbedding | None = None,  # from `dataclasses.replace`
+    ) -> None:
+        _check_collection(collection)
+        if embed is not None and not callable(embed):
             raise InputError(
-                f"embed is a {type(self.embed).__name__}: give a function from a list of texts to their vectors"
+                f"embed is a {type(embed).__name__}: give a function from a list of texts to their vectors"
             )
-        check_filters(self.where, self.where_document)
-        if self.embed is None:
-            check_vectors(self.collection)
-        known = self._queries
-        if known is None or known.collection is not self.collection or known.embed is not self.embed:
-            object.__setattr__(self, "_queries", QueryEmbedding(self.collection, self.embed))
+        check_filters(where, where_document)
+        if embed is None:
+            check_vectors(collection)
+        if _queries is None or _queries.collection is not collection or _queries.embed is not embed:
+            _queries = QueryEmbedding(collection, embed)
+        fields = {"collection": collection, "where": where, "where_document": where_document, "embed": embed}
+        for name, value in {**fields, "_queries": _queries}.items():
+            object.__setattr__(self, name, value)  # it is frozen
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return at most k passages, nearest first.
@@ -183,7 +194,7 @@ class ChromaFirstStage:
         """Return one list per query, all from one Chroma call. Raises as `retrieve` does."""
         texts = check_queries(queries)
         wanted = min(whole_number("k", k, 1), MOST_RESULTS)
-        if not texts or self._queries is None:
+        if not texts:
             return []
         vectors = self._queries(texts)
         found = self._find(vectors, wanted)

@@ -70,6 +70,7 @@ class TwoStageSearch:
     'The fox could not reach the grapes.'
     """
 
+    @helps_with_names
     def __init__(
         self,
         first_stage: FirstStage | AsyncFirstStage,
@@ -187,6 +188,7 @@ class MemoryFirstStage:
         InputError: One text in place of a list, or something in it that is neither a text nor a passage.
     """
 
+    @helps_with_names
     def __init__(self, passages: Iterable[str | Passage], embedder: Embedder | None = None) -> None:
         if isinstance(passages, str | bytes):
             raise InputError("passages is one text; give a list of texts, [text] for a single one")
