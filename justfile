@@ -21,6 +21,14 @@ test *arguments:
 slow *arguments:
     python -m pytest -m slow {{ arguments }}
 
+# Run the long tests of docs/reliability.md (half an hour and more)
+reliability *arguments:
+    python -m pytest -m reliability {{ arguments }}
+
+# Run tests with the lowest, or the newest, version of every library: just versions lowest -- tests/search
+versions which *arguments:
+    python tests/reliability/versions.py {{ which }} {{ arguments }}
+
 # Run all tests and show how much of the code they run
 coverage:
     python -m pytest --cov

@@ -97,9 +97,9 @@ def test_requests_to_a_server_with_mixed_faults(
     slowest = max(case.seconds for case in cases)
     record_property(
         "figure",
-        f"services: {size} requests (seed {seed}) with total_timeout={TOTAL_TIMEOUT:g}: "
-        f"{errors[False]} answered rightly, {errors[True]} a RemoteError, the slowest after {slowest:.2f} s; the key in 0 messages and records of "
-        f"{len(caplog.records)}, 0 redirects followed",
+        f"services: {size} requests (seed {seed}) with total_timeout={TOTAL_TIMEOUT:g}: {errors[False]} answered "
+        f"rightly, {errors[True]} a RemoteError, the slowest after {slowest:.2f} s; "
+        f"the key in 0 messages and in 0 of {len(caplog.records)} records of logging, 0 redirects followed",
     )
 
 

@@ -60,11 +60,16 @@ def lock_database(folder: Path) -> Iterator[None]:
     Chroma has no such lock, and two writing processes overwrite each other's vectors.
 
     Raises:
-        InputError: Another process holds the lock. The message says which.
+        InputError: Another process holds the lock, or Chroma fails while it is held. The message says which.
     """
     try:
         with lock_folder(folder, LOCK_FILE):
             yield
+    except ChromaError as error:  # it has no word for a full disk
+        raise InputError(
+            f"{folder} can't be written: {error}. Is the disk full? With room on it, the same command completes it; "
+            f"`resift doctor {folder}` looks for damage"
+        ) from error
     except FolderLockedError as error:
         raise InputError(
             f"{error} is writing into {folder}: run the command again when it is done, or give another --db"
@@ -244,7 +249,9 @@ def _client(folder: Path) -> ClientAPI:
         # Resolved, because Chroma keeps one database per path as it is written, whatever the current folder.
         return chromadb.PersistentClient(path=folder.resolve(), settings=Settings(anonymized_telemetry=False))
     except (ChromaError, ValueError) as error:
-        raise InputError(f"{folder} can't be opened as a Chroma database: {error}") from error
+        raise InputError(
+            f"{folder} can't be opened as a Chroma database: {error}; `resift doctor {folder}` says what to do"
+        ) from error
 
 
 def _stored_embedding(client: ClientAPI, name: str) -> str | None:
