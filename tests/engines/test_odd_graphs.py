@@ -151,6 +151,20 @@ def test_a_limit_of_no_number_is_none(odd: Folder, tmp_path: Path, positions: in
     assert load_scorer(folder).max_length == 512  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("length", [-1, 0, 10**30])
+def test_torch_takes_no_number_for_no_limit_too(saved: Folder, tmp_path: Path, length: int) -> None:
+    folder = shutil.copytree(saved("deberta-v2"), tmp_path / "model")
+    expected = list(load_scorer(folder).score(QUERY, DOCUMENTS[:2]))
+    write_settings(folder / "tokenizer_config.json", model_max_length=length)
+    write_settings(folder / "config.json", max_position_embeddings=0)
+    scorer = load_scorer(folder)
+    assert scorer.max_length == 512  # type: ignore[attr-defined]
+    assert list(scorer.score(QUERY, DOCUMENTS[:2])) == pytest.approx(expected, abs=1e-6)
+    write_settings(folder / "config.json", max_position_embeddings=-1)  # which DeBERTa's own code can't take
+    with pytest.raises(ModelFileError, match=r"config.json has max_position_embeddings=-1: write the number of tokens"):
+        load_scorer(folder)
+
+
 # A classifier over the last token finds it by the id of the padding, and without one takes no padding at all.
 
 

@@ -67,6 +67,11 @@ def refuse_parts(source: ModelSource, config: dict[str, Any]) -> None:
 def load_error(source: ModelSource, config: dict[str, Any], library: str, error: Exception) -> ModelFileError:
     """Return the error for a model that a library can't load: which file is wrong, or what the model is instead."""
     told = f"{source.name} can't be loaded by {library}: {str(error) or type(error).__name__}"
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and positions < 1:
+        told += (
+            f"; config.json has max_position_embeddings={positions}: write the number of tokens it reads, such as 512"
+        )
     if not source.is_folder:
         return ModelFileError(told if source.offline is None else f"{told} ({source.offline})")
     pointers = git_lfs_pointers(Path(source.name))
