@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -115,6 +116,24 @@ def test_a_mail() -> None:
 def test_the_text_of_a_mail(head: bytes, body: bytes, text: str) -> None:
     assert sections(head + b"\n\n" + body, "a_mail.eml") == [((), text)]
     assert document(head + b"\n\n" + body, "a_mail.eml").title == "a mail"
+
+
+def test_headers_of_a_mail() -> None:
+    head = b"Subject: =?utf-8?q?caf=C3=A9?= and\n =?iso-8859-1?q?th=E9?=\nFrom: =?klingon?q?a?=\nTo: caf\xc3\xa9"
+    mail = document(head + b"\n\nx", "a.eml")
+    assert mail.title == "café and thé"
+    assert mail.sections[0].text.startswith("From: =?klingon?q?a?=\nTo: ")
+
+
+@pytest.mark.parametrize("mark", ["(", "<", "=?", '"', ";", "\\"])
+def test_a_long_header_takes_no_long_time(mark: str) -> None:
+    """64,000 brackets took Python's newer header parser 100 s."""
+    header = mark * 60_000
+    started = time.process_time()
+    assert read(f"To: {header}\nSubject: {header}\n\nx".encode(), "a.eml")
+    with pytest.raises(InputError, match=r"^a\.eml: a header of more than 20,000 characters"):
+        read(f"Content-Type: text/plain; {header}\n\nx".encode(), "a.eml")
+    assert time.process_time() - started < 10
 
 
 def test_a_notebook() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email import message_from_bytes, policy
+from contextlib import suppress
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import Message
 
 from resift.documents.charset import decode_declared, is_utf8
@@ -12,6 +15,8 @@ from resift.documents.html import page_document
 from resift.documents.readers import stem_title
 from resift.errors import InputError
 
+LONGEST_HEADER = 20_000
+"""Characters. Hundreds of people fit; what is beyond is cut off."""
 DEEPEST = 20
 """Forwarded mails in forwarded mails, and parts in parts."""
 
@@ -19,7 +24,7 @@ DEEPEST = 20
 def read_eml(data: bytes, name: str) -> list[SourceDocument]:
     """Return a mail's text, with its people above it; a forwarded mail is a section of its own."""
     try:
-        message = message_from_bytes(data, policy=policy.default)
+        message = message_from_bytes(data)
         sections = list(_sections(message, name, (), 0))
         title = _header(message, "Subject")
     except InputError:
@@ -61,6 +66,8 @@ def _collect(
     elif parts:
         for part in parts:
             _collect(part, name, texts, forwarded, files, depth + 1)
+    elif any(len(str(message.get(header, ""))) > LONGEST_HEADER for header in ("Content-Type", "Content-Disposition")):
+        raise InputError(f"{name}: a header of more than {LONGEST_HEADER:,} characters")
     elif message.get_filename() or message.get_content_disposition() == "attachment":
         files.append(" ".join((message.get_filename() or kind).split()))
     elif kind.startswith(("text/", "multipart/")):  # a multipart without parts is text
@@ -87,4 +94,8 @@ def _text(part: Message, name: str, kind: str) -> str:
 
 
 def _header(message: Message, name: str) -> str:
-    return " ".join(str(message.get(name, "")).split())
+    """Return a header's words. The newer policies of `email` would decode it too, but take the square of its length."""
+    value = str(message.get(name, ""))[:LONGEST_HEADER]
+    with suppress(HeaderParseError, LookupError, ValueError):  # ValueError: bytes that are not what they declare
+        value = str(make_header(decode_header(value)))
+    return " ".join(value.split())
