@@ -12,6 +12,7 @@ from resift.evaluation import Collection
 from resift.models.manifest import MANIFEST_FILE
 from resift.training.first_stage_data import FirstStageTeachers, claim_folder
 from resift.training.first_stage_trainer import train_runs
+from resift.training.kept import only_run
 from resift.training.log import Log, log_to_logger, no_progress_bars
 from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recall import Recall, recall
@@ -80,7 +81,7 @@ def distill_first_stage(
     """
     folder, settings, pairs = Path(folder), settings or Distillation(), normalise_pairs(pairs)
     checkpoints = folder / CHECKPOINTS
-    with no_progress_bars():
+    with no_progress_bars(), only_run(folder):
         chosen = FirstStageTeachers.parse(teachers)
         if any((folder / file).exists() for file in (MANIFEST_FILE, "modules.json")):
             raise InputError(f"{folder} holds a model already: write elsewhere, or delete it")

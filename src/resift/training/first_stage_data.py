@@ -13,6 +13,7 @@ import numpy as np
 from resift._util.atomic import write_whole
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
+from resift.training.kept import is_kept, write_kept
 from resift.training.log import Log
 from resift.training.mining import CandidateList, Embed, Vectors, mine
 from resift.training.pairs import TrainingPair
@@ -109,7 +110,7 @@ def _scored_lists(
     log: Log,
 ) -> tuple[list[CandidateList], TeacherScores]:
     file = folder / SCORES_FILE
-    scorers = [] if file.exists() else [teacher.list_scorer(LoadedModels(embed)) for teacher in teachers.scorers]
+    scorers = [] if is_kept(file) else [teacher.list_scorer(LoadedModels(embed)) for teacher in teachers.scorers]
     pool = pairs[: max(PAIRS_MINED, settings.lists)]
     mined = mine(pool, embed, negatives=settings.negatives, seed=settings.seed)[: settings.lists]
     lists = [candidates for candidates in mined if len(candidates.documents) == settings.negatives + 1]
@@ -118,7 +119,7 @@ def _scored_lists(
 
     if scorers:
         scores = average_scores(teachers.scorers, scorers, lists, log)
-        write_whole(file, lambda path: path.write_text(json.dumps(scores), encoding="utf-8"))
+        write_kept(file, lambda path: path.write_text(json.dumps(scores), encoding="utf-8"))
     return lists, [tuple(row) for row in json.loads(file.read_text(encoding="utf-8"))]
 
 
@@ -127,10 +128,10 @@ def _embedded_texts(
 ) -> EmbeddedTexts:
     texts = texts_to_embed(pairs, settings.vectors)
     file = folder / VECTORS_FILE
-    if not file.exists():
+    if not is_kept(file):
         log(f"{bi_encoder} reads {len(texts):,} texts")
         vectors = dense_embed(bi_encoder)(texts)
-        write_whole(file, lambda path: _save(path, vectors))
+        write_kept(file, lambda path: _save(path, vectors))
     return EmbeddedTexts(texts, np.load(file).astype(np.float32))
 
 
@@ -159,6 +160,13 @@ def _save(path: Path, vectors: Vectors) -> None:
         np.save(out, vectors.astype(np.float16))
 
 
+def _key_in(file: Path) -> object:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["key"]
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"{file} is damaged: delete {file.parent} to begin anew") from None
+
+
 def claim_folder(
     folder: Path, settings: Distillation, teachers: FirstStageTeachers, pairs: Sequence[TrainingPair]
 ) -> None:
@@ -168,5 +176,5 @@ def claim_folder(
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(file, lambda path: path.write_text(json.dumps({"key": key}), encoding="utf-8"))
-    elif json.loads(file.read_text(encoding="utf-8"))["key"] != key:
+    elif _key_in(file) != key:
         raise InputError(f"{folder} holds an unfinished run with other data or settings: delete it, or write elsewhere")

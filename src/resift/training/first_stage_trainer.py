@@ -19,19 +19,19 @@ from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor
 from transformers.trainer_utils import set_seed
 
-from resift._util.atomic import write_whole
 from resift.training.first_stage_data import (
     FirstStageData,
     FirstStageTeachers,
     limit_queries_per_passage,
     load_or_prepare_data,
 )
+from resift.training.kept import is_kept, write_kept
 from resift.training.log import Log
 from resift.training.pairs import TrainingPair
 from resift.training.recipe import Distillation
 from resift.training.similarities import SCALE, SimilaritiesLoss
 from resift.training.students import Student, embed
-from resift.training.trainer import WithoutModelCard, last_checkpoint, log_progress, shared_arguments
+from resift.training.trainer import WholeCheckpoints, WithoutModelCard, last_checkpoint, log_progress, shared_arguments
 
 STEPS_PER_CHECKPOINT = 50  # a minute or so of work to lose
 LOGS = 5  # lines of the loss in a run
@@ -53,13 +53,13 @@ def train_runs(
     mean = {name: torch.zeros_like(weights) for name, weights in model.named_parameters()}
     for run in range(settings.runs):
         trained = folder / f"run-{run}.safetensors"
-        if not trained.exists():
+        if not is_kept(trained):
             if settings.runs > 1:
                 log(f"run {run + 1} of {settings.runs}")
             model.load_state_dict(start)
             seeded = replace(settings, seed=settings.seed + run)
             _train_run(student, pairs, seeded, teachers, folder / f"run-{run}", log)
-            write_whole(trained, lambda path: save_model(model, str(path)))
+            write_kept(trained, lambda path: save_model(model, str(path)))
         load_model(model, trained)
         for name, weights in model.named_parameters():
             mean[name].lerp_(weights.detach(), 1 / (run + 1))
@@ -125,7 +125,7 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[str,
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
-class _Trainer(WithoutModelCard, SentenceTransformerTrainer):
+class _Trainer(WholeCheckpoints, WithoutModelCard, SentenceTransformerTrainer):
     pass
 
 
@@ -151,6 +151,6 @@ def _arguments(
         batch_sampler=_batches,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
         save_steps=STEPS_PER_CHECKPOINT,
-        save_total_limit=1,
+        save_total_limit=2,  # until a new one is whole, the one before counts
         logging_steps=max(1, settings.steps // LOGS),
     )

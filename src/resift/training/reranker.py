@@ -14,6 +14,7 @@ from resift.training.build import build, own_embed
 from resift.training.calibrate import calibrate, judged_lists
 from resift.training.export import export_trained, write_card
 from resift.training.held_out import logits
+from resift.training.kept import only_run
 from resift.training.log import Log, log_to_logger, no_progress_bars
 from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recipe import Recipe
@@ -91,8 +92,8 @@ def train_reranker(
     opened = [teacher if isinstance(teacher, Teacher) else Teacher.parse(teacher) for teacher in teachers]
     model = build(recipe)
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
-    data = load_or_prepare_data(pairs, recipe, LoadedModels(embed, partial(logits, model)), opened, folder, log)
-    with no_progress_bars():
+    with no_progress_bars(), only_run(folder):
+        data = load_or_prepare_data(pairs, recipe, LoadedModels(embed, partial(logits, model)), opened, folder, log)
         held_out = train(model, data, recipe, folder, log)
         calibration = (1.0, 0.0)
         try:

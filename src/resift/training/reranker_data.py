@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from resift._util.atomic import write_whole
 from resift.errors import InputError
+from resift.training.kept import is_kept, write_kept
 from resift.training.log import Log
 from resift.training.mining import CandidateList, keywords, mine
 from resift.training.pairs import TrainingPair
@@ -66,13 +66,13 @@ def load_or_prepare_data(
     file = folder / DATA_FILE
     # The blend is chosen at the end: another one needs no other run.
     key = run_key(replace(recipe, blend=1.0), teachers, pairs)
-    if file.is_file():
+    if is_kept(file):
         data = _read(file, key)
         log(f"going on with {file}: {len(data.lists):,} lists")
         return data
     data = prepare_data(pairs, recipe, loaded, teachers, log)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(file, lambda path: _write(path, key, data))
+    write_kept(file, lambda path: _write(path, key, data))
     return data
 
 

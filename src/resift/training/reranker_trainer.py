@@ -23,7 +23,7 @@ from resift.training.recipe import Recipe
 from resift.training.reranker_data import RerankerData
 from resift.training.split_cross_encoder import SplitPairs
 from resift.training.teachers import TeacherScores, bfloat16_is_faster
-from resift.training.trainer import WithoutModelCard, last_checkpoint, log_progress, shared_arguments
+from resift.training.trainer import WholeCheckpoints, WithoutModelCard, last_checkpoint, log_progress, shared_arguments
 
 CHECKPOINTS = "checkpoints"
 CHECKS = 10  # checkpoints and evaluations in a run
@@ -103,7 +103,7 @@ def _trainable(model: CrossEncoder) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
 
 
-class _Trainer(WithoutModelCard, CrossEncoderTrainer):
+class _Trainer(WholeCheckpoints, WithoutModelCard, CrossEncoderTrainer):
     def _load_from_checkpoint(self, checkpoint_path: str, *_: Any) -> None:
         if isinstance(self.model[0], SplitPairs):
             load_model(self.model[0], str(Path(checkpoint_path, "model.safetensors")))

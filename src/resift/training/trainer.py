@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
+from resift.errors import ModelFileError
+from resift.training.kept import is_whole, mark_whole
 from resift.training.log import Log
+
+CHECKPOINT = "checkpoint-"  # and the step: transformers' name for one
 
 
 class WithoutModelCard:
@@ -18,6 +23,22 @@ class WithoutModelCard:
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Add nothing."""
+
+
+class WholeCheckpoints:
+    """Mixed into a trainer: a checkpoint counts once all of it is written, and as long as it stays as it is."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        trainer: Any = self
+        folder = Path(trainer.args.output_dir) / f"{CHECKPOINT}{trainer.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]  # the trainer's, beside which this stands
+            mark_whole(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise ModelFileError(
+                f"{folder} can't be written: {error}. With room on the disk, the same call goes on from the checkpoint "
+                "before it"
+            ) from error
 
 
 class _LogCallback(TrainerCallback):
@@ -55,8 +76,11 @@ def shared_arguments(folder: Path, device: torch.device, seed: int) -> dict[str,
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """Return the path of the folder's newest checkpoint; None if there is none."""
-    if not folder.is_dir():
-        return None
-    path: str | None = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
-    return path
+    """Return the path of the folder's newest whole checkpoint; None if there is none. Others are deleted."""
+    steps = {path: path.name.removeprefix(CHECKPOINT) for path in folder.glob(f"{CHECKPOINT}*")}
+    newest_first = sorted((path for path in steps if steps[path].isdecimal()), key=lambda path: -int(steps[path]))
+    for path in newest_first:
+        if is_whole(path):
+            return str(path)
+        shutil.rmtree(path)
+    return None
