@@ -45,7 +45,8 @@ def test_attention_is_shared_out(reranker: Reranker) -> None:
 
 
 def test_the_gradient_is_that_of_the_score(reranker: Reranker) -> None:
-    explanation = reranker.explain(QUERY, DOCUMENT, method="gradient")
+    with torch.inference_mode():  # a server may call from within
+        explanation = reranker.explain(QUERY, DOCUMENT, method="gradient")
     check(explanation, reranker)
     assert explanation.matrix is None
     assert np.abs(explanation.contributions).sum() > 0
@@ -81,6 +82,20 @@ def test_a_long_document_has_the_window_that_gave_the_score(saved: Callable[[str
         explanation = reranker.explain(QUERY, f"{DOCUMENT}. " * 6, method=method)  # type: ignore[arg-type]
         check(explanation, reranker)
         assert explanation.span == reranker.rank(QUERY, [explanation.document])[0].span
+
+
+def test_a_model_whose_code_lacks_it_is_refused(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = SentenceTransformersScorer(saved("bert-small"))
+    network = type(scorer._model.transformers_model)
+
+    def lacks(*_: object) -> None:
+        raise NotImplementedError("not here")
+
+    monkeypatch.setattr(network, "set_attn_implementation", lacks)
+    monkeypatch.setattr(network, "get_input_embeddings", lacks)
+    for method in ("attention", "gradient"):
+        with pytest.raises(InputError, match=r"doesn't show this \(not here\); use method='occlusion'"):
+            Reranker(scorer).explain(QUERY, DOCUMENT, method=method)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["attention", "gradient"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,8 @@ def explain_by_attention(scorer: Scorer, query: str, document: str) -> Explanati
     """
     scorer, pair, inputs, rows, columns = _read(scorer, query, document)
     network: Any = scorer._model.transformers_model
-    used = network.config._attn_implementation
-    with scorer._lock, torch.inference_mode():
+    with _refused(scorer), scorer._lock, torch.inference_mode():
+        used = network.config._attn_implementation
         try:
             network.set_attn_implementation("eager")  # the only one that gives its shares
             layers = network(**inputs, output_attentions=True).attentions
@@ -57,15 +59,26 @@ def explain_by_gradient(scorer: Scorer, query: str, document: str) -> Explanatio
         embedded.append(output.detach().requires_grad_())
         return embedded[-1]
 
-    with scorer._lock, torch.enable_grad():
+    # Not in inference mode, whatever the caller is in: it keeps nothing that a gradient needs.
+    with _refused(scorer), scorer._lock, torch.inference_mode(mode=False), torch.enable_grad():
         hook = network.get_input_embeddings().register_forward_hook(keep)
         try:
-            logit = to_logits(network(**inputs).logits)[0]
+            usual = {name: tensor.clone() for name, tensor in inputs.items()}  # none of inference mode's own
+            logit = to_logits(network(**usual).logits)[0]
         finally:
             hook.remove()
         (gradient,) = torch.autograd.grad(logit, embedded[:1])  # leaves the model's own gradients alone
     values = (gradient[0].float() * embedded[0][0].detach().float()).sum(-1).cpu().numpy().astype(np.float64)
     return pair.explanation(scorer, "gradient x input", pair.by_document_word(values[columns]), None)
+
+
+@contextmanager
+def _refused(scorer: Scorer) -> Iterator[None]:
+    """Raise InputError where a model's own code has no such thing."""
+    try:
+        yield
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise InputError(f"{scorer.name} doesn't show this ({error}); use method='occlusion'") from error
 
 
 def _read(
