@@ -101,7 +101,7 @@ def test_a_first_ranking_loads_nothing_that_it_does_not_use() -> None:
 import sys
 import resift
 resift.Reranker("resift:tiny").rank("what eats bamboo?", ["pandas"])
-heavy = [name for name in ("asyncio", "torch", "chromadb", "rich") if name in sys.modules]
+heavy = [name for name in ("asyncio", "torch", "chromadb", "rich", "resift.explanation") if name in sys.modules]
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
@@ -120,6 +120,7 @@ assert not heavy, heavy
         ("resift.export.pair", "torch", "export"),
         ("resift.export.pair", "sentence_transformers", "export"),
         ("resift.networks.split", "torch", "export"),
+        ("resift.explanation.torch_methods", "torch", "sentence-transformers"),
         ("resift.export.int8_weights", "onnx", "export"),
         ("resift.services.llm.endpoint", "httpx", "remote"),
         ("resift.evaluation", "ir_measures", "eval"),
