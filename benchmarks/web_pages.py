@@ -1,6 +1,6 @@
 """How much of a web page's text is kept, and how much of its furniture dropped, by resift and by libraries for it.
 
-The pages are documentation of Debian 12, by 28 generators or themes. What is text says each one's own markup, below.
+The pages are from 28 packages of Debian 12. What is text says each one's own markup, below.
 resift's rules were made while looking at the pages of the first list, and not changed for those of the second.
 
     pip install "resift[documents]" trafilatura==2.3.1 resiliparse==2.0.1 readability-lxml==0.9

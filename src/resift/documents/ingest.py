@@ -32,7 +32,7 @@ PASSAGES_PER_WRITE = 256
 """Passages written at once: what a killed run loses at most."""
 RECORDS_PER_PAGE = 2000  # read at once
 
-FIRST_WRITE = 32
+FIRST_WRITE = 16
 """Passages of the first write. The next have twice as many each, while one takes less than `LONG_WRITE`."""
 LONG_WRITE = 0.5
 """Seconds. The progress of a run shows with each write."""
