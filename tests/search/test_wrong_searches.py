@@ -282,7 +282,7 @@ def test_a_read_that_fails_while_another_process_writes_is_tried_again(
     assert stage.retrieve("red fox", 1)[0].id == "2"
     assert len(pauses) == 2
     pauses = failing_reads(monkeypatch, [nothing] * 9)
-    with pytest.raises(InputError, match=r"can't be searched now: .*Nothing found.* another process is writing"):
+    with pytest.raises(InputError, match=r"can't be searched now: .*Nothing found.* another process writes"):
         stage.retrieve("red fox", 1)
     assert 1 <= sum(pauses) <= 2
     failing_reads(monkeypatch, [NotFoundError("Collection [7] does not exist")])

@@ -234,8 +234,9 @@ class ChromaFirstStage:
             except InternalError as error:
                 if pause is None:
                     raise InputError(
-                        f"collection {name!r} can't be searched now: {error}; if another process is writing into it, "
-                        "try again when it is done; else `resift doctor FOLDER` says what is damaged"
+                        f"collection {name!r} can't be searched now: {error}; where another process writes into it, "
+                        "try again when it is done, or in a new process, since one that opened it while it was empty "
+                        "doesn't see what is added; else `resift doctor FOLDER` says whether it is damaged"
                     ) from error
                 time.sleep(pause)
             except (ChromaError, ValueError) as error:
