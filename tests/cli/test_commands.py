@@ -288,7 +288,8 @@ try:
     main()
 except SystemExit as end:
     assert not end.code
-heavy = [name for name in ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "selectolax") if name in sys.modules]
+names = ("numpy", "onnxruntime", "tokenizers", "torch", "chromadb", "selectolax")
+heavy = [name for name in names if name in sys.modules]
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60, capture_output=True)

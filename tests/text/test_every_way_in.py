@@ -38,7 +38,8 @@ from resift.evaluation import Collection
 from resift.llm import LlmScorer
 from resift.scorer import Request, Scale, Scorer, ScorerBase, Scores, Span
 from resift.testing import OverlapScorer
-from resift.text.normal import normalise, replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
+from resift.text.normal import normalise
 
 TEXT = "The \uff50\uff41\uff4e\uff44\uff41 eats b\u00adam\u200bboo near the o\ufb03ce \ud835."
 SPELLED = "The panda eats bamboo near the office \ufffd."

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from resift.models.bundled import bundled_folder
 from resift.text import normal
-from resift.text.normal import NormalText, join_divided_words, normalise, replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
+from resift.text.normal import NormalText, join_divided_words, normalise
 from resift.text.tokenizer import TextTokenizer
 
 TOKENIZER = TextTokenizer.load(bundled_folder("small") / "tokenizer.json")

@@ -21,7 +21,7 @@ from resift.models.options import ModelOptions
 from resift.reranking.reranker import OnError
 from resift.scorer import LongDocuments
 from resift.search.candidates import as_passages, check_first_stage, found_by
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 __all__ = [
     "OPTIONS",

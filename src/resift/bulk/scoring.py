@@ -10,7 +10,7 @@ from resift._util.arguments import is_blank
 from resift.bulk.job import OnBadRow, Tally
 from resift.errors import InputError
 from resift.scorer import Request, Scorer, Scores, check_scores, score_many
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 Cell = float | list[float] | None
 """A score, the scores of a row's list of documents, or null."""

@@ -98,7 +98,7 @@ def _filter(conditions: list[str]) -> dict[str, Any] | None:
 
 
 def _condition(condition: str) -> dict[str, Any]:
-    from resift.text.normal import replace_half_pairs
+    from resift.text.half_pairs import replace_half_pairs
 
     key, equals, value = replace_half_pairs(condition).partition("=")  # a terminal may have another encoding
     if not key or not equals:

@@ -11,7 +11,7 @@ from resift.documents.chunks import Chunks, token_rulers
 from resift.documents.content import Scalar, Section, SourceDocument
 from resift.documents.split import context, split
 from resift.search.two_stage import Passage
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 VERSION = 3
 """Part of every fingerprint. Raise it when passages come out differently: files are then indexed anew."""

@@ -14,7 +14,8 @@ from resift.evaluation.collection import Collection, Run
 from resift.evaluation.runs import check_run
 from resift.search.candidates import Passage, as_passages, check_first_stage, found_by
 from resift.search.two_stage import FirstStage, ManyFirstStage
-from resift.text.normal import normalise_all, replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
+from resift.text.normal import normalise_all
 
 Embed = Callable[[list[str]], ArrayLike]
 """Texts → vectors, a row each: a Chroma EmbeddingFunction, SentenceTransformer.encode, a function of yours."""

@@ -7,7 +7,7 @@ from rich.text import Text
 from resift.explanation.explanation import Explanation
 from resift.explanation.shades import STRONG, WEAK, figures, shown, strengths
 from resift.explanation.words import Word
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 WORDS = 8  # of the list
 MARKS = {"strong": "**", "weak": "*", "against": "~"}

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from resift._util.arguments import as_list, check_query, shown
 from resift.errors import InputError
 from resift.scorer import Request
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 T = TypeVar("T")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from resift.text.half_pairs import replace_half_pairs
+
 CHARACTERS_SHOWN = 300  # of a text; a notebook cell is for looking, not for reading
 
 Row = tuple[int, int, str, float | None, str, tuple[int, int] | None]
@@ -22,8 +24,6 @@ def arrow(moved: int) -> str:
 
 def ranking_table(query: str, note: str, degraded: str | None, rows: Sequence[Row]) -> str:
     """Return the HTML of a table with a row per hit, under the query and a note."""
-    from resift.text.normal import replace_half_pairs  # here: it needs numpy, and `resift --help` needs `arrow` alone
-
     flag = "" if degraded is None else f"<p style='color:#b00020'><b>degraded:</b> {escape(degraded)}</p>"
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("", "moved", "score", "relevance", "text"))
     body = "".join(_row(*row) for row in rows)

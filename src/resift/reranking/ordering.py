@@ -12,7 +12,7 @@ from resift.reranking.limits import Limits
 from resift.reranking.ranking import Hit, Ranking, ScorerHandle, Stats
 from resift.scorer import Scorer, Scores, check_scores
 from resift.scoring.pending import PendingRequest
-from resift.text.normal import original_place
+from resift.text.half_pairs import original_place
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from chromadb.errors import ChromaError
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, ScorerError
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 EmbedQueries = Callable[[list[str]], ArrayLike]
 """Texts → vectors, a row each."""

@@ -20,7 +20,7 @@ from resift.reranking.ranking import Ranking
 from resift.reranking.reranker import Reranker
 from resift.search.candidates import Passage as Passage  # its place for who searches
 from resift.search.candidates import as_passages, check_first_stage, check_queries, found_by
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 CANDIDATES = 50
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from resift.errors import MissingExtraError
 from resift.serving.api_shapes import ApiShape, ErrorKind, HasTexts, RefusedError
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 try:
     from pydantic import BaseModel, ValidationError

@@ -32,6 +32,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.text.half_pairs import HALF, join_halves
+
 _BLOCKS = (
     *(0x00B5, 0x0132, 0x0133, 0x013F, 0x0140, 0x0149, 0x017F, 0x1E9B),
     *range(0x01C4, 0x01CD),  # digraphs of Croatian
@@ -67,22 +69,19 @@ _SOFT_HYPHEN = "\u00ad"
 _JOINER = "\u200b-\u200d"
 _MARK = "\u034f\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0100-\U000e01ef"
 _ACCENT = "\u0300-\u034e\u0350-\u036f"
-_HALF = "\ud800-\udfff"
 _NARROW_KANA = "\uff66-\uff9f"
 _LETTER = r"[^\W\d_]"
 
-_SPECIAL = re.compile(f"[{_FORM}{_SOFT_HYPHEN}{_JOINER}{_MARK}{_ACCENT}{_HALF}{_NARROW_KANA}]")
+_SPECIAL = re.compile(f"[{_FORM}{_SOFT_HYPHEN}{_JOINER}{_MARK}{_ACCENT}{HALF}{_NARROW_KANA}]")
 _PIECE = re.compile(
     rf"(?P<accented>[^\W_](?:[{_SOFT_HYPHEN}{_JOINER}{_MARK}]*+[{_ACCENT}])+)"
     rf"|(?P<kana>[\u3041-\u3096\u30a1-\u30fa]?[{_NARROW_KANA}]+)"  # a narrow voiced mark may follow a wide letter
     rf"|(?P<form>[{_FORM}])"
-    rf"|(?P<half>[{_HALF}]+)"
+    rf"|(?P<half>[{HALF}]+)"
     rf"|(?P<joiner>[{_JOINER}])"
     rf"|(?P<mark>[{_MARK}]|{_SOFT_HYPHEN}(?:[^\S\n]*\n[^\S\n]*(?={_LETTER}))?)"
 )
 _NO_ROOM = re.compile(f"[{_SOFT_HYPHEN}{_JOINER}{_MARK}]")
-_HALVES = re.compile(f"[{_HALF}]+")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 # Beside these, zero-width joiners and spaces mean something: Hebrew to Mongolian, with Arabic and the Indic scripts,
 # the later blocks of such scripts, signs and emoji, and the variation selectors of emoji.
 _JOINED = re.compile(
@@ -149,35 +148,6 @@ def normalise_all(texts: Iterable[str]) -> list[str]:
     return [normalise(text) for text in texts]
 
 
-def replace_half_pairs(text: str) -> str:
-    r"""Return a text that UTF-8 can hold, otherwise unchanged: what is stored, and what is sent to a service.
-
-    >>> replace_half_pairs("x\ud835, \ud835\udc00") == "x\ufffd, \U0001d400"
-    True
-    """
-    if text.isascii():
-        return text
-    try:
-        text.encode()  # faster than a search
-    except UnicodeEncodeError:
-        return _HALVES.sub(lambda match: _join_halves(match[0]), text)
-    return text
-
-
-def original_place(text: str, place: int) -> int:
-    r"""Return where in a text a place of `replace_half_pairs(text)` was: two halves are one character there.
-
-    >>> original_place("x\ud835\udc00y", 2)
-    3
-    """
-    if not text.isascii():
-        for pair in _PAIR.finditer(text):
-            if pair.start() >= place:
-                break
-            place += 1
-    return place
-
-
 def join_divided_words(text: str) -> str:
     r"""Return a text without the hyphens at which typesetting divided words at line ends.
 
@@ -213,16 +183,12 @@ def _new(match: re.Match[str]) -> str:
     if match.lastgroup == "kana":
         return unicodedata.normalize("NFKC", piece)
     if match.lastgroup == "half":
-        return "".join(_USUAL.get(character, character) for character in _join_halves(piece))
+        return "".join(_USUAL.get(character, character) for character in join_halves(piece))
     if match.lastgroup == "joiner":
         text, start, end = match.string, match.start(), match.end()
         around = text[max(0, start - 1) : start] + text[end : end + 1]
         return piece if _JOINED.search(around) else ""
     return ""
-
-
-def _join_halves(halves: str) -> str:
-    return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:

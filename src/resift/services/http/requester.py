@@ -13,7 +13,7 @@ from resift.services.http.provider import Provider
 from resift.services.http.response import HttpResponse, error_message
 from resift.services.http.retry import Clock, RetryPolicy, retry_delay, worth_retrying
 from resift.services.http.steps import Failure, Send, Steps, Wait
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 CHARACTERS_QUOTED = 200  # of a response, in an error
 MESSAGE_DEPTH = 8  # objects and lists inside each other, down to an error's message

@@ -17,7 +17,7 @@ from resift.services.llm.answers import ParsedGrade, read_grade, read_order, rea
 from resift.services.llm.chat import Answer, Chat
 from resift.services.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
 from resift.services.llm.windows import check_windows, windows
-from resift.text.normal import replace_half_pairs
+from resift.text.half_pairs import replace_half_pairs
 
 Method = Literal["listwise", "pointwise", "yes_no"]
 OnBadAnswer = Literal["repair", "raise"]
