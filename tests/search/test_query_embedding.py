@@ -10,8 +10,7 @@ from typing import Any
 import chromadb
 import numpy as np
 import pytest
-from chromadb.api.types import DefaultEmbeddingFunction
-from chromadb.utils.embedding_functions import register_embedding_function
+from chromadb.utils.embedding_functions import DefaultEmbeddingFunction, register_embedding_function
 from langchain_chroma import Chroma
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_index.core.schema import TextNode

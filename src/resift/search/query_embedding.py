@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from chromadb import Collection
-from chromadb.api.types import DefaultEmbeddingFunction
 from chromadb.errors import ChromaError
+from chromadb.utils.embedding_functions import DefaultEmbeddingFunction  # where 1.0 has it too
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, ScorerError
