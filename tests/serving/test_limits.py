@@ -163,6 +163,35 @@ async def test_a_service_that_stops_finishes_what_is_in_flight_and_refuses_the_r
         assert app.state.in_flight.count == 0
 
 
+@pytest.mark.parametrize(("route", "body"), ROUTES)
+async def test_a_request_that_the_end_cuts_off_is_told_so(route: str, body: Any) -> None:
+    gate = Gate()
+    app = app_of(gate)
+    async with client(app) as http:
+        running = asyncio.create_task(http.post(route, json=body))
+        await asyncio.to_thread(gate.entered.wait, 20)
+        app.state.in_flight.stopping = True
+        running.cancel()  # as the server does when the time for requests in flight is over
+        cut_off = await running
+        assert (cut_off.status_code, cut_off.headers["Retry-After"]) == (503, "1")
+        assert "stopped before" in cut_off.json()[MESSAGE[route]]
+        assert (await counts(http))["resift_requests_total", route, "unavailable"] == 1
+        gate.open.set()
+
+
+async def test_a_cancelled_request_stays_cancelled_where_the_service_goes_on() -> None:
+    gate = Gate()
+    app = app_of(gate)
+    async with client(app) as http:
+        running = asyncio.create_task(http.post("/v2/rerank", json=BODY))
+        await asyncio.to_thread(gate.entered.wait, 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        gate.open.set()
+        assert app.state.in_flight.count == 0
+
+
 async def test_metrics_count_what_was_scored() -> None:
     long = ["bamboo " * 2000, "Pandas eat bamboo."]
     async with client(app_of(Reranker(long_documents="truncate").scorer)) as http:
@@ -197,6 +226,13 @@ async def test_the_rerank_route_takes_vllms_requests_too() -> None:
         assert [row["index"] for row in vllm["results"]] == [1, 0]
         neither = await http.post("/rerank", json={"query": "red fox"})
         assert (neither.status_code, neither.json()["error"]) == (422, "texts: Field required")
+        for wrong, problem in (
+            ({"top_n": 0}, "top_n: Input should be greater than or equal to 1"),
+            ({"documents": []}, "documents: List should have at least 1 item after validation, not 0"),
+            ({"model": 3}, "model: Input should be a valid string"),
+        ):
+            refused = await http.post("/rerank", json={**BODY, **wrong})
+            assert (refused.status_code, refused.json()["error"]) == (422, problem)
 
 
 async def test_the_openapi_document_names_every_route() -> None:

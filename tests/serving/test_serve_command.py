@@ -74,7 +74,9 @@ def test_what_it_refuses_to_start_with(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("RESIFT_API_KEY", raising=False)
     for host in ("0.0.0.0", "::"):
         assert "anybody could use the service: give --api-key-file, or --allow-no-key" in refusal("--host", host)
-    assert "can't listen on no.such.host.invalid" in refusal("--host", "no.such.host.invalid", "--allow-no-key")
+    for host in ("no.such.host.invalid", "[::1]", "a" * 70):  # no address at all, so nobody reaches it
+        assert f"can't listen on {host} port 8080" in refusal("--host", host)
+        assert f"can't listen on {host} port 8080" in refusal("--host", host, "--allow-no-key")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"port {port}: another program listens there already" in refusal("--port", port)

@@ -31,6 +31,7 @@ except ImportError as error:
     raise MissingExtraError("the rerank service", "serve") from error
 
 TIMEOUT_HEADER = "x-request-timeout"
+STOPPING_RETRY = 1  # second after which another one of the service may answer
 CLIENT_GONE = 499  # nginx's status for it; nobody receives it
 
 
@@ -134,6 +135,13 @@ class _Endpoint:
                 response, outcome = self._error_response(error), error.kind.name.lower()
             except ClientDisconnect:
                 response, outcome = Response(status_code=CLIENT_GONE), "client_gone"
+            except asyncio.CancelledError:
+                if not self._in_flight.stopping:  # whoever cancels it then doesn't end the service
+                    raise
+                error = RefusedError(
+                    ErrorKind.UNAVAILABLE, "the service stopped before this was scored", STOPPING_RETRY
+                )
+                response, outcome = self._error_response(error), error.kind.name.lower()
         self._metrics.count_answer(self._shape.path, outcome, time.perf_counter() - started)
         return response
 
@@ -141,7 +149,7 @@ class _Endpoint:
         if not _has_key(request, self._options.api_key):
             raise RefusedError(ErrorKind.UNAUTHORIZED, KEY_NEEDED)
         if self._in_flight.stopping:
-            raise RefusedError(ErrorKind.UNAVAILABLE, "the service is stopping; ask another one", retry_after=1)
+            raise RefusedError(ErrorKind.UNAVAILABLE, "the service is stopping; ask another one", STOPPING_RETRY)
         timeout = _timeout(request)
         shape, parsed = parse(self._shape, await read_body(request, self._options.max_body))
         self._check(parsed)

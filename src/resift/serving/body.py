@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import cast
 
 from resift.errors import MissingExtraError
@@ -13,6 +13,7 @@ from resift.text.half_pairs import replace_half_pairs
 
 try:
     from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 except ImportError as error:
     raise MissingExtraError("the rerank service", "serve") from error
@@ -41,17 +42,22 @@ async def read_body(request: Request, max_body: int) -> bytes:
 
 def parse(shape: ApiShape, body: bytes) -> tuple[ApiShape, HasTexts]:
     """Return the request, and the shape it has: that of its route, or another one which that route takes too."""
-    try:
-        return shape, _validate(shape.request, body)
-    except ValidationError as error:
-        if shape.otherwise is not None:
-            with suppress(ValidationError):
-                return shape.otherwise, _validate(shape.otherwise.request, body)
-        problems = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem["loc"] else problem["msg"]
-            for problem in error.errors()[:PROBLEMS_SHOWN]
-        ]
-        raise RefusedError(ErrorKind.INVALID, "; ".join(problems)) from None
+    errors = []
+    for each in filter(None, (shape, shape.otherwise)):
+        try:
+            return each, _validate(each.request, body)
+        except ValidationError as error:
+            errors.append(error.errors())
+    # A request that has all fields of the other shape is meant as one of it.
+    problems = [
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem["loc"] else problem["msg"]
+        for problem in min(errors, key=_fields_missing)[:PROBLEMS_SHOWN]
+    ]
+    raise RefusedError(ErrorKind.INVALID, "; ".join(problems))
+
+
+def _fields_missing(problems: Sequence[ErrorDetails]) -> int:
+    return sum(problem["type"] == "missing" and len(problem["loc"]) == 1 for problem in problems)
 
 
 def _validate(model: type[BaseModel], body: bytes) -> HasTexts:

@@ -33,15 +33,15 @@ def open_socket(host: str, port: int, api_key: ApiKey | None, *, allow_no_key: b
     Raises:
         InputError: The address is no address of this machine, or taken, or reachable from elsewhere without a key.
     """
-    if api_key is None and not allow_no_key and not _is_loopback(host):
-        raise InputError(
-            f"other machines can reach {host}, and without a key anybody could use the service: give --api-key-file, "
-            "or --allow-no-key where something else protects it"
-        )
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        if api_key is None and not allow_no_key and not all(_is_loopback(info[4][0]) for info in found):
+            raise InputError(
+                f"other machines can reach {host}, and without a key anybody could use the service: give "
+                "--api-key-file, or --allow-no-key where something else protects it"
+            )
+        return socket.create_server((host, port), family=found[0][0], backlog=2048)
+    except (OSError, OverflowError, UnicodeError) as error:  # the last: a name that no host can have
         reason = getattr(error, "strerror", None) or str(error)
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             reason = "another program listens there already; give another --port"
@@ -84,10 +84,6 @@ class _DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches the host."""
-    try:
-        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+def _is_loopback(address: str | int) -> bool:
+    """Return whether only this machine reaches the address."""
+    return ipaddress.ip_address(str(address).partition("%")[0]).is_loopback
