@@ -111,6 +111,11 @@ def test_a_mail() -> None:
         (b"Content-Type: multipart/mixed", b"no boundary", "no boundary"),
         (b"Content-Type: text/markdown", b"# a", "# a"),
         (b"Content-Type: multipart/alternative; boundary=x", b"--x\nContent-Type: text/html\n\n<p>a\n--x--", "a"),
+        (
+            b"Content-Type: multipart/alternative; boundary=x",
+            b"--x\nContent-Type: text/plain\n\n \n--x\nContent-Type: text/html\n\n<p>not empty\n--x--",
+            "not empty",
+        ),
     ],
 )
 def test_the_text_of_a_mail(head: bytes, body: bytes, text: str) -> None:

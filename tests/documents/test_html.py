@@ -196,6 +196,15 @@ def test_bytes_that_windows_leaves_undefined_are_kept_as_controls() -> None:
     assert sections(b"<meta charset=iso-8859-1><p>a\x81\x93b") == [("", "a\x81“b")]
 
 
+def test_characters_that_browsers_know_and_pythons_codecs_do_not() -> None:
+    assert sections(b"<meta charset=gbk><p>5 \x80, \xe9F") == [("", "5 €, 镕")]
+    assert sections("<meta charset=euc-jp><p>日本".encode("euc_jp") + b"\xad\xa1 \xad\xe2 \xfc\xe2") == [
+        ("", "日本① № 髙")
+    ]
+    with pytest.raises(InputError, match=r"^a\.html:1: not EUC_JP"):
+        read(b"<meta charset=euc-jp>\xad", "a.html")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -216,6 +225,7 @@ def test_an_xhtml_file_closes_what_html_cannot() -> None:
     xhtml = head + '<body><a id="x"/><p>One<br/>two</p></body></html>'
     assert sections(xhtml, "a.xhtml") == [("", "One\ntwo")]
     assert sections(xhtml) == [], "browsers read the rest of such an .html file as its title"
+    assert sections('\ufeff<?xml version="1.0"?>\n' + xhtml) == [("", "One\ntwo")], "it says that it is XML"
 
 
 @pytest.mark.parametrize("unit", ["<div>", "<ul><li>", "<font size=1><div>", "<section></p>", "<x-y>"])

@@ -176,14 +176,14 @@ def test_jsonl() -> None:
         "",
         '{"id": 2, "content": "No title.", "long": 123456789012345678901234567890}',
         '{"body": "b"}',
-        '{"contents": "\\u00e9"}',
+        '{"contents": "\\u00e9", "title": 1984}',
     ]
     found = read("\n".join(lines).encode(), "a.jsonl")
     assert [(document.title, document.sections[0].text) for document in found] == [
         ("Bonds", "Interest is taxed."),
         ("", "No title."),
         ("", "b"),
-        ("", "é"),
+        ("1984", "é"),
     ]
     assert found[0].metadata == {"id": "d1", "year": 2024, "open": True}
     assert found[1].metadata == {"id": 2, "long": "123456789012345678901234567890"}

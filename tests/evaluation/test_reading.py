@@ -204,10 +204,15 @@ def test_judgements_that_are_none_are_named(make: Make, qrels: str, message: str
 
 
 def test_numbers_are_texts_where_texts_are_wanted(make: Make) -> None:
-    lines = [{"_id": 1, "title": 1984, "text": "pandas"}, {"_id": "d2", "title": None, "text": 7.5}]
+    lines = [
+        {"_id": 1, "title": 1984, "text": "pandas"},
+        {"_id": "d2", "title": None, "text": 7.5},
+        {"_id": "d3", "title": float("nan"), "text": "as a table writes a title that is missing"},
+    ]
     corpus = "".join(json.dumps(line) + "\n" for line in lines)
     collection = read_collection(make(corpus=corpus, queries=rows({"q1": 42}), qrels="q1\t1\t1\n"))
-    assert (collection.documents, collection.queries) == ({"1": "1984 pandas", "d2": "7.5"}, {"q1": "42"})
+    documents = {"1": "1984 pandas", "d2": "7.5", "d3": "as a table writes a title that is missing"}
+    assert (collection.documents, collection.queries) == (documents, {"q1": "42"})
 
 
 @pytest.mark.parametrize(
@@ -336,6 +341,7 @@ def test_a_given_run_may_have_scores_and_must_have_lists(collection: Collection)
         ({"q1": None}, "a list of document ids for each query, not a NoneType"),
         ({"q1": "d1"}, "a list of document ids for each query, not a str"),
         ({"q1": {"d1": "high"}}, "a score is a number"),
+        ({"q1": [{"id": "d1"}]}, "query q1 lists 1 unknown documents, such as {'id': 'd1'}"),
         ({"q1": {"d1": float("nan")}}, "a score is a number"),
         ([("q1", ["d1"])], "a run is a mapping"),
     ):

@@ -44,6 +44,8 @@ READ = {
     "x \ud835 y \udc00 z": "x \ufffd y \ufffd z",
     "\ud835\udc00B": "AB",
     "caf\udce9": "caf\ufffd",
+    "the end\x0cA new page": "the end A new page",
+    "a line\x0bof a slide\x85and\x1fa field of caf\u00e9s": "a line of a slide and a field of caf\u00e9s",
 }
 KEPT = (
     "plain words, in ASCII\x00",
@@ -107,6 +109,7 @@ def test_each_character_knows_its_origin(text: str) -> None:
     for index, character in enumerate(read.text):
         ((start, end),) = read.original(np.array([[index, index + 1]], np.int32)).tolist()
         origin = unicodedata.normalize("NFKC", replace_half_pairs(text[start:end]))
+        origin = " " if origin.isspace() else origin
         assert character in origin or character in unicodedata.normalize("NFC", text[start:end]), (character, origin)
 
 

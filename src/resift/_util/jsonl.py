@@ -89,7 +89,9 @@ def checked_id(value: object, name: str, where: str) -> str:
 
 
 def field_text(row: Mapping[str, Any], name: str, where: str) -> str:
-    """Return a text in a row, without white space around it; "" where it is missing or null. A number is its digits.
+    """Return a text in a row, without white space around it; "" where it is missing, null or NaN.
+
+    A number is its digits.
 
     Raises InputError, which begins with `where`, for anything else.
 
@@ -97,7 +99,7 @@ def field_text(row: Mapping[str, Any], name: str, where: str) -> str:
     '1984'
     """
     value = row.get(name)
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise InputError(f"{where}: {name} is {json_kind(value)}, not a text")

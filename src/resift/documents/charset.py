@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from contextlib import suppress
 
 from resift._util.jsonl import not_utf8
 from resift.errors import InputError, MissingExtraError
@@ -15,7 +16,7 @@ except ImportError as error:
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 # Python's codec for GBK knows fewer characters than browsers do. Whoever can read "utf-16" in the bytes reads ASCII.
 _CODECS = {"gbk": "gb18030", "x-user-defined": "cp1252", "utf-16le": "utf-8", "utf-16be": "utf-8"}
-_KEEP_CONTROLS = "resift-keep-controls"
+_AS_BROWSERS = "resift-as-browsers"
 
 
 def decode_declared(data: bytes, label: str, name: str) -> str:
@@ -50,7 +51,7 @@ def is_utf8(data: bytes) -> bool:
 
 def _decode(data: bytes, codec: str, name: str) -> str:
     try:
-        text = data.decode(codec, "strict" if codec.startswith("utf") else _KEEP_CONTROLS)
+        text = data.decode(codec, "strict" if codec.startswith("utf") else _AS_BROWSERS)
     except UnicodeDecodeError as error:
         where = f"{name}:{data.count(bytes([10]), 0, error.start) + 1}"
         if codec == "utf-8":
@@ -61,11 +62,25 @@ def _decode(data: bytes, codec: str, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _keep_controls(error: UnicodeError) -> tuple[str, int]:
-    """Read a byte that an encoding of Windows leaves undefined as the control character of its number."""
-    if isinstance(error, UnicodeDecodeError) and error.end - error.start == 1 and error.encoding == "charmap":
-        return chr(error.object[error.start]), error.end
+def _as_browsers(error: UnicodeError) -> tuple[str, int]:
+    """Read what browsers read and Python's codec doesn't.
+
+    A byte that an encoding of Windows leaves undefined is the control character of its number; the euro of Windows'
+    GBK; and the characters of Windows in EUC-JP, such as circled numbers.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        found = error.object[error.start : error.start + 2]
+        if error.encoding == "charmap" and error.end - error.start == 1:
+            return chr(found[0]), error.end
+        if error.encoding == "gb18030" and found[0] == 0x80:
+            return "€", error.start + 1
+        if error.encoding == "euc_jp" and len(found) == 2 and min(found) > 0xA0 and max(found) < 0xFF:
+            row, cell = found[0] - 0xA0, found[1] - 0xA0
+            lead = (row - 1) // 2 + (0x81 if row < 63 else 0xC1)
+            trail = cell + (0x9E if row % 2 == 0 else 0x3F if cell < 64 else 0x40)
+            with suppress(UnicodeDecodeError):
+                return bytes((lead, trail)).decode("cp932"), error.start + 2
     raise error
 
 
-codecs.register_error(_KEEP_CONTROLS, _keep_controls)
+codecs.register_error(_AS_BROWSERS, _as_browsers)

@@ -48,12 +48,15 @@ class _Code(NamedTuple):
 
 
 def read_html(data: bytes, name: str) -> list[SourceDocument]:
-    """Return a section per heading.
+    """Return a section per heading. A page that begins by saying that it is XML is read as such.
 
     The title is the page's only <h1>, where it stands outside the main part, else the only top heading's, else what
     <title> says, else the file's name.
     """
-    return [page_document(_decode(data, name), name)]
+    html = _decode(data, name)
+    if html.startswith("<?xml"):
+        html = _CLOSED_AT_ONCE.sub(_open_and_close, html)
+    return [page_document(html, name)]
 
 
 def read_xhtml(data: bytes, name: str) -> list[SourceDocument]:

@@ -60,9 +60,11 @@ def _collect(
     if kind == "message/rfc822":
         forwarded += parts
     elif kind == "multipart/alternative":
-        readable = [part for part in parts if _rank(part)]
-        for part in sorted(readable, key=_rank)[:1]:
+        before = len(texts)
+        for part in sorted(filter(_rank, parts), key=_rank):
             _collect(part, name, texts, forwarded, files, depth + 1)
+            if any(map(str.strip, texts[before:])):
+                break  # else the form is empty, as some programs leave the plain one
     elif parts:
         for part in parts:
             _collect(part, name, texts, forwarded, files, depth + 1)

@@ -50,14 +50,18 @@ def _record(line: str, where: str) -> Record:
     text = row[text_field]
     if not isinstance(text, str):
         raise InputError(f"{where}: {text_field!r} is {json_kind(text)}, not a text")
-    title = row.get("title")
     id = next((row[key] for key in ID_FIELDS if key in row), None)
     fields = {"id": id, **{key: value for key, value in row.items() if key not in (text_field, "title", *ID_FIELDS)}}
     return Record(
         text,
-        title if isinstance(title, str) else "",
+        _title(row.get("title")),
         {key: _storable(value) for key, value in fields.items() if isinstance(value, Scalar)},
     )
+
+
+def _title(value: object) -> str:
+    """Return a title; a number is its digits ("1984" is a book), and what else is no text is none."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _storable(value: Scalar) -> Scalar:

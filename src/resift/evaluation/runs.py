@@ -48,7 +48,7 @@ def check_run(run: Run, collection: Collection, where: str) -> dict[str, Sequenc
         example = f" (such as {next(iter(run))!r})" if run else ""
         raise InputError(f"{where}: none of its queries is in {collection.name}{example}")
     for query, listed in known.items():
-        unknown = [id for id in listed if id not in collection.documents]
+        unknown = [id for id in listed if not isinstance(id, str) or id not in collection.documents]
         if unknown:
             raise InputError(
                 f"{where}: query {query} lists {len(unknown)} unknown documents, such as {unknown[0]!r}; "

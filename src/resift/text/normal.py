@@ -9,6 +9,8 @@ Models, embedders and BM25 know a word by its usual letters. `normalise` gives t
 - A letter and the accents written behind it (macOS, many PDFs) become one character.
 - What takes no room is left out: soft hyphens (with the line end behind one), marks of the direction of writing, byte
   order marks, word joiners, and zero-width spaces and joiners between letters that need none.
+- A form feed and other controls that divide pages, lines or fields become a space: BERT's tokenizer leaves them out,
+  and the last word of a page would be one with the first of the next.
 - Two halves of a surrogate pair become their character. Half a pair alone, which UTF-8 can't hold and no tokenizer
   takes, becomes U+FFFD.
 
@@ -19,7 +21,7 @@ Armenian U+0587). Arabic and Hebrew presentation forms stay: files that have the
 page, from left to right, and other letters make no words of that. Zero-width joiners and spaces stay beside emoji and
 beside letters of scripts that spell or divide words with them.
 
-A text that has nothing of this, and any text in ASCII, is read as it is: the same object comes back.
+A text that has nothing of this is read as it is: the same object comes back.
 """
 
 from __future__ import annotations
@@ -70,14 +72,16 @@ _JOINER = "\u200b-\u200d"
 _MARK = "\u034f\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0100-\U000e01ef"
 _ACCENT = "\u0300-\u034e\u0350-\u036f"
 _NARROW_KANA = "\uff66-\uff9f"
+_BREAKS = "\x0b\x0c\x1c\x1d\x1e\x1f\x85"
 _LETTER = r"[^\W\d_]"
 
-_SPECIAL = re.compile(f"[{_FORM}{_SOFT_HYPHEN}{_JOINER}{_MARK}{_ACCENT}{HALF}{_NARROW_KANA}]")
+_SPECIAL = re.compile(f"[{_FORM}{_SOFT_HYPHEN}{_JOINER}{_MARK}{_ACCENT}{HALF}{_NARROW_KANA}{_BREAKS}]")
 _PIECE = re.compile(
     rf"(?P<accented>[^\W_](?:[{_SOFT_HYPHEN}{_JOINER}{_MARK}]*+[{_ACCENT}])+)"
     rf"|(?P<kana>[\u3041-\u3096\u30a1-\u30fa]?[{_NARROW_KANA}]+)"  # a narrow voiced mark may follow a wide letter
     rf"|(?P<form>[{_FORM}])"
     rf"|(?P<half>[{HALF}]+)"
+    rf"|(?P<break>[{_BREAKS}])"
     rf"|(?P<joiner>[{_JOINER}])"
     rf"|(?P<mark>[{_MARK}]|{_SOFT_HYPHEN}(?:[^\S\n]*\n[^\S\n]*(?={_LETTER}))?)"
 )
@@ -168,7 +172,9 @@ def join_divided_words(text: str) -> str:
 
 def _edits(text: str) -> list[tuple[int, int, str]]:
     """Return what is read otherwise: (start, stop, what is read in place of text[start:stop]), in order."""
-    if text.isascii() or _SPECIAL.search(text) is None:
+    if text.isascii() and not any(mark in text for mark in _BREAKS):  # faster than a search
+        return []
+    if _SPECIAL.search(text) is None:
         return []
     return [(match.start(), match.end(), new) for match in _PIECE.finditer(text) if (new := _new(match)) != match[0]]
 
@@ -184,6 +190,8 @@ def _new(match: re.Match[str]) -> str:
         return unicodedata.normalize("NFKC", piece)
     if match.lastgroup == "half":
         return "".join(_USUAL.get(character, character) for character in join_halves(piece))
+    if match.lastgroup == "break":
+        return " "
     if match.lastgroup == "joiner":
         text, start, end = match.string, match.start(), match.end()
         around = text[max(0, start - 1) : start] + text[end : end + 1]
