@@ -207,7 +207,8 @@ def test_a_failing_model_is_an_error(nodes: list[NodeWithScore]) -> None:
 def test_keep_order_gives_the_retrievers_order_and_scores(
     nodes: list[NodeWithScore], answer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reranker = Reranker(ScriptedScorer(answer), on_error="keep_order")
+    # A name of its own: the same reason of the same model is logged once a minute.
+    reranker = Reranker(ScriptedScorer(answer, "keeps-order"), on_error="keep_order")
     nodes[2].score = None
     results = ResiftRerank(reranker=reranker).postprocess_nodes(nodes, query_str=QUERY)
     assert ids(results) == ["n0", "n1", "n2"]
