@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import chromadb
 import pytest
 from mcp import Client, StdioServerParameters
 from typer.testing import CliRunner
 
 from resift import InputError, MemoryFirstStage, Reranker, Scale, TwoStageSearch
-from resift.chroma import ChromaFirstStage
+from resift.chroma import ChromaFirstStage, StaticEmbedding
 from resift.cli.app import app
 from resift.mcp import mcp_server
 from resift.search.collections import open_collection
@@ -98,6 +100,23 @@ async def test_what_is_refused_is_said_to_the_agent(search: TwoStageSearch) -> N
         assert "1001 texts" in await refusal(client, "rerank", question="a", texts=["b"] * 1001)
     with pytest.raises(InputError, match="the first stage is a MemoryFirstStage"):
         mcp_server(TwoStageSearch(MemoryFirstStage(["a"]), Reranker(OverlapScorer())))
+
+
+async def test_a_collection_that_is_gone_is_said_to_the_agent(caplog: pytest.LogCaptureFixture) -> None:
+    client = chromadb.EphemeralClient()
+    collection = client.create_collection("gone-from-the-server", embedding_function=StaticEmbedding())
+    collection.add(ids=["a"], documents=["Pandas eat bamboo."])
+    search = TwoStageSearch(ChromaFirstStage(collection), Reranker(OverlapScorer()))
+    client.delete_collection("gone-from-the-server")
+    async with Client(mcp_server(search)) as agent:
+        for tool, arguments in {"search": {"question": "a"}, "read_passages": {"id": "a"}}.items():
+            assert "is no longer there: it was deleted" in await refusal(agent, tool, **arguments)
+    assert not caplog.records
+
+
+async def test_it_says_its_version(search: TwoStageSearch) -> None:
+    async with Client(mcp_server(search)) as client:
+        assert client.server_info.version == version("resift")
 
 
 async def test_it_is_started_as_agents_start_it(db: Path) -> None:

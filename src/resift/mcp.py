@@ -6,12 +6,13 @@ The Model Context Protocol (modelcontextprotocol.io) is what agents ask for tool
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from resift._util.worker import Worker
 from resift.errors import InputError, MissingExtraError, ResiftError
 from resift.reranking.ranking import Hit, Ranking
-from resift.search.chroma import ChromaFirstStage
+from resift.search.chroma import ChromaFirstStage, get_records
 from resift.search.two_stage import Passage, TwoStageSearch
 
 try:
@@ -108,6 +109,8 @@ def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, **options: Any
     if not isinstance(stage, ChromaFirstStage):
         raise InputError(f"the MCP server reads passages from Chroma, and the first stage is a {type(stage).__name__}")
     worker = Worker(CALLS_WAITING, "the collection")
+    if not IN_SETTINGS:  # before version 2, the SDK told its own version
+        options = {"version": version("resift"), **options}
     server = MCPServer("resift", instructions=INSTRUCTIONS.format(enough=enough), log_level="WARNING", **options)
     read_only = ToolAnnotations.model_validate({"readOnlyHint": True, "openWorldHint": False})
 
@@ -195,14 +198,15 @@ def _source(id: str | None, text: str, metadata: Any) -> dict[str, Any]:
 
 def _read(stage: ChromaFirstStage, id: str, around: int) -> ReadAnswer:
     collection = stage.collection
-    found = collection.get(ids=[id], include=["documents", "metadatas"])
+    found = get_records(collection, ids=[id], include=["documents", "metadatas"])
     if not found["ids"]:
-        raise ToolError(f"there is no passage with the id {id!r}: give one that a search returned")
+        raise ToolError(f"there is no passage with the id {id[:100]!r}: give one that a search returned")
     metadata: Mapping[str, Any] = (found["metadatas"] or [{}])[0] or {}
     path, position = metadata.get("path"), metadata.get("position")
     if around and isinstance(path, str) and isinstance(position, int):
         nearby: list[Any] = [{"position": {"$gte": position - around}}, {"position": {"$lte": position + around}}]
-        found = collection.get(where={"$and": [{"path": path}, *nearby]}, include=["documents", "metadatas"])
+        same_file = {"$and": [{"path": path}, *nearby]}
+        found = get_records(collection, where=same_file, include=["documents", "metadatas"])
     rows: Sequence[tuple[str, str | None, Any]] = list(
         zip(found["ids"], found["documents"] or (), found["metadatas"] or (), strict=True)
     )

@@ -150,6 +150,8 @@ def test_a_hit_is_explained_by_who_scored_it(overlap: Reranker) -> None:
     assert copy.deepcopy(ranking).explain().score == 1
     with pytest.raises(InputError, match="no hit 2: this ranking has 2"):
         ranking.explain(2)
+    with pytest.raises(InputError, match="hit is a NoneType: give a hit"):
+        ranking.explain(None)  # type: ignore[arg-type]  # the mistake
     stored = pickle.loads(pickle.dumps(overlap.rank("red fox", ["a red fox"])))
     assert stored.documents == ["a red fox"]
     with pytest.raises(InputError, match=r"use Reranker\.explain"):

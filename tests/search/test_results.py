@@ -75,6 +75,39 @@ def test_no_records_and_records_without_text(collection: chromadb.Collection, re
     assert rerank_results(results, "red fox", reranker)["metadatas"] == [[{"x": 1}, None]]
 
 
+def test_arrays_move_along_too(reranker: Reranker) -> None:
+    results: Any = {
+        "ids": np.array([["a", "b"]]),
+        "documents": [np.array(["tax", "red fox"], dtype=object)],
+        "distances": np.array([[0.1, 0.2]]),
+        "embeddings": np.arange(4).reshape(1, 2, 2),
+    }
+    reranked = rerank_results(results, "red fox", reranker)
+    assert [list(row) for row in reranked["ids"]] == [["b", "a"]]
+    assert [list(row) for row in reranked["documents"]] == [["red fox", "tax"]]
+    assert np.array(reranked["distances"]).tolist() == [[0.2, 0.1]]
+    assert np.array(reranked["embeddings"]).tolist() == [[[2, 3], [0, 1]]]
+    assert [hit.index for hit in reranked.rankings[0]] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"documents": [["red fox"]]},
+        {"documents": [["red fox", "tax", "whale"]]},
+        {"distances": [[0.1]]},
+        {"distances": np.array([[0.1, 0.2, 0.3]])},
+        {"metadatas": [[{"x": 1}, {"x": 2}], [{"x": 3}, {"x": 4}]]},
+        {"embeddings": [np.arange(2).reshape(1, 2)]},
+    ],
+)
+def test_a_column_of_another_length_is_no_row_of_these_records(reranker: Reranker, column: dict[str, Any]) -> None:
+    results = {"ids": [["a", "b"]], "documents": [["tax", "red fox"]], **column}
+    (name,) = column
+    with pytest.raises(InputError, match=f"{name} .* than ids"):
+        rerank_results(results, "red fox", reranker)
+
+
 def test_what_can_not_be_reranked(collection: chromadb.Collection, reranker: Reranker) -> None:
     results = collection.query(query_texts=["red fox"], include=["distances"])
     with pytest.raises(InputError, match=r"no documents: give what collection\.query"):
@@ -85,3 +118,8 @@ def test_what_can_not_be_reranked(collection: chromadb.Collection, reranker: Rer
         rerank_results(collection.query(query_texts=["red fox"]), ["red fox", "tax"], reranker)
     with pytest.raises(InputError, match="no query results but a list"):
         rerank_results([], "red fox", reranker)  # type: ignore[arg-type]  # the mistake
+    for queries in (None, 5):
+        with pytest.raises(InputError, match="queries are a text or one for each row"):
+            rerank_results({"ids": [["a"]], "documents": [["x"]]}, queries, reranker)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(InputError, match="reranker is a str"):
+        rerank_results({"ids": [["a"]], "documents": [["x"]]}, "x", "resift:tiny")  # type: ignore[arg-type]  # the mistake

@@ -200,6 +200,8 @@ class Ranking(Sequence[Hit[T]]):
             raise InputError("this ranking was pickled or made by hand, and knows no scorer: use Reranker.explain")
         if isinstance(hit, int) and not -len(self.hits) <= hit < len(self.hits):
             raise InputError(f"there is no hit {hit}: this ranking has {len(self.hits)}")
+        if not isinstance(hit, int | Hit):
+            raise InputError(f"hit is a {type(hit).__name__}: give a hit of this ranking, or its place, from 0")
         text = self.hits[hit].text if isinstance(hit, int) else hit.text
         return explain(self.scored_by.scorer, self.query, text, method=method, budget=budget, unit=unit)
 

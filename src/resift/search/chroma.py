@@ -22,7 +22,7 @@ from resift.search.candidates import Passage, check_queries, is_awaited
 
 try:
     from chromadb import Collection
-    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, Space
+    from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, GetResult, Space
     from chromadb.errors import ChromaError, InternalError, NotFoundError
     from chromadb.utils.embedding_functions import register_embedding_function
 
@@ -227,20 +227,12 @@ class ChromaFirstStage:
                     where_document=self.where_document,  # type: ignore[arg-type]  # chromadb's recursive TypedDicts refuse plain dicts
                     include=["documents", "metadatas", "distances"],
                 )
-            except NotFoundError as error:
-                raise InputError(
-                    f"collection {name!r} is no longer there: it was deleted or made anew; open it again"
-                ) from error
             except InternalError as error:
                 if pause is None:
-                    raise InputError(
-                        f"collection {name!r} can't be searched now: {error}; where another process writes into it, "
-                        "try again when it is done, or in a new process, since one that opened it while it was empty "
-                        "doesn't see what is added; else `resift doctor FOLDER` says whether it is damaged"
-                    ) from error
+                    raise _reading_error(name, error) from error
                 time.sleep(pause)
             except (ChromaError, ValueError) as error:
-                raise InputError(f"collection {name!r} can't be searched: {error}") from error
+                raise _reading_error(name, error) from error
         raise AssertionError  # the last turn returned or raised
 
     def _deleted(self, found: list[list[_Row]]) -> set[str]:
@@ -248,7 +240,7 @@ class ChromaFirstStage:
         without_text = {id for rows in found for id, text, *_ in rows if text is None}
         if not without_text:
             return without_text
-        return without_text - set(self.collection.get(ids=list(without_text), include=[])["ids"])
+        return without_text - set(get_records(self.collection, ids=list(without_text), include=[])["ids"])
 
     def _space(self) -> str:
         configuration = self.collection.configuration_json
@@ -264,6 +256,31 @@ SIMILARITY: dict[str, Callable[[float], float]] = {
     "l2": lambda distance: 1 / (1 + math.sqrt(max(0.0, distance))),  # Chroma's distance is squared
 }
 """space → similarity from Chroma's distance; 1 for identical (unit) vectors, higher is nearer, in every space."""
+
+
+def get_records(collection: Collection, **which: Any) -> GetResult:
+    """Return what `collection.get` returns.
+
+    Raises:
+        InputError: The collection is gone, or can't be read.
+    """
+    try:
+        return collection.get(**which)
+    except (ChromaError, ValueError) as error:
+        raise _reading_error(collection.name, error) from error
+
+
+def _reading_error(name: str, error: Exception) -> InputError:
+    """Return the error for what Chroma raised where a collection was searched or read."""
+    if isinstance(error, NotFoundError):
+        return InputError(f"collection {name!r} is no longer there: it was deleted or made anew; open it again")
+    if isinstance(error, InternalError):
+        return InputError(
+            f"collection {name!r} can't be searched now: {error}; where another process writes into it, "
+            "try again when it is done, or in a new process, since one that opened it while it was empty "
+            "doesn't see what is added; else `resift doctor FOLDER` says whether it is damaged"
+        )
+    return InputError(f"collection {name!r} can't be searched: {error}")
 
 
 def _check_collection(collection: Any) -> None:

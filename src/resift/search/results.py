@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from chromadb.api.types import QueryResult
 
 WAY_OUT = "give what collection.query(query_texts=..., include=['documents', ...]) returned"
+
+COLUMNS = ("ids", "documents", "metadatas", "distances", "embeddings", "uris", "data")
+"""What Chroma's results have for every record."""
 
 
 class RerankedResults(dict[str, Any]):
@@ -49,7 +52,8 @@ def rerank_results(
         A dict of the same shape, and its `rankings`.
 
     Raises:
-        InputError: No query result, one without documents, or another number of queries than it has rows.
+        InputError: No query result, one without documents or with columns of other lengths, or another number of
+            queries than it has rows.
         ScorerError, OverloadedError: As `Reranker.rank_many`.
 
     >>> texts = ["Stocks fell.", "Pandas eat bamboo."]
@@ -58,10 +62,15 @@ def rerank_results(
     >>> reranked["ids"], reranked["distances"]
     ([['b', 'a']], [[0.2, 0.1]])
     """
+    if not isinstance(queries, Iterable):
+        raise InputError(f"queries are a text or one for each row of the results, not a {type(queries).__name__}")
+    if reranker is not None and not isinstance(reranker, Reranker):
+        raise InputError(f"reranker is a {type(reranker).__name__}: give a Reranker")
     texts = [queries] if isinstance(queries, str) else list(queries)
     ids, documents = _rows(results, "ids"), _rows(results, "documents")
     if len(texts) != len(ids):
         raise InputError(f"{len(texts)} queries came with results of {len(ids)}: {WAY_OUT} for the same queries")
+    moved = {name for name, column in results.items() if _is_column(name, column, ids)}
     if reranker is None:
         with Reranker() as bundled:
             return rerank_results(results, texts, bundled, top_k=top_k, min_relevance=min_relevance)
@@ -69,7 +78,7 @@ def rerank_results(
     rankings = reranker.rank_many(texts, texts_of, top_k=top_k, min_relevance=min_relevance)
     order = [[hit.index for hit in ranking] for ranking in rankings]
     reranked = RerankedResults(
-        {name: _in_order(column, order) if _is_column(column, ids) else column for name, column in results.items()}
+        {name: _in_order(column, order) if name in moved else column for name, column in results.items()}
     )
     reranked.rankings = rankings
     return reranked
@@ -82,20 +91,27 @@ def _rows(results: Any, name: str) -> list[Sequence[Any]]:
     column = results.get(name)
     if column is None:
         raise InputError(f"the results have no {name}: {WAY_OUT}")
-    if any(isinstance(row, str) or not isinstance(row, Sequence) for row in column):
+    if not all(_is_row(row) for row in column):
         raise InputError(f"the results have no list of {name} for each query, as those of collection.get: {WAY_OUT}")
     return list(column)
 
 
-def _is_column(column: Any, ids: Sequence[Sequence[Any]]) -> bool:
-    """Return whether a value of the results has an item for every record; `included` and what wasn't asked have not."""
-    return (
-        isinstance(column, Sequence)
-        and not isinstance(column, str)
-        and len(column) == len(ids)
-        and all(hasattr(row, "__len__") and len(row) == len(of) for row, of in zip(column, ids, strict=True))
-        and all(not isinstance(row, str) for row in column)
-    )
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+
+
+def _is_column(name: str, column: Any, ids: Sequence[Sequence[Any]]) -> bool:
+    """Return whether a value of the results has an item for every record; `included` and what wasn't asked have not.
+
+    Raises:
+        InputError: A column of Chroma's that has more or fewer: nobody knows which item belongs to which record.
+    """
+    if not _is_row(column) or not all(_is_row(row) for row in column):
+        return False
+    lengths, wanted = [len(row) for row in column], [len(row) for row in ids]
+    if lengths != wanted and name in COLUMNS:
+        raise InputError(f"{name} are {lengths}, more or fewer than ids, which are {wanted} in the rows: {WAY_OUT}")
+    return lengths == wanted
 
 
 def _in_order(column: Any, order: Sequence[Sequence[int]]) -> list[Any]:
