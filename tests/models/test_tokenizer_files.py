@@ -58,6 +58,17 @@ def test_a_tokenizer_that_can_not_be_read_is_named(
     assert "tokenizer.json" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["bert-small", "xlm-roberta"])
+@pytest.mark.parametrize("kind", ["st", "export"])
+def test_a_folder_without_a_tokenizer_is_refused(saved: Folder, tmp_path: Path, kind: str, name: str) -> None:
+    """transformers 5 makes a tokenizer of no words for it, to which all texts are the same."""
+    folder = shutil.copytree(saved(name), tmp_path / "model")
+    for path in (*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("s*piece*")):
+        path.unlink()
+    with pytest.raises(ModelFileError, match=r"model.*tokenizer"):
+        load_scorer(folder) if kind == "st" else export_model(str(folder), tmp_path / "exported")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.onnx"])
 def test_weights_that_were_not_pulled(saved: Folder, exported: Folder, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(saved("bert-small"), tmp_path / "model")

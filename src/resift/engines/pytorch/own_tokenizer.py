@@ -52,10 +52,16 @@ def keep_own_tokenizer(tokenizer: Any, source: ModelSource) -> Any:
         source: The model that it belongs to.
 
     Raises:
-        ModelFileError: tokenizer.json can't be read, or transformers can't use it as it is.
+        ModelFileError: tokenizer.json can't be read, or transformers can't use it as it is; or nothing of a tokenizer is
+            there, and transformers 5 has made one without words.
     """
     own = read_own_tokenizer(source)
     made = getattr(tokenizer, "backend_tokenizer", None)
+    if own is None and isinstance(made, Tokenizer) and not knows_words(made, tokenizer.all_special_tokens):
+        raise ModelFileError(
+            f"{source.name} has no tokenizer: no tokenizer.json, and no vocabulary (vocab.txt, vocab.json, *.model), so "
+            "that all texts would be the same to it; copy the model again, with all of its files"
+        )
     if own is None or not isinstance(made, Tokenizer):
         return tokenizer
     probe = first_difference(own, made)
@@ -95,6 +101,11 @@ def set_own_tokenizer(module: Any, source: ModelSource) -> None:
         module.processor = kept
     else:
         module.processor.tokenizer = kept
+
+
+def knows_words(tokenizer: Tokenizer, special: list[str]) -> bool:
+    """Return whether a tokenizer has more in its vocabulary than special tokens and the mark of a word's beginning."""
+    return any(token.strip("\u2581\u0120 ") for token in tokenizer.get_vocab().keys() - set(special))
 
 
 def first_difference(one: Tokenizer, other: Tokenizer) -> str | None:
