@@ -52,15 +52,15 @@ def keep_own_tokenizer(tokenizer: Any, source: ModelSource) -> Any:
         source: The model that it belongs to.
 
     Raises:
-        ModelFileError: tokenizer.json can't be read, or transformers can't use it as it is; or nothing of a tokenizer is
-            there, and transformers 5 has made one without words.
+        ModelFileError: tokenizer.json can't be read, or transformers can't use it as it is; or nothing of a tokenizer
+            is there, and transformers 5 has made one without words.
     """
     own = read_own_tokenizer(source)
     made = getattr(tokenizer, "backend_tokenizer", None)
     if own is None and isinstance(made, Tokenizer) and not knows_words(made, tokenizer.all_special_tokens):
         raise ModelFileError(
-            f"{source.name} has no tokenizer: no tokenizer.json, and no vocabulary (vocab.txt, vocab.json, *.model), so "
-            "that all texts would be the same to it; copy the model again, with all of its files"
+            f"{source.name} has no tokenizer: no tokenizer.json, and no vocabulary (vocab.txt, vocab.json, *.model), "
+            "so that all texts would be the same to it; copy the model again, with all of its files"
         )
     if own is None or not isinstance(made, Tokenizer):
         return tokenizer
