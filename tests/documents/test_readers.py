@@ -287,3 +287,9 @@ def test_every_reader_exists() -> None:
     for suffix in READERS:
         with suppress(InputError):  # an empty file is no archive, PDF or notebook
             assert isinstance(read(b"", f"a{suffix}"), list)
+
+
+def test_a_broken_pdf_is_told_once_and_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InputError, match=r"docs/broken\.pdf: not a readable PDF"):
+        read(b"%PDF-1.4 rubbish", "docs/broken.pdf")
+    assert not caplog.records

@@ -38,8 +38,21 @@ def test_a_file_and_stdin(here: Path) -> None:
     (here / "guide.md").write_text("# Ball python\n\nIt is a snake.", encoding="utf-8")
     from_file = run("python snake", "guide.md")
     assert "note: the document is the file guide.md" in from_file.stderr
-    assert "snake" in from_file.stdout
+    assert "**python**" in from_file.stdout
     assert "**snake**" in run("python snake", "-", stdin=b"It is a \xc2\xbbsnake\xc2\xab.").stdout
+
+
+def test_a_file_keeps_its_title_and_headings(here: Path) -> None:
+    page = "---\ntitle: Pets\n---\n# Ball python\n\nIt is a snake.\n\n## Food\n\nMice.\n\n## Home\n\nA box."
+    (here / "guide.md").write_text(page, encoding="utf-8")
+    (here / "guide.html").write_text("<title>Pets</title><h1>Pets</h1><p>It is a snake.</p>", encoding="utf-8")
+    (here / "a_guide.txt").write_text("It is a snake.", encoding="utf-8")
+    for name, text in (
+        ("guide.md", "Pets\n\nBall python\n\nIt is a snake.\n\nFood\n\nMice.\n\nHome\n\nA box."),
+        ("guide.html", "Pets\n\nIt is a snake."),
+        ("a_guide.txt", "It is a snake."),
+    ):
+        assert json.loads(run("python snake", name, "--json").stdout)["document"] == text
 
 
 def test_json_is_what_the_library_gives() -> None:

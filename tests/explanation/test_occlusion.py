@@ -90,7 +90,7 @@ def test_parts_grow_where_the_budget_is_small(budget: int, unit: str | None, met
 
 
 def test_a_budget_or_a_unit_that_makes_no_sense(overlap: Reranker) -> None:
-    with pytest.raises(InputError, match="budget must be at least 3"):
+    with pytest.raises(InputError, match="budget must be at least 3 texts, got"):
         overlap.explain("fox", "a fox", budget=2)
     with pytest.raises(InputError, match="'word', 'sentence' or None"):
         overlap.explain("fox", "a fox", unit="letter")  # type: ignore[arg-type]

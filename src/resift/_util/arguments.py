@@ -134,14 +134,16 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-NO_ROOM = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
-"""Characters that take no room: soft hyphen, zero-width ones, marks of direction, byte order mark."""
+NO_ROOM = dict.fromkeys(
+    (0x00, 0xAD, 0x034F, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+)
+"""Characters that take no room: soft hyphen, zero-width ones, marks of direction, byte order mark; and NUL."""
 
 
 def is_blank(text: str) -> bool:
     r"""Return whether a text has nothing to see in it.
 
-    >>> is_blank(" \u200b\n"), is_blank(" a ")
+    >>> is_blank(" \u200b\n\u202a"), is_blank(" a ")
     (True, False)
     """
     return not text.translate(NO_ROOM).strip()
@@ -180,5 +182,6 @@ def whole_number(name: str, value: Any, minimum: int | None = None, *, unit: str
     if whole is None or isinstance(value, bool):
         raise InputError(f"{name} must be a whole number, got {shown(value)}{advice}")
     if minimum is not None and whole < minimum:
-        raise InputError(f"{name} must be at least {minimum}{f' {unit}' if unit else ''}, got {shown(value)}{advice}")
+        units = f" {unit if minimum == 1 else f'{unit}s'}" if unit else ""
+        raise InputError(f"{name} must be at least {minimum}{units}, got {shown(value)}{advice}")
     return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from resift.cli._output import console, json_document, note
 from resift.errors import InputError
 
 if TYPE_CHECKING:
+    from resift.documents.content import SourceDocument
     from resift.explanation.explanation import Explanation
 
 
@@ -74,7 +76,20 @@ def _read(document: str) -> str:
     if document == "-" or Path(document).suffix.lower() not in SUFFIXES:
         return decode(data, name)
     note(f"the document is the file {document}")
-    return "\n\n".join(section.text for source in read(data, name) for section in source.sections)
+    return "\n\n".join(part for source in read(data, name) for part in _parts(source, name))
+
+
+def _parts(source: SourceDocument, name: str) -> Iterator[str]:
+    """Yield a document's title, if it isn't the file's name, and its sections below the headings that begin there."""
+    from resift.documents.readers import stem_title
+
+    above: tuple[str, ...] = ()
+    if source.sections and source.title not in (stem_title(name), Path(name).name, *source.sections[0].headings):
+        yield source.title
+    for section in source.sections:
+        yield from (title for at, title in enumerate(section.headings, 1) if section.headings[:at] != above[:at])
+        yield section.text.strip("\n")
+        above = section.headings
 
 
 def _is_file(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from io import BytesIO
 
 from resift.documents.content import Section, SourceDocument
@@ -14,6 +15,10 @@ try:
     from pypdf.errors import PyPdfError
 except ImportError as error:
     raise MissingExtraError("reading PDF files", "documents") from error
+
+_LOG = logging.getLogger("pypdf")
+if _LOG.level == logging.NOTSET:  # its warnings name no file; what can't be read is an error that does
+    _LOG.setLevel(logging.ERROR)
 
 
 def read_pdf(data: bytes, name: str) -> list[SourceDocument]:
