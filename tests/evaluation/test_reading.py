@@ -88,9 +88,9 @@ def test_no_embedding_function_sees_an_empty_text(make: Make) -> None:
         seen.extend(texts)
         return [[float(-len(text)), 1.0] for text in texts]
 
-    collection = read_collection(make(corpus=rows({"e1": "", **DOCUMENTS})))
-    assert [listed[-1] for listed in embedding_run(embed, collection, 9).values()] == ["e1", "e1"]
-    assert all(text.strip() for text in seen)
+    collection = read_collection(make(corpus=rows({"e1": "", "e2": "\u200b", **DOCUMENTS})))
+    assert [listed[-2:] for listed in embedding_run(embed, collection, 9).values()] == [["e1", "e2"]] * 2
+    assert all(text.strip(" \u200b") for text in seen)
 
 
 def test_judged_queries_that_are_missing_or_empty_are_left_out(make: Make, caplog: Any) -> None:

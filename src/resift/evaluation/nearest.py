@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from resift._util.arguments import is_blank
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.runs import check_run
@@ -44,13 +45,13 @@ def embedding_run(embed: Embed, collection: Collection, depth: int, *, embed_que
     # Equal texts are embedded once, and compared once: a product of matrices gives equal rows unequal last bits.
     rows: dict[str, int] = {}
     row_of_document = [rows.setdefault(text, len(rows)) for text in collection.documents.values()]
-    read = [text for text in rows if text.strip()]
+    read = [text for text in rows if not is_blank(text)]
     if not read:
         raise InputError(f"no document of {collection.name} has a text")
     vectors = _vectors(embed, read)
     documents = np.zeros((len(rows), vectors.shape[1]), np.float32)
     documents[[rows[text] for text in read]] = vectors
-    unread = [row for text, row in rows.items() if not text.strip()]
+    unread = [row for text, row in rows.items() if is_blank(text)]
     queries = _vectors(embed_queries or embed, list(collection.queries.values()))
     if documents.shape[1] != queries.shape[1]:
         raise InputError(

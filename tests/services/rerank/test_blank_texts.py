@@ -13,7 +13,7 @@ from resift.scoring.load import load_scorer
 from resift.services.rerank.blank import add_blanks
 from resift.services.rerank.scorer import RemoteScorer
 
-BLANKS = ["", " ", "\n\t", "\u00a0\u3000"]
+BLANKS = ["", " ", "\n\t", "\u00a0\u3000", "\u200b\u00ad \u202a"]
 
 
 @pytest.fixture(params=list(PATHS))
@@ -51,12 +51,12 @@ async def test_a_list_of_blank_texts_sends_nothing(server: RerankServer) -> None
         for scores in (scorer.score("red", BLANKS), await scorer.ascore("red", BLANKS)):
             assert len(set(scores)) == 1
             assert scores.usage.calls == 0
-        assert [hit.index for hit in Reranker(scorer).rank("red", BLANKS)] == [0, 1, 2, 3]
+        assert [hit.index for hit in Reranker(scorer).rank("red", BLANKS)] == [0, 1, 2, 3, 4]
     assert server.requests == []
 
 
 async def test_a_service_that_refuses_blank_texts_never_sees_one(voyage: RerankServer) -> None:
-    documents = [text for number in range(10) for text in (f"red {number}", BLANKS[number % 4])]
+    documents = [text for number in range(10) for text in (f"red {number}", BLANKS[number % 5])]
     async with remote(voyage, batch_documents=3) as scorer:
         for scores in (scorer.score("red 7", documents), await scorer.ascore("red 7", documents)):
             assert list(scores[1::2]) == [0.0] * 10

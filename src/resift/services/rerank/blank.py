@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from resift._util.arguments import is_blank
 from resift.scorer import Scale, Scores
 
 BLANK_SCORES = {Scale.PROBABILITY: 0.0, Scale.LOGIT: -100.0, Scale.SIMILARITY: -2.0, Scale.ORDINAL: -2.0}
@@ -13,12 +14,12 @@ BLANK_SCORES = {Scale.PROBABILITY: 0.0, Scale.LOGIT: -100.0, Scale.SIMILARITY: -
 
 
 def filled_indices(documents: Sequence[str]) -> list[int]:
-    """Return the indices of the documents that are not empty and not only whitespace.
+    r"""Return the indices of the documents that have something to see in them.
 
-    >>> filled_indices(["red", "", "  ", "blue"])
+    >>> filled_indices(["red", "", " \u200b", "blue"])
     [0, 3]
     """
-    return [index for index, text in enumerate(documents) if text.strip()]
+    return [index for index, text in enumerate(documents) if not is_blank(text)]
 
 
 def add_blanks(scores: Scores, indices: Sequence[int], document_count: int, scale: Scale) -> Scores:
