@@ -7,6 +7,7 @@ import pickle
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,21 @@ def test_texts_without_a_known_token_are_like_nothing_and_not_like_each_other(em
     vectors = embedder_class().embed([*texts, f"a fox {texts[0]}"])
     assert np.abs(vectors[:-1]).max() == 0
     assert np.linalg.norm(vectors[-1]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("embedder_class", [StaticEmbedder, DenseEmbedder])
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("bamboo", r"texts is one text; give a list of texts, \[text\] for a single one"),
+        (None, "texts is a NoneType; give a list"),
+        (["bamboo", None], r"texts\[1\] is no text, but None"),
+        ([b"bamboo"], r"texts\[0\] is no text, but b'bamboo'"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(embedder_class: type, texts: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        embedder_class().embed(texts)
 
 
 def test_it_serves_as_a_first_stage(embedder: DenseEmbedder) -> None:

@@ -130,6 +130,19 @@ def as_list(name: str, values: Iterable[T], *, of: str, example: str) -> list[T]
     raise InputError(f"{name} is {kind}; give a list of {of}, {example} for a single one")
 
 
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """Return the texts as a list. Raises InputError for a single text, and for what holds anything else than texts.
+
+    >>> check_texts(("red", "blue"))
+    ['red', 'blue']
+    """
+    listed = as_list("texts", texts, of="texts", example="[text]")
+    for index, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise InputError(f"texts[{index}] is no text, but {shown(text)}")
+    return listed
+
+
 def _with_article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 

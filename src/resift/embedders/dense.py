@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from resift._util.arguments import check_texts
 from resift._util.model_files import report_unreadable
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import graph_opener
@@ -127,7 +128,11 @@ class DenseEmbedder:
         Returns:
             One unit vector per text, (texts, dimensions), float32, in their order, whatever the batches they were in.
             A text without a known token gives zeros: all of them would be alike.
+
+        Raises:
+            InputError: That is no list of texts.
         """
+        texts = check_texts(texts)
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         is_known = np.zeros(len(texts), bool)
         special = self._encoder.template.special_token_count

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.arguments import check_texts
 from resift.errors import ModelFileError
 from resift.models.bundled import STATIC, bundled_folder
 from resift.models.contents import check_exported, describe_folder
@@ -71,7 +72,11 @@ class StaticEmbedder:
         Returns:
             One unit vector per text, (texts, dimensions), float32, in their order. A text without a known token
             gives zeros.
+
+        Raises:
+            InputError: That is no list of texts.
         """
+        texts = check_texts(texts)
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), TEXTS_PER_CHUNK):
             token_ids = [tokens.ids for tokens in self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])]
