@@ -120,8 +120,8 @@ def test_an_unreadable_file_is_named_and_the_rest_is_indexed(here: Path, name: s
 
 
 def test_a_kind_of_file_that_is_not_read(here: Path) -> None:
-    (here / "a.docx").write_bytes(b"")
-    assert fails("index", "a.docx").startswith("resift: a.docx: can't read .docx; can read ")
+    (here / "a.odt").write_bytes(b"")
+    assert fails("index", "a.odt").startswith("resift: a.odt: can't read .odt; can read ")
 
 
 def test_rerank_of_what_is_not_there_or_no_text(here: Path) -> None:
@@ -130,6 +130,18 @@ def test_rerank_of_what_is_not_there_or_no_text(here: Path) -> None:
         "resift: stdin:1: not UTF-8 (byte 0xff); convert the file first"
     )
     assert fails("rerank", "x", "-", "--jsonl", stdin="[]").startswith("resift: stdin:1: a JSON object is needed")
+
+
+def test_rerank_of_a_file_that_index_reads(here: Path) -> None:
+    (here / "a.docx").write_bytes(b"PK\x03\x04\x98")
+    assert fails("rerank", "x", "a.docx").endswith("a line; `resift index` and `resift search` read .docx")
+    (here / "a.md").write_text("# A\n\none\n")
+    result = CliRunner().invoke(app, ["rerank", "x", "a.md"], catch_exceptions=False)
+    assert "note: each line of a.md is a document; `resift index` reads .md as passages" in result.stderr
+    assert result.exit_code == 0
+    for name in ("a.txt", "list"):
+        (here / name).write_text("one\n")
+        assert CliRunner().invoke(app, ["rerank", "x", name], catch_exceptions=False).stderr == ""
 
 
 @pytest.mark.parametrize("command", [["search"], ["rerank"]])

@@ -55,6 +55,15 @@ def test_a_file_keeps_its_title_and_headings(here: Path) -> None:
         assert json.loads(run("python snake", name, "--json").stdout)["document"] == text
 
 
+def test_a_folder_or_a_file_that_is_not_there(here: Path) -> None:
+    (here / "docs").mkdir()
+    assert "docs is a folder: give a file" in run("python", "docs", code=1).stderr
+    for name in ("no-such.md", "docs/guide.txt"):
+        assert f"note: there is no file {name}: the document is this text" in run("python", name).stderr
+    for text in ("python", "python.", "See guide.md", "e.g."):
+        assert run("python", text).stderr == ""
+
+
 def test_json_is_what_the_library_gives() -> None:
     data = json.loads(run("python snake", "Ball python care guide", "--json").stdout)
     assert data["method"] == "parts"

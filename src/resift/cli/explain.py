@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from resift.explanation.explanation import Explanation
 
 
+LONGEST_NAME = 255  # of a file, in characters
+
+
 def explain(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
     document: Annotated[
@@ -67,6 +70,7 @@ def explain(
 def _read(document: str) -> str:
     """Return the text itself, or what a file of that name, or stdin, holds."""
     if document != "-" and not _is_file(document):
+        _note_mistaken(document)
         return document
     name = "stdin" if document == "-" else document
     from resift.documents.content import decode
@@ -97,6 +101,18 @@ def _is_file(name: str) -> bool:
         return Path(name).is_file()
     except (OSError, ValueError):  # a text is often longer than a name may be
         return False
+
+
+def _note_mistaken(document: str) -> None:
+    """Say so where a text looks like the name of a file. Raises InputError for a folder."""
+    from resift.documents.readers import SUFFIXES
+
+    if len(document.split()) != 1 or len(document) > LONGEST_NAME:
+        return
+    if Path(document).is_dir():
+        raise InputError(f"{document} is a folder: give a file; a text of this name can come by stdin, as -")
+    if Path(document).suffix.lower() in SUFFIXES:
+        note(f"there is no file {document}: the document is this text")
 
 
 def _write(path: Path | None, content: str) -> None:

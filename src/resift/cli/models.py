@@ -60,7 +60,7 @@ SCHEMES = {
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="A published model, to see all that is known of it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A model, to see all that is known of it.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the bundled models, published ones with what is known of them, and the schemes that --model takes."""
@@ -68,6 +68,13 @@ def models(
     from resift.models.bundled import list_bundled
     from resift.models.prompts import PROMPTS
 
+    bundled = list_bundled()
+    if own := [model for model in bundled if model.name == name]:
+        if as_json:
+            json_document({"model": own[0]._asdict()})
+        else:
+            console().print(_bundled_table(own))
+        return
     if name is not None:
         entry = _catalogue.find_entry(name)
         if as_json:
@@ -75,7 +82,6 @@ def models(
         else:
             console().print(_catalogue.details(entry))
         return
-    bundled = list_bundled()
     if as_json:
         schemes = [
             {"scheme": name, **scheme._asdict(), "installed": scheme.installed} for name, scheme in _schemes().items()

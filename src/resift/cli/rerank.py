@@ -12,7 +12,10 @@ import typer
 
 from resift.cli._models import no_truncation_warning, note_truncation, reranker
 from resift.cli._options import Json, Long, MinRelevance, Model, TopK
-from resift.cli._output import console, json_document, movement, number, snippet, table
+from resift.cli._output import console, json_document, movement, note, number, snippet, table
+from resift.errors import InputError
+
+LINES = (".txt", ".log", ".csv", ".tsv")  # files that are often made of one text a line
 
 
 def rerank(
@@ -59,10 +62,22 @@ class _Document:
 
 def _read_documents(file: str, jsonl: bool) -> list[_Document]:
     from resift.documents.content import decode
+    from resift.documents.readers import READERS
     from resift.documents.records import records
 
     name = "stdin" if file == "-" else file
-    text = decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(), name)
+    kind = "" if file == "-" or jsonl else Path(file).suffix.lower()
+    read_whole = kind in READERS and kind not in LINES
+    try:
+        text = decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(), name)
+    except InputError:
+        if not read_whole:
+            raise
+        raise InputError(
+            f"{name}: rerank takes a text file with one document a line; `resift index` and `resift search` read {kind}"
+        ) from None
+    if read_whole:
+        note(f"each line of {name} is a document; `resift index` reads {kind} as passages")
     if not jsonl:
         return [_Document(line.strip()) for line in text.split("\n") if line.strip()]
     return [
