@@ -155,13 +155,12 @@ def test_states_of_what_was_indexed_before_are_added(here: Path, embedder: Embed
     assert damaged.stderr.count("note: ") == 1
 
 
-def test_a_long_passage_is_told_unless_asked_for(here: Path) -> None:
+def test_passages_of_index_are_read_to_their_end(here: Path) -> None:
     (here / "long.txt").write_text("\n".join(f"{{[({number})]}};" for number in range(150)))
     run("index", "long.txt")
-    assert "note: " in run("search", "numbers").stderr
-    assert "--long-documents max_window" in run("search", "numbers").stderr
-    assert run("search", "numbers", "--long-documents", "max_window").stderr == ""
-    assert run("search", "numbers", "--long-documents", "first_window").stderr == ""
+    for option in ([], ["--long-documents", "truncate"], ["--long-documents", "first_window"]):
+        assert run("search", "numbers", *option).stderr == ""
+        assert as_json("search", "numbers", *option)["stats"]["truncated"] == 0
 
 
 def test_rerank_lines_from_a_pipe_and_a_file(here: Path) -> None:
@@ -228,6 +227,9 @@ def test_help_names_defaults_that_are_no_values(command: str, default: str, monk
 
 
 def test_models() -> None:
+    for name in ("resift:small", "resift:static"):
+        assert as_json("models", name)["model"]["name"] == name
+        assert "Apache-2.0" in run("models", name).stdout
     found = as_json("models")
     names = [model["name"] for model in found["models"]]
     assert names == ["resift:small", "resift:tiny", "resift:static", "resift:dense"]
