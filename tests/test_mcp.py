@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -130,3 +131,17 @@ def test_a_folder_that_is_not_indexed_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["mcp", "--db", str(tmp_path / "none")])
     assert result.exit_code == 1
     assert "resift index FOLDER" in result.stderr
+
+
+def test_a_port_that_is_taken_is_one_line(db: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["mcp", "--db", str(db), "--transport", "http", "--port", port])
+    assert result.exit_code == 1
+    reason = "Address already in use; give another --port"
+    assert result.stderr == f"resift: can't listen on 127.0.0.1 port {port}: {reason}\n"
+
+
+def test_a_port_without_http_is_refused(db: Path) -> None:
+    result = CliRunner().invoke(app, ["mcp", "--db", str(db), "--port", "8000"])
+    assert (result.exit_code, result.stderr) == (1, "resift: --port is for --transport http: give both, or neither\n")

@@ -5,6 +5,8 @@ The Model Context Protocol (modelcontextprotocol.io) is what agents ask for tool
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +39,7 @@ ENOUGH = 0.1
 MAX_RESULTS = 50
 MAX_TEXTS = 1000
 CALLS_WAITING = 64
+THIS_MACHINE = "127.0.0.1"
 INSTRUCTIONS = (
     "Search the user's own documents. `relevance` is 0 to 1: below {enough} a passage hardly answers the question, and "
     "`note` says so when none does. Cite `path` and `section`. Ask short questions in plain words; search again with "
@@ -147,10 +150,20 @@ def run(search: TwoStageSearch, *, enough: float = ENOUGH, port: int | None = No
         search: As `mcp_server` takes it.
         enough: The same.
         port: Serve streamable HTTP there, to this machine alone, at /mcp. None: standard input and output.
+
+    Raises:
+        InputError: As `mcp_server`; or the port is taken.
     """
     if port is None:
         mcp_server(search, enough=enough).run("stdio")
-    elif IN_SETTINGS:
+        return
+    try:
+        socket.create_server((THIS_MACHINE, port)).close()  # the SDK's server ends the process where it can't listen
+    except OSError as error:
+        raise InputError(
+            f"can't listen on {THIS_MACHINE} port {port}: {os.strerror(error.errno or 0)}; give another --port"
+        ) from None
+    if IN_SETTINGS:
         mcp_server(search, enough=enough, port=port).run("streamable-http")
     else:
         mcp_server(search, enough=enough).run("streamable-http", port=port)

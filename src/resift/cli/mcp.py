@@ -9,6 +9,9 @@ import typer
 
 from resift.cli._models import reranker
 from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Long, Model
+from resift.errors import InputError
+
+PORT = 8000
 
 
 class Transport(StrEnum):
@@ -31,7 +34,10 @@ def mcp(
         Transport,
         typer.Option("--transport", help="stdio, for agents that start it; http, at http://127.0.0.1:PORT/mcp."),
     ] = Transport.STDIO,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port, with --transport http.")] = 8000,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65535, help="The port, with --transport http.", show_default=str(PORT)),
+    ] = None,
 ) -> None:
     """Serve search, rerank and read to an agent, by the Model Context Protocol. It only reads."""
     from resift.cli import _database
@@ -39,7 +45,9 @@ def mcp(
     from resift.search.chroma import ChromaFirstStage
     from resift.search.two_stage import TwoStageSearch
 
+    if port is not None and transport is Transport.STDIO:
+        raise InputError("--port is for --transport http: give both, or neither")
     stage = ChromaFirstStage(_database.existing(db, collection))
     search = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
-    http: dict[str, Any] = {"port": port} if transport is Transport.HTTP else {}
+    http: dict[str, Any] = {"port": port or PORT} if transport is Transport.HTTP else {}
     run(search, enough=enough, **http)
