@@ -7,10 +7,11 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from resift import Hit, InputError, Reranker
-from resift.adapters import check_query, choose_score, report_ranking
+from resift.adapters import check_query, choose_score, report_ranking, show_value
 from resift.testing import OverlapScorer
 
 
@@ -31,6 +32,18 @@ def test_scores() -> None:
     assert choose_score(hit(2.5, 0.9), "raw") == 2.5
     assert choose_score(hit(2.5, None), "relevance") == 2.5, "the scale has no relevance"
     assert choose_score(hit(math.nan, None), "relevance") is choose_score(hit(math.nan, None), "raw") is None
+
+
+def test_metadata_is_read_as_words_and_never_as_python() -> None:
+    for value, text in (
+        (["red", ("blue", None)], "red, blue"),
+        (np.array(["red", "blue"]), "red, blue"),
+        (np.float32(0.5), "0.5"),
+        ({"page": 3, "tags": ["a", "b"], "none": None}, "page: 3, tags: a, b"),
+        ([{"name": "red"}], "name: red"),
+        (math.nan, ""),
+    ):
+        assert show_value(value) == text
 
 
 def test_a_report_is_json_without_the_texts() -> None:

@@ -254,12 +254,14 @@ def test_files_without_text_are_named_unless_they_are_blank(collection: Any, tmp
         ("script.html", "<script>a()</script>"),
         ("__init__.py", ""),
         ("blank.md", " \n"),
-        ("a.md", "a"),
+        ("no_room.html", "<h1>&#8203;</h1><p>&#8203; &shy;</p>"),
+        ("a.md", "# A\n\na\n\n## \u200b\n\n\u200b\n"),
     ):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     for _ in range(2):
         report = ingest(collection, [tmp_path], base=tmp_path)
-        assert (report.empty, report.without_text) == (3, ["script.html"])
+        assert (report.empty, report.without_text) == (4, ["no_room.html", "script.html"])
+    assert collection.get()["documents"] == ["A\n\na"]
 
 
 def test_progress_and_batches(collection: Any, docs: Path) -> None:

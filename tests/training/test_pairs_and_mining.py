@@ -46,6 +46,7 @@ def test_a_list_or_a_group_may_be_null_and_a_file_may_begin_with_a_mark(tmp_path
     [
         (b'{"query": "q"}', "pairs.jsonl:1: positive is missing or empty"),
         (b'{"query": " ", "positive": "p"}', "query is missing or empty"),
+        (b'{"query": "q", "positive": "\\u200b\\u00ad"}', "positive is missing or empty"),
         (b'{"query": "q", "positive": 3}', "positive is missing or empty"),
         (b'{"query": "q", "positive": "p", "negatives": [""]}', "a negative is missing or empty"),
         (b'{"query": "q", "positive": "p", "negatives": 3}', "negatives is a list of texts, this is a int"),

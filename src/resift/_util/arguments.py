@@ -159,7 +159,8 @@ def is_blank(text: str) -> bool:
     >>> is_blank(" \u200b\n\u202a"), is_blank(" a ")
     (True, False)
     """
-    return not text.translate(NO_ROOM).strip()
+    text = text.strip()
+    return not text or (not text[0].isalnum() and not text.translate(NO_ROOM).strip())
 
 
 def check_query(query: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from resift.reranking.ranking import Hit, Ranking
@@ -30,11 +31,16 @@ def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:
 def show_value(value: Any) -> str:
     """Return a metadata value as a text to read: a list, which Chroma stores too, without brackets and quotes.
 
-    >>> show_value(["red", "blue"]), show_value(1867), show_value(None)
-    ('red, blue', '1867', '')
+    None, and NaN as tables have it, are nothing; an object's fields are `name: value`.
+
+    >>> show_value(["red", "blue"]), show_value(1867), show_value(None), show_value({"page": 3})
+    ('red, blue', '1867', '', 'page: 3')
     """
-    if value is None:
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {text}" for name, item in value.items() if (text := show_value(item)))
     if isinstance(value, set | frozenset):
         return ", ".join(sorted(map(show_value, value)))
     if isinstance(value, list | tuple):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
+from resift._util.arguments import is_blank
 from resift.documents.chunks import Chunks, token_rulers
 from resift.documents.content import Scalar, Section, SourceDocument
 from resift.documents.split import context, split
@@ -93,7 +94,8 @@ def _parts(documents: Sequence[SourceDocument], chunks: Chunks) -> Iterator[tupl
             text, first = piece.section.text, piece.section.start
             line, line_tokens = (context(*piece.names, CONTEXT_CHARACTERS), 0) if fit else lines[piece.names]
             ruler = None if fit else next(rulers)
-            spans = split(text, chunks.tokens - line_tokens, chunks.shared, ruler, code=piece.section.code)
+            cut = split(text, chunks.tokens - line_tokens, chunks.shared, ruler, code=piece.section.code)
+            spans = [span for span in cut if not is_blank(text[span.start : span.end])]
             for span in spans:
                 offsets = {} if first is None else {"start": first + span.start, "end": first + span.end}
                 part = text[span.start : span.end]
@@ -118,7 +120,7 @@ def _pieces(document: SourceDocument) -> Iterator[_Piece]:
         where: dict[str, Scalar] = {**fields, "title": document.title, "section": " > ".join(below)}
         if section.page is not None:
             where["page"] = section.page
-        stands_alone = bool(section.headings) and not _is_named_by(next_section, section)
+        stands_alone = not all(map(is_blank, section.headings)) and not _is_named_by(next_section, section)
         yield _Piece(section, (document.title, below), where, stands_alone)
 
 

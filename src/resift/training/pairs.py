@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resift._util.arguments import is_blank
 from resift._util.jsonl import field_text, read_rows
 from resift.errors import InputError
 from resift.text.normal import normalise, normalise_all
@@ -87,7 +88,7 @@ def _pair(row: dict[str, Any], where: str) -> TrainingPair:
 
 
 def _text(value: Any, name: str, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or is_blank(value):
         raise InputError(f"{where}: {name} is missing or empty; a row is {{'query': ..., 'positive': ...}}")
     return value.strip()
 
