@@ -43,8 +43,8 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid"}
 SHORT_FILE_BYTES = 6800
-FOUND = re.compile(r"^\d+\. docs/([\w-]+\.md)", re.MULTILINE)
-"""A file that a page's search finds."""
+NAMED = re.compile(r"(?:^\d+\. |^\$ resift .*)docs/([\w-]+\.md)", re.MULTILINE)
+"""A file that a page's search finds, or that a command of it reads."""
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_every_block_runs_and_prints_what_it_says(
     page: Path, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "docs").mkdir()
-    found = set(FOUND.findall(page.read_text(encoding="utf-8")))
+    named = set(NAMED.findall(page.read_text(encoding="utf-8")))
     for file in (ROOT / "docs").iterdir():
-        if whole or file.suffix != ".md" or file.name in found or file.stat().st_size <= SHORT_FILE_BYTES:
+        if whole or file.suffix != ".md" or file.name in named or file.stat().st_size <= SHORT_FILE_BYTES:
             shutil.copy(file, tmp_path / "docs")
     monkeypatch.chdir(tmp_path)
     run_command = _run_in_process_of_its_own if page == README else _run_command

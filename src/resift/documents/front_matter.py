@@ -40,7 +40,7 @@ def read_front_matter(text: str) -> FrontMatter | None:
     r"""Return the front matter of a text; None where there is none: two rules with text between are no front matter.
 
     >>> read_front_matter("---\ntitle: 'It''s here'\ntags: [a, b]\n---\nText")
-    FrontMatter(title="It's here", text='Tags: a, b', end=43)
+    FrontMatter(title="It's here", text='Tags: a, b', end=41)
     >>> read_front_matter("---\nText between rules.\n---\n")
     """
     opens = _OPENS.match(text)
@@ -52,7 +52,7 @@ def read_front_matter(text: str) -> FrontMatter | None:
     if fields is None:
         return None
     known = {str(name).lower(): value for name, value in fields.items()}
-    descriptions = [one for name in _DESCRIPTIONS if (one := _words(known.get(name)))]
+    descriptions = [words for name in _DESCRIPTIONS if (words := _words(known.get(name)))]
     tags = [tag for name in _TAGS for tag in _items(known.get(name))]
     parts = [*descriptions, *([f"Tags: {', '.join(dict.fromkeys(tags))}"] if tags else [])]
     end = min(closes.end() + 1, len(text))
