@@ -120,7 +120,8 @@ def _pieces(document: SourceDocument) -> Iterator[_Piece]:
         where: dict[str, Scalar] = {**fields, "title": document.title, "section": " > ".join(below)}
         if section.page is not None:
             where["page"] = section.page
-        stands_alone = not all(map(is_blank, section.headings)) and not _is_named_by(next_section, section)
+        has_heading = bool(section.headings) and not is_blank(section.headings[-1])
+        stands_alone = has_heading and not _is_named_by(next_section, section)
         yield _Piece(section, (document.title, below), where, stands_alone)
 
 
