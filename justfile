@@ -29,9 +29,9 @@ reliability *arguments:
 versions which *arguments:
     python tests/reliability/versions.py {{ which }} {{ arguments }}
 
-# Run all tests and show how much of the code they run
+# Run all tests, with the slow ones, and show how much of the code they run
 coverage:
-    python -m pytest --cov
+    python -m pytest -m "not reliability" --cov
 
 # Check formatting, style, imports between folders, and types; change nothing
 lint:

@@ -42,7 +42,7 @@ PAGES = sorted(
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid"}
-SHORT_FILE_BYTES = 6800
+SHORT_FILE_BYTES = 4000
 NAMED = re.compile(r"(?:^\d+\. |^\$ resift .*)docs/([\w-]+\.md)", re.MULTILINE)
 """A file that a page's search finds, or that a command of it reads."""
 

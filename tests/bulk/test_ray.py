@@ -37,9 +37,12 @@ from resift.bulk.ray_data import TableScorer
 from resift.testing import OverlapScorer
 
 # Ray Data 2.60 warns of settings of its own that nobody has set, whenever its context is copied.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`use_(push_based_shuffle|polars|arrow_tensor_v2)` is deprecated:DeprecationWarning:ray.data.context"
-)
+pytestmark = [
+    pytest.mark.slow,  # a cluster takes 8 s to start, and the application 12 s more
+    pytest.mark.filterwarnings(
+        "ignore:`use_(push_based_shuffle|polars|arrow_tensor_v2)` is deprecated:DeprecationWarning:ray.data.context"
+    ),
+]
 
 QUERIES = ("what eats bamboo?", "where do foxes live?", "what fell on monday?")
 
@@ -88,7 +91,6 @@ class Failing(OverlapScorer):
         raise OSError("disk")
 
 
-@pytest.mark.slow
 def test_a_killed_worker_loses_and_repeats_nothing(cluster: None, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", 120)
     pids = tmp_path / "pids"

@@ -86,7 +86,7 @@ def score(folder: Path, **environment: str) -> tuple[float, subprocess.Completed
         (None, "refused"),
         (hang_up, "is no Ray|reset"),
         (answer_http, "is no Ray"),
-        (stay_silent, "no answer within 10 s"),
+        pytest.param(stay_silent, "no answer within 10 s", marks=pytest.mark.slow),
     ],
 )
 def test_an_address_where_no_ray_is(

@@ -213,7 +213,7 @@ def cases(*, short: list[str]) -> Any:
     return pytest.mark.parametrize(("name", "size"), [*short_ones, *long_ones])
 
 
-@cases(short=["index", "scores"])
+@cases(short=["scores"])
 def test_killed_at_random_moments(
     name: str,
     size: int,

@@ -115,6 +115,7 @@ def test_learning_brings_query_and_passage_together(tmp_path: Path, base: str) -
     assert after.dimensions == before.dimensions
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_model_also_when_cut_short(
     tmp_path: Path, base: str, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,7 +169,7 @@ def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Training
     assert (1 / (1 + np.exp(-np.array(after)))).mean() == pytest.approx(1 / 3, abs=0.02)
 
 
-@pytest.mark.parametrize("network", ["split", "cls"])
+@pytest.mark.parametrize("network", [pytest.param("split", marks=pytest.mark.slow), "cls"])
 def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, network: Any) -> None:
     recipe = Recipe(
         base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
@@ -186,6 +186,7 @@ def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, n
         assert figures.after > figures.before
 
 
+@pytest.mark.slow
 def test_a_run_cut_short_comes_to_the_same_end(
     base: str, pairs: list[TrainingPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
