@@ -154,9 +154,9 @@ class _Endpoint:
         shape, parsed = parse(self._shape, await read_body(request, self._options.max_body))
         self._check(parsed)
         scores = await self._score(request, parsed, timeout)
-        self._metrics.count_scores(scores)
         scorer = self._service.scorer
         result = ScoredRequest(scorer.name, scores.scale or scorer.scale, scores, self._service.max_length)
+        self._metrics.count_scores(scores, result.truncated)
         return JSONResponse(shape.response(parsed, result))
 
     def _check(self, request: HasTexts) -> None:

@@ -56,10 +56,9 @@ class ServiceMetrics:
         """Count a request that comes while so many tokens wait."""
         self._queue.observe(waiting_tokens)
 
-    def count_scores(self, scores: Scores) -> None:
-        """Count what a request's scores took."""
+    def count_scores(self, scores: Scores, truncated: int) -> None:
+        """Count what a request's scores took, and how many documents were not read to their end."""
         usage = scores.usage
-        truncated = sum(span.truncated for span in scores.spans.values())
         for name, number in {
             "documents": len(scores),
             "pairs": usage.pairs,
