@@ -21,7 +21,6 @@ from resift.cli.app import app
 from resift.llm import LlmScorer
 from resift.testing import OverlapScorer
 
-
 # What goes out: as it is, but for half a pair
 
 
