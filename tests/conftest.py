@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from pytest_socket import enable_socket, socket_allow_hosts
 
 if TYPE_CHECKING:
+    from browser import Browser
+
     from resift import Reranker
 
 # Nothing above or below imports NumPy, torch or the hub's library before these are set.
@@ -67,6 +69,16 @@ def bundled() -> Reranker:
     from resift import Reranker
 
     return Reranker(long_documents="max_window")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser; the test is skipped where there is none, and fails there if RESIFT_REQUIRE_BROWSER is set."""
+    from browser import Browser, find_browser
+
+    opened = Browser(find_browser())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
