@@ -91,7 +91,7 @@ def test_other_models_read_them_as_sentence_transformers_unless_told(
     assert not np.allclose(scores, list(as_tokens.score("what eats", documents)), atol=1e-4)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     control_ids = {tokenizer.token_to_id(token) for token in controls} - {tokenizer.token_to_id(controls[-1])}
-    encoded = as_text._pipeline.tokenizer.encode(documents)  # type: ignore[attr-defined]
+    encoded = as_text.pipeline.tokenizer.encode(documents)  # type: ignore[attr-defined]
     assert not control_ids & {int(token) for tokens in encoded for token in tokens.ids}
     plain = list(as_text.score("what eats", ["panda bamboo tree"]))
     assert plain == list(as_tokens.score("what eats", ["panda bamboo tree"]))

@@ -12,7 +12,7 @@ from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 def test_tokens_are_cached_where_states_are_kept_and_nowhere_else() -> None:
     classes = [
-        type(load_scorer("resift:small", keep_states=kept)._pipeline.tokenizer)  # type: ignore[attr-defined]
+        type(load_scorer("resift:small", keep_states=kept).pipeline.tokenizer)  # type: ignore[attr-defined]
         for kept in (0, 1000)
     ]
     assert classes == [TextTokenizer, CachingTokenizer]
@@ -20,7 +20,7 @@ def test_tokens_are_cached_where_states_are_kept_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize(
     ("model", "network", "method"),
-    [("resift:small", SplitNetwork, "_encode_queries"), ("resift:tiny", TinyNetwork, "_expand_queries")],
+    [("resift:small", SplitNetwork, "encode_queries"), ("resift:tiny", TinyNetwork, "_expand_queries")],
 )
 def test_a_query_is_encoded_once_however_many_rounds_its_documents_take(
     model: str, network: type, method: str, monkeypatch: pytest.MonkeyPatch

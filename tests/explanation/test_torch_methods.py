@@ -55,8 +55,8 @@ def test_the_gradient_is_that_of_the_score(reranker: Reranker) -> None:
 def test_the_gradient_equals_a_difference(saved: Callable[[str], Path]) -> None:
     scorer = SentenceTransformersScorer(saved("bert-small"))
     explanation = explain_by_gradient(scorer, QUERY, "bamboo")
-    table = scorer._model.transformers_model.get_input_embeddings()
-    tokens = scorer._pipeline.tokenizer.encode(["bamboo"])[0].ids.tolist()  # type: ignore[union-attr]
+    table = scorer.cross_encoder.transformers_model.get_input_embeddings()
+    tokens = scorer.pipeline.tokenizer.encode(["bamboo"])[0].ids.tolist()  # type: ignore[union-attr]
     step = 1e-3
 
     def score(factor: float) -> float:
@@ -86,7 +86,7 @@ def test_a_long_document_has_the_window_that_gave_the_score(saved: Callable[[str
 
 def test_a_model_whose_code_lacks_it_is_refused(saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = SentenceTransformersScorer(saved("bert-small"))
-    network = type(scorer._model.transformers_model)
+    network = type(scorer.cross_encoder.transformers_model)
 
     def lacks(*_: object) -> None:
         raise NotImplementedError("not here")

@@ -91,7 +91,7 @@ def test_half_precision_weights_are_computed_in_float32_on_cpu(saved: Folder, tm
     model.save_pretrained(str(folder))
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
     scorer = load_scorer(folder)
-    assert {parameter.dtype for parameter in scorer._model.parameters()} == {torch.float32}  # type: ignore[attr-defined]
+    assert {parameter.dtype for parameter in scorer.cross_encoder.parameters()} == {torch.float32}  # type: ignore[attr-defined]
 
 
 def test_a_hub_model_at_a_revision(in_cache: Path) -> None:

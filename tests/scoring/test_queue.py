@@ -228,7 +228,7 @@ def test_only_a_scorer_that_was_loaded_is_closed_along(monkeypatch: pytest.Monke
     given_one = Closable()
     Reranker(given_one).close()
     assert not given_one.closed, "its owner may go on using it"
-    monkeypatch.setattr("resift.reranking.reranker.load_scorer", lambda _: given_one)
+    monkeypatch.setattr("resift.reranking.held_scorer.load_scorer", lambda _: given_one)
     Reranker("a name").close()
     assert given_one.closed
 
@@ -347,7 +347,7 @@ def test_a_child_forked_in_the_middle_of_a_call_starts_empty() -> None:
 
 def test_the_sessions_of_a_parent_are_opened_again(fresh_scorer: Callable[[], object]) -> None:
     scorer = fresh_scorer()
-    session = scorer._pipeline.network.encoder.session  # type: ignore[attr-defined]
+    session = scorer.pipeline.network.encoder.session  # type: ignore[attr-defined]
     before, known = session.current, scorer.score("q", ["a text"])  # type: ignore[attr-defined]
     session.renew()
     assert session.current is not before

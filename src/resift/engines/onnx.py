@@ -103,7 +103,7 @@ class OnnxScorer(ScorerBase):
         self.control_tokens = control_tokens or default
         tokenizer = tokenizer_class.load(self.folder / "tokenizer.json", control_tokens=self.control_tokens)
         self._tokens_identity = "" if self.control_tokens == default else f" control_tokens={self.control_tokens}"
-        self._pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), self.long_documents, batch_tokens)
+        self.pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), self.long_documents, batch_tokens)
 
     @cached_property
     def identity(self) -> str:
@@ -118,7 +118,7 @@ class OnnxScorer(ScorerBase):
 
         Raise InputError if the query alone is longer than the model reads.
         """
-        return self._pipeline.score(requests)
+        return self.pipeline.score(requests)
 
     def _load_network(self, manifest: Manifest, tokenizer: TextTokenizer) -> Network:
         """Open the model's graphs, and let them score a small batch. Raise ModelFileError where they can't."""
@@ -187,7 +187,7 @@ class OnnxScorer(ScorerBase):
         options: dict[str, Any] = {
             "long_documents": self.long_documents,
             "max_length": self.max_length,
-            "batch_tokens": self._pipeline.batch_tokens,
+            "batch_tokens": self.pipeline.batch_tokens,
             "control_tokens": self.control_tokens,
             "threads": self.threads,
             "keep_states": keep,

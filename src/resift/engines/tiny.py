@@ -100,14 +100,14 @@ class TinyScorer(ScorerBase):
             max_length,
         )
         check_known_scores(TINY, network, tokenizer, f"onnxruntime {onnxruntime.__version__}")
-        self._pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
+        self.pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return one logit per document for each request, all documents batched together.
 
         Raise InputError if the query alone is longer than the model reads.
         """
-        return self._pipeline.score(requests)
+        return self.pipeline.score(requests)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (partial(type(self), **self._options), ())

@@ -20,6 +20,7 @@ from resift.explanation.split_parts import SplitParts
 from resift.explanation.tiny_parts import TinyParts
 from resift.scorer import Scorer
 from resift.scoring.cached import Cached
+from resift.scoring.fast import FastScorer
 from resift.text.tokenizer import TextTemplate
 
 Method = Literal["parts", "occlusion", "attention", "gradient"]
@@ -87,9 +88,14 @@ def plan_occlusion(
         InputError: An impossible argument.
     """
     _check(query, document, method)
-    if method in ("parts", "attention", "gradient") or (method is None and _pipeline_of(_uncached(scorer)) is not None):
+    if method in ("parts", "attention", "gradient") or (method is None and has_parts(scorer)):
         return None
     return OcclusionPlan.make(query, document, budget, unit)
+
+
+def has_parts(scorer: Scorer) -> bool:
+    """Return whether a scorer's own network says what each word contributes, which costs about two scores."""
+    return _pipeline_of(_uncached(scorer)) is not None
 
 
 def _check(query: str, document: str, method: str | None) -> None:
@@ -101,15 +107,18 @@ def _check(query: str, document: str, method: str | None) -> None:
 
 
 def _uncached(scorer: Scorer) -> Scorer:
-    """Return the scorer inside caches: it gives the same scores, and what is asked for an explanation comes once."""
-    while isinstance(scorer, Cached):
-        scorer = scorer.scorer
+    """Return the scorer inside caches: it gives the same scores, and what is asked for an explanation comes once.
+
+    Inside `resift:fast` that is its second model, which scores a document by itself.
+    """
+    while isinstance(scorer, Cached | FastScorer):
+        scorer = scorer.scorers[-1]
     return scorer
 
 
 def _pipeline_of(scorer: Scorer) -> Pipeline | None:
     """Return the pipeline of a scorer whose network has parts that add up; None for any other."""
-    pipeline = getattr(scorer, "_pipeline", None)
+    pipeline = getattr(scorer, "pipeline", None)
     has_parts = isinstance(pipeline, Pipeline) and isinstance(pipeline.network, SplitNetwork | TinyNetwork)
     return pipeline if has_parts else None
 
@@ -137,8 +146,8 @@ def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: 
 
 
 def _explain_by_torch(scorer: Scorer, query: str, document: str, method: str) -> Explanation:
-    pipeline = getattr(scorer, "_pipeline", None)
-    if not isinstance(pipeline, Pipeline) or not hasattr(scorer, "_model"):  # told without torch, which may be missing
+    pipeline = getattr(scorer, "pipeline", None)
+    if not isinstance(pipeline, Pipeline) or not hasattr(scorer, "cross_encoder"):  # told without torch
         raise InputError(
             f"{scorer.name} shows neither attention nor gradients: they are for cross-encoders that "
             "sentence-transformers runs; use method='occlusion'"

@@ -73,7 +73,7 @@ class SplitParts:
         """Return what each pair of tokens contributes to the score. The document is as long as the network reads."""
         network = self.network
         # Both are known where the pair was scored just now: the query always, the document where states are kept.
-        (encoded,) = network.query_cache.get_or_compute([query_ids.tobytes()], network._encode_queries)
+        (encoded,) = network.query_cache.get_or_compute([query_ids.tobytes()], network.encode_queries)
         query = self._encoded(encoded.ids, encoded.states)
         if network.encoder.store is None:
             document = self._encode(network.encoder.template.assemble([document_ids]))

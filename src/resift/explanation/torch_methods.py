@@ -31,8 +31,8 @@ def explain_by_attention(scorer: Scorer, query: str, document: str) -> Explanati
     model shows no attention.
     """
     scorer, pair, inputs, rows, columns = _read(scorer, query, document)
-    network: Any = scorer._model.transformers_model
-    with _refused(scorer), scorer._lock, torch.inference_mode():
+    network: Any = scorer.cross_encoder.transformers_model
+    with _refused(scorer), scorer.lock, torch.inference_mode():
         used = network.config._attn_implementation
         try:
             network.set_attn_implementation("eager")  # the only one that gives its shares
@@ -52,7 +52,7 @@ def explain_by_gradient(scorer: Scorer, query: str, document: str) -> Explanatio
     It is what the score would lose if a word's embedding went to nothing and the score were a straight line.
     """
     scorer, pair, inputs, _, columns = _read(scorer, query, document)
-    network: Any = scorer._model.transformers_model
+    network: Any = scorer.cross_encoder.transformers_model
     embedded: list[torch.Tensor] = []
 
     def keep(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ def explain_by_gradient(scorer: Scorer, query: str, document: str) -> Explanatio
         return embedded[-1]
 
     # Not in inference mode, whatever the caller is in: it keeps nothing that a gradient needs.
-    with _refused(scorer), scorer._lock, torch.inference_mode(mode=False), torch.enable_grad():
+    with _refused(scorer), scorer.lock, torch.inference_mode(mode=False), torch.enable_grad():
         hook = network.get_input_embeddings().register_forward_hook(keep)
         try:
             usual = {name: tensor.clone() for name, tensor in inputs.items()}  # none of inference mode's own
@@ -85,7 +85,7 @@ def _read(
     scorer: Scorer, query: str, document: str
 ) -> tuple[SentenceTransformersScorer, ReadPair, dict[str, Any], NDArray[np.intp], NDArray[np.intp]]:
     """Return a pair, the inputs that the model has for it, and where the tokens of query and document are in them."""
-    pipeline = getattr(scorer, "_pipeline", None)
+    pipeline = getattr(scorer, "pipeline", None)
     if not isinstance(scorer, SentenceTransformersScorer) or not isinstance(pipeline, Pipeline):
         raise InputError(f"{scorer.name} shows neither attention nor gradients; use method='occlusion'")
     if not isinstance(pipeline.network, PairNetwork):
@@ -93,8 +93,8 @@ def _read(
     pair = ReadPair.of(pipeline, query, document)
     template = pipeline.network.template
     arrays = template.assemble([(pair.query_ids, pair.document_ids)])
-    names = set(scorer._model.tokenizer.model_input_names)
-    inputs = {name: torch.from_numpy(array).to(scorer._model.device) for name, array in arrays.items() if name in names}
+    names = set(scorer.cross_encoder.tokenizer.model_input_names)
+    inputs = {name: torch.from_numpy(array).to(scorer.cross_encoder.device) for name, array in arrays.items() if name in names}
     start = len(template.before)
     rows = np.arange(start, start + len(pair.query_ids))
     after = start + len(pair.query_ids) + len(template.between)

@@ -220,7 +220,7 @@ def test_the_length_that_is_read_tells_states_apart(folder: Path) -> None:
     store = MemoryStates(10**6)
     long, short = (scorer(folder, keep_states=10**6, max_length=length) for length in (64, 32))
     for loaded in (long, short):
-        object.__setattr__(loaded._pipeline.network.encoder, "store", store)  # type: ignore[attr-defined]
+        object.__setattr__(loaded.pipeline.network.encoder, "store", store)  # type: ignore[attr-defined]
     long.score(QUERY, DOCUMENTS)
     found = short.score(QUERY, DOCUMENTS)
     assert list(found) == pytest.approx(

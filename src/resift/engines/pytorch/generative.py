@@ -111,7 +111,7 @@ class GenerativeScorer(ScorerBase):
         )
         text_tokenizer = Tokenizer.from_str(backend.to_str())
         text_tokenizer.encode_special_tokens = True  # special tokens spelled out in a text are read as text
-        self._pipeline = Pipeline(
+        self.pipeline = Pipeline(
             TextTokenizer(text_tokenizer),
             network,
             long_documents,
@@ -135,7 +135,7 @@ class GenerativeScorer(ScorerBase):
 
         Raise InputError if query and template alone are too long for the model.
         """
-        return self._pipeline.score(requests)
+        return self.pipeline.score(requests)
 
     def _score_reader(self, prompt: PromptTemplate, backend: Tokenizer) -> tuple[ReadScores, Scale]:
         """Return the function that reads scores from this kind of model, and their scale."""

@@ -83,16 +83,16 @@ class SentenceTransformersScorer(ScorerBase):
         self.long_documents = long_documents
         self.control_tokens = control_tokens
         self._source = source = ModelSource.find(self.name, revision, local_files_only, trust_remote_code)
-        self._model = load_cross_encoder(source, allow_untrained_head=allow_untrained_head, device=device)
-        set_dtype(self._model, self._model.num_labels, self._model.device, dtype)
-        self._lock = device_lock(self._model.device)
-        config: Any = self._model.config
-        limit = min(self._model.max_seq_length or 10**6, position_limit(config.to_dict()))
+        self.cross_encoder = load_cross_encoder(source, allow_untrained_head=allow_untrained_head, device=device)
+        set_dtype(self.cross_encoder, self.cross_encoder.num_labels, self.cross_encoder.device, dtype)
+        self.lock = device_lock(self.cross_encoder.device)
+        config: Any = self.cross_encoder.config
+        limit = min(self.cross_encoder.max_seq_length or 10**6, position_limit(config.to_dict()))
         entry = find(self.name)
         self.max_length = choose_max_length(limit, max_length, self.name, None if entry is None else entry.tuned_length)
-        self.batch_tokens = choose_batch_tokens(self._model.device, batch_tokens)
+        self.batch_tokens = choose_batch_tokens(self.cross_encoder.device, batch_tokens)
         try:
-            self._pipeline = self._build_pipeline(long_documents, self.batch_tokens)
+            self.pipeline = self._build_pipeline(long_documents, self.batch_tokens)
         except ValueError as error:  # a language model without a template for pairs
             if isinstance(error, InputError):
                 raise
@@ -100,7 +100,7 @@ class SentenceTransformersScorer(ScorerBase):
                 f"{self.name} reads no pairs: {error} To ask it as the authors of its family do, name their template "
                 "as the scheme (`resift models` lists them)"
             ) from error
-        if self._pipeline is None and (
+        if self.pipeline is None and (
             long_documents != "truncate" or max_length is not None or control_tokens != "model"
         ):
             raise InputError(
@@ -114,10 +114,10 @@ class SentenceTransformersScorer(ScorerBase):
 
         None for a hub model whose commit is not known: it may change while its name stays the same.
         """
-        config: Any = self._model.config
+        config: Any = self.cross_encoder.config
         files = self._source.checksum(config)
-        device = self._model.device.type
-        dtype = next(self._model.parameters()).dtype
+        device = self.cross_encoder.device.type
+        dtype = next(self.cross_encoder.parameters()).dtype
         tokens = "" if self.control_tokens == "model" else f" control_tokens={self.control_tokens}"
         return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}{tokens}"
 
@@ -126,19 +126,19 @@ class SentenceTransformersScorer(ScorerBase):
 
         Raise InputError if the query alone is longer than the model reads.
         """
-        if self._pipeline is not None:
-            return self._pipeline.score(requests)
+        if self.pipeline is not None:
+            return self.pipeline.score(requests)
         return [self._predict(request) for request in requests]
 
     def _build_pipeline(self, long_documents: LongDocuments, batch_tokens: int) -> Pipeline | None:
         """Return the shared pipeline, or None if the model doesn't read pairs as its tokenizer joins them."""
-        backend = copy_fast_tokenizer(self._model)
+        backend = copy_fast_tokenizer(self.cross_encoder)
         if backend is None:
             return None
         tokenizer = TextTokenizer(backend)
         tokenizer.read_control_tokens_as(self.control_tokens)
-        template = tokenizer.pair_template(pad_id=self._model.tokenizer.pad_token_id)
-        names = shared_input_names(self._model, tokenizer, template)
+        template = tokenizer.pair_template(pad_id=self.cross_encoder.tokenizer.pad_token_id)
+        names = shared_input_names(self.cross_encoder, tokenizer, template)
         if names is None:
             return None
         network = PairNetwork(self._build_forward(names), template, self.max_length)
@@ -146,9 +146,9 @@ class SentenceTransformersScorer(ScorerBase):
 
     def _build_forward(self, names: Sequence[str]) -> Forward:
         def forward(inputs: dict[str, NDArray[np.int64]]) -> DeviceLogits:
-            with self._lock, torch.inference_mode():
-                features: dict[str, Any] = {name: to_device(inputs[name], self._model.device) for name in names}
-                return DeviceLogits(to_logits(self._model({**features, "modality": "text"})["scores"]))
+            with self.lock, torch.inference_mode():
+                features: dict[str, Any] = {name: to_device(inputs[name], self.cross_encoder.device) for name in names}
+                return DeviceLogits(to_logits(self.cross_encoder({**features, "modality": "text"})["scores"]))
 
         def forward_without_padding(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
             lengths = inputs["attention_mask"].sum(1)
@@ -158,9 +158,9 @@ class SentenceTransformersScorer(ScorerBase):
                 logits[rows] = forward({name: array[rows, :length] for name, array in inputs.items()})
             return logits
 
-        if not lacks_padding(self._model):
+        if not lacks_padding(self.cross_encoder):
             return forward
-        network: Any = self._model.transformers_model
+        network: Any = self.cross_encoder.transformers_model
         network.config.get_text_config().pad_token_id = -1  # no token: the last one of each row counts
         return forward_without_padding
 
@@ -169,8 +169,8 @@ class SentenceTransformersScorer(ScorerBase):
             return Scores(())
         query = normalise(request.query)
         pairs = [(query, normalise(document)) for document in request.documents]
-        with self._lock:
-            output = self._model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        with self.lock:
+            output = self.cross_encoder.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
         return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
 
 

@@ -84,9 +84,10 @@ class SplitNetwork:
     def prepare(self, queries: Sequence[Ids]) -> SplitBatchScorer:
         """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
         keys = [query.tobytes() for query in queries]
-        return SplitBatchScorer(self.encoder, self.reader, self.query_cache.get_or_compute(keys, self._encode_queries))
+        return SplitBatchScorer(self.encoder, self.reader, self.query_cache.get_or_compute(keys, self.encode_queries))
 
-    def _encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
+    def encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
+        """Return what is encoded of queries, each given by the bytes of its ids."""
         ids, states, vectors = self.encoder.encode([np.frombuffer(key, np.int32) for key in keys])
         sparse = self.encoder.terms
         queries = []
