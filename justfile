@@ -49,6 +49,10 @@ fix:
 docs *arguments:
     python -m pytest tests/test_docs.py tests/test_docs_paths.py {{ arguments }}
 
+# Show the documentation site, anew after each change
+site:
+    mkdocs serve
+
 # Run a benchmark: just bench callers.py --callers 4 (benchmarks/README.md says what there is)
 bench *arguments="work.py --model resift:small":
     python benchmarks/{{ arguments }}

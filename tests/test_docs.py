@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SLOW = dict.fromkeys(("docs/evaluation.md", "docs/training.md"), pytest.mark.slow)  # 20 s and more
 PAGES = sorted(
-    [README, *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")],
+    [README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md")],
     key=lambda page: page.relative_to(ROOT),
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -73,7 +73,7 @@ def test_every_block_runs_and_prints_what_it_says(
 ) -> None:
     (tmp_path / "docs").mkdir()
     named = set(NAMED.findall(page.read_text(encoding="utf-8")))
-    for file in (ROOT / "docs").iterdir():
+    for file in filter(Path.is_file, (ROOT / "docs").iterdir()):
         if whole or file.suffix != ".md" or file.name in named or file.stat().st_size <= SHORT_FILE_BYTES:
             shutil.copy(file, tmp_path / "docs")
     monkeypatch.chdir(tmp_path)
