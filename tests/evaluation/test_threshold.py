@@ -106,3 +106,33 @@ def test_the_command_prints_and_draws(collection: Collection, tmp_path: Path) ->
     wrong = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "x.pdf")])
     assert wrong.exit_code == 1
     assert "a plot is a .png or .svg file" in wrong.stderr
+
+
+def test_a_calibration_is_saved_and_used_by_name(tmp_path: Path) -> None:
+    texts = {"a": "red foxes eat mice at night", "b": "bonds are taxed as income", "c": "rivers carry water"}
+    rows = [json.dumps({"_id": id, "text": text}) for id, text in texts.items()]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(rows))
+    (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "what do red foxes eat"}))
+    (tmp_path / "qrels.tsv").write_text("q\ta\t1")
+    saved = tmp_path / "calibration.json"
+    command = ["threshold", str(tmp_path), "--first-stage", "static"]
+    first = CliRunner().invoke(app, [*command, "--save", str(saved), "--json"], catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    assert "1 relevant candidates: the calibration is rough" in first.stderr
+    data = json.loads(saved.read_text())
+    assert (data["model"], data["scale"], data["fitted"]["pairs"]) == ("resift:small", "logit", 3)
+    assert data["fitted"]["error_after"] == json.loads(first.stdout)["calibration_error"]
+    measured = CliRunner().invoke(app, [*command, "--calibration", str(saved), "--json"], catch_exceptions=False)
+    assert json.loads(measured.stdout)["calibration_error"] == pytest.approx(data["fitted"]["error_after"])
+    (tmp_path / "texts.txt").write_text("\n".join(texts.values()))
+    rerank = ["rerank", "what do red foxes eat", str(tmp_path / "texts.txt"), "--calibration", str(saved), "--json"]
+    best = json.loads(CliRunner().invoke(app, rerank, catch_exceptions=False).stdout)["hits"][0]
+    assert best["relevance"] == pytest.approx(2 / 3, abs=0.01)  # Platt's smoothed label of a single one
+    for wrong, message in (
+        ([*rerank, "--model", "resift:tiny"], "fitted for resift:small and not for resift:tiny"),
+        ([*command, "--save", str(saved), "--calibration", str(saved)], "give one of the two"),
+        ([*command, "--save", str(tmp_path / "none" / "c.json")], "there is no folder"),
+    ):
+        refused = CliRunner().invoke(app, wrong)
+        assert refused.exit_code == 1
+        assert message in refused.stderr

@@ -46,7 +46,7 @@ class Slow:
 
 def test_close_returns_after_a_call_that_ended_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow()
-    monkeypatch.setattr("resift.reranking.reranker.load_scorer", lambda _: slow)
+    monkeypatch.setattr("resift.reranking.held_scorer.load_scorer", lambda _: slow)
     reranker = Reranker("a name")
     with ThreadPoolExecutor(2) as pool:
         call = pool.submit(reranker.rank, "q", ["a"], deadline=0.1)
@@ -213,14 +213,3 @@ def test_a_query_that_fails_leaves_the_order_of_no_other_query() -> None:
     rankings = reranker.rank_many(["good", "bad", "also good"], [["a", "bb"]] * 3)
     assert [ranking.documents for ranking in rankings] == [["bb", "a"], ["a", "bb"], ["bb", "a"]]
     assert [bool(ranking.degraded) for ranking in rankings] == [False, True, False]
-
-
-def test_a_scorer_that_ranks_with_a_reranker_over_itself_is_an_error_and_no_endless_wait() -> None:
-    class Circular(OverlapScorer):
-        def score(self, query: str, documents: Sequence[str]) -> list[float]:
-            reranker.rank(query, documents)
-            return super().score(query, documents)
-
-    reranker = Reranker(Circular())
-    with pytest.raises(ScorerError, match="would wait for itself"):
-        reranker.rank("q", ["a"], deadline=20)

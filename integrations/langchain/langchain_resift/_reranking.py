@@ -102,6 +102,7 @@ class Reranking(BaseModel):
     max_pending: int = _option("max_pending", 1024, ge=1)
     patience: int | None = _option("patience", ge=1)
     cache: PathText | None = _option("cache")
+    calibration: PathText | None = _option("calibration")
     long_documents: LongDocuments | None = _option("long_documents")
     max_length: int | None = _option("max_length", ge=1)
     batch_tokens: int | None = _option("batch_tokens", ge=1)

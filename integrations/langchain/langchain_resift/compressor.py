@@ -37,7 +37,7 @@ class ResiftRerank(Reranking, BaseDocumentCompressor):
         metadata_keys: Metadata fields whose values are scored with the text, such as `["title"]`.
         model: A folder, a Hugging Face id or `scheme:name`; None is the bundled cross-encoder.
         on_error: "raise", or "keep_order" to answer a failing model with the order the documents came in.
-        max_pending, patience, cache: As `resift.Reranker` has them.
+        max_pending, patience, cache, calibration: As `resift.Reranker` has them.
         long_documents, max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
             local_files_only, trust_remote_code: As `resift.ModelOptions` has them. None leaves it to the engine, which
             refuses what makes no sense for it.

@@ -37,8 +37,8 @@ class ResiftRetriever(Reranking, BaseRetriever):
         candidates: How many documents the first stage is asked for (50), and at least k.
         search_kwargs: For the first stage: what a vector store's search takes (`filter`), or a collection's `where`
             and `where_document`, and `embed`, what embeds queries for a collection that keeps no embedding function.
-        min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, long_documents,
-            max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
+        min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, calibration,
+            long_documents, max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
             local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has them.
     """
 

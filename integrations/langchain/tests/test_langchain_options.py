@@ -27,6 +27,7 @@ OWN: dict[str, Any] = {
     "max_pending": 7,
     "patience": 5,
     "cache": ":memory:",
+    "calibration": "calibration.json",
     "long_documents": "max_window",
     "max_length": 128,
     "batch_tokens": 4096,

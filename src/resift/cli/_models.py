@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from resift.scorer import Scorer
 
 
-def reranker(model: str | None, long_documents: LongDocuments | None, states_file: Path | None = None) -> Reranker:
-    """Return the reranker for `--model` and `--long-documents`.
+def reranker(
+    model: str | None,
+    long_documents: LongDocuments | None,
+    states_file: Path | None = None,
+    *,
+    calibration: Path | None = None,
+    instruction: str | None = None,
+) -> Reranker:
+    """Return the reranker for `--model`, `--long-documents`, `--calibration` and `--instruction`.
 
     The default one, for which `index --keep-states` encodes, reads the states from their file where there is one.
     """
@@ -31,7 +38,9 @@ def reranker(model: str | None, long_documents: LongDocuments | None, states_fil
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
     if states_file is not None and states_file.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
         options["states_file"] = states_file
-    return Reranker(model, **options)
+    if instruction is not None:
+        options["instruction"] = instruction
+    return Reranker(model, calibration=calibration, **options)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resift.errors import InputError
+
 
 class LongDocuments(StrEnum):
     """What happens to texts longer than the model reads; `resift.scorer.LongDocuments`, as an option."""
@@ -22,6 +24,15 @@ class EmbedderName(StrEnum):
 
     STATIC = "static"
     DENSE = "dense"
+
+
+def check_file(path: Path | None) -> Path | None:
+    """Check a file that is to be written, before the work is done. Raises InputError."""
+    if path is not None and not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path is not None and path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file")
+    return path
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -45,6 +56,14 @@ Long = Annotated[
         show_default="max_window for the bundled models, truncate for others",
     ),
 ]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="A file of `resift threshold --save`: relevance is then a probability."),
+]
+Instruction = Annotated[
+    str | None,
+    typer.Option("--instruction", help="What makes a text relevant, in words, for a model that reads one."),
+]
 JudgedCollection = Annotated[
     Path, typer.Argument(metavar="COLLECTION", help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv.")
 ]
@@ -63,6 +82,10 @@ KeepIdenticalIds = Annotated[
     typer.Option("--keep-identical-ids", help="Keep candidates with the query's own id, which BEIR leaves out."),
 ]
 Qrels = Annotated[Path | None, typer.Option("--qrels", help="The file of judgements, where the folder has several.")]
+
+Html = Annotated[
+    Path | None, typer.Option("--html", callback=check_file, help="Write all of it to this file, as a page to look at.")
+]
 
 
 def check_plot(path: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from resift.cli._models import reranker
-from resift.cli._options import COLLECTION, DB, STATES, Collection, Db, Long, Model
+from resift.cli._options import COLLECTION, DB, STATES, CalibrationFile, Collection, Db, Instruction, Long, Model
 from resift.errors import InputError
 
 PORT = 8000
@@ -30,6 +30,8 @@ def mcp(
     ] = 0.1,
     model: Model = None,
     long_documents: Long = None,
+    calibration: CalibrationFile = None,
+    instruction: Instruction = None,
     transport: Annotated[
         Transport,
         typer.Option("--transport", help="stdio, for agents that start it; http, at http://127.0.0.1:PORT/mcp."),
@@ -48,6 +50,7 @@ def mcp(
     if port is not None and transport is Transport.STDIO:
         raise InputError("--port is for --transport http: give both, or neither")
     stage = ChromaFirstStage(_database.existing(db, collection))
-    search = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
+    ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
+    search = TwoStageSearch(stage, ranker, candidates=candidates)
     http: dict[str, Any] = {"port": port or PORT} if transport is Transport.HTTP else {}
     run(search, enough=enough, **http)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from resift.cli._models import no_truncation_warning, note_truncation, reranker
-from resift.cli._options import Json, Long, MinRelevance, Model, TopK
+from resift.cli._options import CalibrationFile, Instruction, Json, Long, MinRelevance, Model, TopK
 from resift.cli._output import console, json_document, movement, note, number, snippet, table
 from resift.errors import InputError
 
@@ -28,11 +28,13 @@ def rerank(
     min_relevance: MinRelevance = None,
     model: Model = None,
     long_documents: Long = None,
+    calibration: CalibrationFile = None,
+    instruction: Instruction = None,
     as_json: Json = False,
 ) -> None:
     """Rerank documents from a file or a pipe."""
     documents = _read_documents(file, jsonl or file.lower().endswith(".jsonl"))
-    ranker = reranker(model, long_documents)
+    ranker = reranker(model, long_documents, calibration=calibration, instruction=instruction)
     with no_truncation_warning():
         ranking = ranker.rank(question, documents, text=_text, top_k=top_k, min_relevance=min_relevance)
     if as_json:

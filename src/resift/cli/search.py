@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,13 +16,16 @@ from resift.cli._options import (
     COLLECTION,
     DB,
     STATES,
+    CalibrationFile,
     Collection,
     Db,
     EmbedderName,
+    Instruction,
     Json,
     Long,
     MinRelevance,
     Model,
+    check_file,
 )
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
 from resift.errors import InputError
@@ -42,9 +47,19 @@ def search(
     min_relevance: MinRelevance = None,
     model: Model = None,
     long_documents: Long = None,
+    calibration: CalibrationFile = None,
+    instruction: Instruction = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show each result's first-stage rank and score beside the final ones.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", callback=check_file, help="Write both stages side by side to this file, as a page."),
+    ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", callback=check_file, help="Write a picture of what moved to this file."),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata; may be repeated."),
@@ -69,13 +84,20 @@ def search(
     try:
         stage = ChromaFirstStage(opened, where=_filter(where or []))
         with no_truncation_warning(), note_states_warnings():
-            two_stages = TwoStageSearch(stage, reranker(model, long_documents, db / STATES), candidates=candidates)
-            ranking = two_stages.search(question, top_k, min_relevance=min_relevance)
+            ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
+            two_stages = TwoStageSearch(stage, ranker, candidates=max(candidates, top_k))
+            pictured = html is not None or svg is not None  # that shows the first stage's best, wherever they are now
+            ranking = two_stages.search(question, None if pictured else top_k, min_relevance=min_relevance)
     except UnknownEmbeddingError as error:
         raise InputError(
             f"{error.reason}; if a bundled bi-encoder did, say --embedder static or --embedder dense; else search it "
             "from Python, with ChromaFirstStage(collection, embed=function)"
         ) from error
+    if html is not None:
+        ranking.to_html(html, top=top_k, title=_source)
+    if svg is not None:
+        ranking.to_svg(svg, top=top_k, title=_source)
+    ranking = replace(ranking, hits=ranking.hits[:top_k])
     if as_json:
         json_document({"collection": collection, **ranking.to_dict(document=_document)})
     elif compare:
@@ -164,8 +186,13 @@ def _source_and_body(passage: Passage) -> tuple[str, str]:
     """Return where a passage comes from, in one line, and its text without that line."""
     from resift.documents.passages import body
 
+    title, section = str(passage.metadata.get("title", "")), str(passage.metadata.get("section", ""))
+    return _source(passage), body(passage.text, title, section)
+
+
+def _source(passage: Passage) -> str:
+    """Return where a passage comes from, in one line."""
     metadata = passage.metadata
     title, section = str(metadata.get("title", "")), str(metadata.get("section", ""))
     page = f"page {metadata['page']}" if "page" in metadata else ""
-    source = " · ".join(part for part in (str(metadata.get("path", passage.id)), section or title, page) if part)
-    return source, body(passage.text, title, section)
+    return " · ".join(part for part in (str(metadata.get("path", passage.id)), section or title, page) if part)

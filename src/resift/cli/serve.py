@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resift.cli._options import Long, LongDocuments, Model
+from resift.cli._options import CalibrationFile, Long, LongDocuments, Model
 from resift.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def serve(
     max_documents: MaxDocuments = 1000,
     max_body: MaxBody = 8_000_000,
     long_documents: Long = None,
+    calibration: CalibrationFile = None,
     threads: Threads = None,
     drain_seconds: DrainSeconds = 30,
 ) -> None:
@@ -64,7 +65,7 @@ def serve(
 
     key = _key(api_key_file)
     with open_socket(host, port, key, allow_no_key=allow_no_key) as listening:
-        scorer = _load(model, long_documents, threads)
+        scorer = _load(model, long_documents, threads, calibration)
         service = RerankService(scorer, batch_tokens=batch_tokens, waiting_tokens=max_tokens_in_flight)
         app = application(service, ServiceOptions(max_documents, max_body, key, tuple(model_name or ())))
         address = f"[{host}]" if ":" in host else host
@@ -83,12 +84,18 @@ def _key(file: Path | None) -> ApiKey | None:
         raise InputError(f"{file} holds no key: it is no text") from None
 
 
-def _load(model: str | None, long_documents: LongDocuments | None, threads: int | None) -> Scorer:
+def _load(
+    model: str | None, long_documents: LongDocuments | None, threads: int | None, calibration: Path | None
+) -> Scorer:
     """Return the model, once it has answered."""
     from resift.models.options import ModelOptions
     from resift.scoring.load import load_scorer, load_with_threads
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
     scorer = load_scorer(model, **options) if threads is None else load_with_threads(model, options, threads)
+    if calibration is not None:
+        from resift.scoring.calibrated import Calibrated
+
+        scorer = Calibrated(scorer, calibration)
     scorer.score(*PROBE)
     return scorer

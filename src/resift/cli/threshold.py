@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from resift.cli._models import no_truncation_warning, note_left_out
-from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Model, Qrels, Queries, check_plot
-from resift.cli._output import console, json_document, number, table
+from resift.cli._models import no_truncation_warning, note_left_out, reranker
+from resift.cli._options import (
+    CalibrationFile,
+    FirstStage,
+    Json,
+    JudgedCollection,
+    KeepIdenticalIds,
+    Long,
+    Model,
+    Qrels,
+    Queries,
+    check_plot,
+)
+from resift.cli._output import console, json_document, note, number, table
 from resift.cli._progress import bar
+from resift.errors import InputError
 
 if TYPE_CHECKING:
     from resift.evaluation import ThresholdReport
@@ -23,6 +35,8 @@ def threshold(
     folder: JudgedCollection,
     stage: FirstStage = "bm25",
     model: Model = None,
+    long_documents: Long = None,
+    calibration: CalibrationFile = None,
     depth: Annotated[int, typer.Option("--depth", min=1, help="How many candidates are scored.")] = 100,
     grade: Annotated[int, typer.Option("--grade", min=1, help="The lowest grade that counts as relevant.")] = 1,
     limit: Queries = None,
@@ -36,25 +50,36 @@ def threshold(
             help="Plot the promised relevance against the share judged relevant, in a .png or .svg file.",
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Fit a calibration on these judgements, measure with it, and write it here."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure what relevance is worth: is 0.8 right in 8 of 10 cases, and which --min-relevance to set."""
     from resift.evaluation import measure_thresholds, read_collection
-    from resift.reranking.reranker import Reranker
+    from resift.evaluation.calibration import fit_and_measure
 
+    if save is not None and calibration is not None:
+        raise InputError("--save fits a calibration, and --calibration uses one: give one of the two")
+    if save is not None and not save.parent.is_dir():
+        raise InputError(f"--save {save}: there is no folder {save.parent}")
     with note_left_out():
         collection = read_collection(folder, qrels)
+    how: dict[str, Any] = {
+        "stage": stage,
+        "depth": depth,
+        "grade": grade,
+        "limit": limit,
+        "ignore_identical_ids": not keep_identical_ids,
+    }
+    ranker = reranker(model, long_documents, calibration=calibration)
     with note_left_out(), no_truncation_warning(), bar() as progress:
-        report = measure_thresholds(
-            collection,
-            Reranker(model),
-            stage=stage,
-            depth=depth,
-            grade=grade,
-            limit=limit,
-            ignore_identical_ids=not keep_identical_ids,
-            progress=progress,
-        )
+        if save is None:
+            report = measure_thresholds(collection, ranker, progress=progress, **how)
+        else:
+            fitted, report = fit_and_measure(collection, ranker, progress=progress, **how)
+            fitted.save(save)
     if plot is not None:
         from resift.evaluation.plot import plot_reliability
 
@@ -63,6 +88,11 @@ def threshold(
         json_document(report.to_dict())
     else:
         _show(report)
+    if save is not None:
+        note(
+            f"{save}: calibration of {fitted.model}; use it with --calibration, or Reranker(..., calibration=...); the "
+            "figures are of the questions that it was fitted on: measure others with --calibration"
+        )
 
 
 def _show(report: ThresholdReport) -> None:

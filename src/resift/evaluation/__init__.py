@@ -1,5 +1,6 @@
 """Measure rerankers on judged collections: with and without, side by side, with confidence. Needs `resift[eval]`."""
 
+from resift.evaluation.calibration import fit_calibration
 from resift.evaluation.collection import Collection, read_collection
 from resift.evaluation.depth import DepthPoint, DepthReport, measure_depths
 from resift.evaluation.experiment import Evaluation, EvaluationReport, evaluate
@@ -20,6 +21,7 @@ __all__ = [
     "compare",
     "embedding_run",
     "evaluate",
+    "fit_calibration",
     "fuse",
     "measure",
     "measure_depths",

@@ -127,34 +127,69 @@ def measure_thresholds(
     Raises:
         InputError: The reranker's scores are no probabilities, no candidate has the grade, or an argument is wrong.
     """
+    if not reranker.scorer.scale.has_relevance:
+        raise InputError(f"{reranker.scorer.name} gives a {reranker.scorer.scale}, which min_relevance can't cut")
+    judged = judged_scores(collection, reranker, stage, depth, grade, limit, ignore_identical_ids, progress)
+    return threshold_report(collection, judged, stage, reranker.scorer.name, grade)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedScores:
+    """The scores of all candidates of all queries, and which of these are judged relevant."""
+
+    scores: Sequence[float]
+    relevance: NDArray[np.float64]
+    """0 where the scale has none."""
+    relevant: NDArray[np.bool_]
+    queries: int
+    notes: Sequence[str]
+
+
+def judged_scores(
+    collection: Collection,
+    reranker: Reranker,
+    stage: Stage,
+    depth: int,
+    grade: int,
+    limit: int | None,
+    ignore_identical_ids: bool,
+    progress: Progress | None,
+) -> JudgedScores:
+    """Score the candidates of every query. Arguments and errors are those of `measure_thresholds`."""
     if depth < 1 or grade < 1 or (limit is not None and limit < 1):
         raise InputError(f"depth, grade and limit must be at least 1, got {depth}, {grade} and {limit}")
     check_keeps_all(reranker)
-    if not reranker.scorer.scale.has_relevance:
-        raise InputError(f"{reranker.scorer.name} gives a {reranker.scorer.scale}, which min_relevance can't cut")
     found = find_candidates(stage, collection, depth, limit, ignore_identical_ids=ignore_identical_ids)
-    lists = found.run
-    relevances, judgements = [], []
-    for done, (query, listed) in enumerate(lists.items()):
+    scores, relevances, judgements = [], [], []
+    for done, (query, listed) in enumerate(found.run.items()):
         if progress is not None:
-            progress(done, len(lists))
+            progress(done, len(found.run))
         for hit in reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__):
-            relevances.append(hit.relevance or 0.0)  # never None: the scale was checked
+            scores.append(hit.score)
+            relevances.append(hit.relevance or 0.0)
             judgements.append(collection.qrels[query].get(hit.document, 0) >= grade)
-    relevance, relevant = np.array(relevances, float), np.array(judgements, bool)
+    relevant = np.array(judgements, bool)
     if not relevant.any():
         raise InputError(f"no candidate of {collection.name} has grade {grade}: there is nothing to set a threshold by")
+    return JudgedScores(scores, np.array(relevances, float), relevant, len(found.run), found.notes)
+
+
+def threshold_report(
+    collection: Collection, judged: JudgedScores, stage: Stage, model: str, grade: int
+) -> ThresholdReport:
+    """Return what these scores' relevance promises and what is found."""
+    relevance, relevant = judged.relevance, judged.relevant
     return ThresholdReport(
         collection.name,
         stage if isinstance(stage, str) else stage_name(stage),
-        reranker.scorer.name,
-        len(lists),
+        model,
+        judged.queries,
         len(relevance),
         int(relevant.sum()),
         grade,
         reliability(relevance, relevant),
-        [_cut(value, relevance, relevant, len(lists)) for value in CUTS],
-        (*collection.notes, *found.notes),
+        [_cut(value, relevance, relevant, judged.queries) for value in CUTS],
+        (*collection.notes, *judged.notes),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack
 
 from resift._util.arguments import SYNONYMS, helps_with_names, right_name, shown, whole_number
@@ -13,13 +12,14 @@ from resift._util.call_site import warn_at_call_site
 from resift.errors import InputError, ScorerError, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
+from resift.reranking.held_scorer import HeldScorer
+from resift.reranking.instructions import Instructed
 from resift.reranking.limits import Limits
 from resift.reranking.observers import observed
 from resift.reranking.ordering import keep_first_stage_order, order_by_score
 from resift.reranking.ranking import Ranking, Stats
-from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer, entry_of
+from resift.scorer import Scorer
 from resift.scoring.call_limit import CallLimit
-from resift.scoring.load import load_scorer
 from resift.scoring.pending import PendingRequest, ScoringCall
 from resift.scoring.queue import queue_of, score_awaited
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from resift.explanation.explain import Method
     from resift.explanation.explanation import Explanation
     from resift.explanation.occlusion import Unit
+    from resift.scoring.calibrated import Calibration
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
 
-IN_MEMORY = ":memory:"  # SQLite's own name for it
 TRUNCATED = (
     "some documents are longer than the model reads, and only their beginning was scored (hit.truncated marks them, "
     "stats.truncated counts them)."
@@ -55,6 +55,8 @@ class Reranker:
             flagged in `degraded`.
         patience: Stop scoring when so many documents in a row brought none into the best `top_k`; the rest as above.
         cache: A file that remembers scores, or ":memory:" to remember them in memory alone: see `Cached`.
+        calibration: A file of `resift threshold --save`, or a `Calibration`: scores become log-odds of being relevant,
+            so that `relevance` and `min_relevance` mean the same as with the bundled models: see `Calibrated`.
         max_pending: Calls, from threads and event loops alike, that may wait.
         **options: Options of the model's engine, which checks them: see `ModelOptions`.
 
@@ -79,6 +81,7 @@ class Reranker:
         deadline: float | None = None,
         patience: int | None = None,
         cache: str | os.PathLike[str] | None = None,
+        calibration: str | os.PathLike[str] | Calibration | None = None,
         max_pending: int = 1024,
         **options: Unpack[ModelOptions],
     ) -> None:
@@ -89,22 +92,8 @@ class Reranker:
         whole_number("max_pending", max_pending, 1)
         Limits(top_k, min_relevance, deadline, patience)  # checked before a model is loaded
         _refuse_other_names(options)
-        self.scorer: Scorer = load_scorer(model, **options)
-        self._owned: list[Scorer] = [] if self.scorer is model else [self.scorer]
-        if isinstance(self.scorer, WrapperScorer) and not self._owned:
-            self.scorer.users.add(self)
-            self._shared: WrapperScorer | None = self.scorer
-        else:
-            self._shared = None
-        if cache is not None:
-            from resift.scoring.cached import Cached  # not at the top: it brings SQLite
-
-            try:
-                self.scorer = Cached(self.scorer, None if isinstance(cache, str) and cache == IN_MEMORY else cache)
-            except BaseException:
-                self._close_owned()
-                raise
-            self._owned.append(self.scorer)
+        self._held = HeldScorer(model, options, calibration, cache)
+        self.scorer: Scorer = self._held.scorer
         self.top_k = top_k
         self.min_relevance = min_relevance
         self.on_error = on_error
@@ -112,6 +101,7 @@ class Reranker:
         self.patience = patience
         self._call_limit = CallLimit(max_pending)
         self._queue = queue_of(self.scorer)
+        self._instructed = Instructed()
         self._limits(None, None, None)
 
     def __repr__(self) -> str:
@@ -127,6 +117,7 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        instruction: str | None = None,
     ) -> Ranking[T]:
         """Return the documents in a new order, best first.
 
@@ -140,6 +131,7 @@ class Reranker:
             top_k: As in the constructor, for this call.
             min_relevance: The same.
             deadline: The same.
+            instruction: What makes a document relevant, in words, for a model that reads one.
 
         Returns:
             The hits, best first, with what the call cost.
@@ -151,7 +143,7 @@ class Reranker:
             OverloadedError: `max_pending` calls are waiting already.
         """
         limits = self._limits(top_k, min_relevance, deadline)
-        (ranking,) = self._rank([RankCall.of(query, documents, text)], limits)
+        (ranking,) = self._instructed.of(self, instruction)._rank([RankCall.of(query, documents, text)], limits)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -165,14 +157,16 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        instruction: str | None = None,
     ) -> Ranking[T]:
         """Do what `rank` does, without blocking the event loop. Cancelling it ends the work."""
         limits = self._limits(top_k, min_relevance, deadline)
         call = RankCall.of(query, documents, text)
+        instructed = self._instructed.of(self, instruction)
         if self._queue.traits.awaitable:
-            ranking = await self._await_scorer(call, limits)
+            ranking = await instructed._await_scorer(call, limits)
         else:
-            (ranking,) = await self._arank([call], limits)
+            (ranking,) = await instructed._arank([call], limits)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -186,6 +180,7 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        instruction: str | None = None,
     ) -> list[Ranking[T]]:
         """Return one ranking per query over its own documents. Their batches are shared.
 
@@ -198,13 +193,14 @@ class Reranker:
             top_k: As in `rank`.
             min_relevance: As in `rank`.
             deadline: As in `rank`, for all queries together.
+            instruction: As in `rank`.
 
         Raises:
             InputError: Also where there isn't one list of documents per query.
             ScorerError, OverloadedError: As in `rank`.
         """
         limits = self._limits(top_k, min_relevance, deadline)
-        rankings = self._rank(RankCall.many(queries, documents, text), limits)
+        rankings = self._instructed.of(self, instruction)._rank(RankCall.many(queries, documents, text), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -218,10 +214,11 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        instruction: str | None = None,
     ) -> list[Ranking[T]]:
         """Do what `rank_many` does, without blocking the event loop. Cancelling it ends the work."""
         limits = self._limits(top_k, min_relevance, deadline)
-        rankings = await self._arank(RankCall.many(queries, documents, text), limits)
+        rankings = await self._instructed.of(self, instruction)._arank(RankCall.many(queries, documents, text), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -274,19 +271,12 @@ class Reranker:
         reranker was given too is closed with the last of them. A scorer that you made yourself stays open.
         """
         self._call_limit.close()
-        self._close_owned()
-        if shared := self._last_use():
-            with entry_of(shared):
-                shared.close_loaded()
+        self._held.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
         await self._call_limit.aclose()
-        async with AsyncExitStack() as stack:
-            for scorer in self._owned:
-                stack.push_async_callback(aclose_scorer, scorer)
-        if shared := self._last_use():
-            await shared.aclose_loaded()
+        await self._held.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -299,18 +289,6 @@ class Reranker:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-    def _close_owned(self) -> None:
-        with ExitStack() as stack:  # one that fails to close keeps no other open
-            for scorer in self._owned:
-                stack.callback(close_scorer, scorer)
-
-    def _last_use(self) -> WrapperScorer | None:
-        """Return the wrapper this reranker was given, unless another reranker still uses it."""
-        if self._shared is None:
-            return None
-        self._shared.users.discard(self)
-        return None if self._shared.users else self._shared
 
     def _limits(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Limits:
         """Return what applies to a call. Raises InputError where it makes no sense for this scorer."""
@@ -381,7 +359,9 @@ class Reranker:
         warn_at_call_site(" ".join(filter(None, [TRUNCATED, advice])), TruncationWarning)
 
 
-ARGUMENTS = ("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "model")
+ARGUMENTS = (
+    *("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "calibration", "max_pending", "model"),
+)
 
 
 def _refuse_other_names(options: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ for methods and `ScorerTraits` for attributes. `WrapperScorer` is the base of sc
 from __future__ import annotations
 
 from resift.scorer.checks import as_scores, check_scores, entry_of, refuse_nonfinite, score_many, scorer_error
+from resift.scorer.instructions import check_instruction, no_instruction, with_instruction
 from resift.scorer.protocol import AsyncScorer, LongDocuments, ManyScorer, Scorer, ScorerTraits
 from resift.scorer.scores import Request, Scale, Scores, Span, Usage
 from resift.scorer.wrapper import ScorerBase, WrapperScorer, aclose_scorer, close_scorer
@@ -27,10 +28,13 @@ __all__ = [
     "WrapperScorer",
     "aclose_scorer",
     "as_scores",
+    "check_instruction",
     "check_scores",
     "close_scorer",
     "entry_of",
+    "no_instruction",
     "refuse_nonfinite",
     "score_many",
     "scorer_error",
+    "with_instruction",
 ]

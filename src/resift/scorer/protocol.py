@@ -18,6 +18,8 @@ class Scorer(Protocol):
 
     - `score_many(requests)`: several queries in one pass (`ManyScorer`). Default: `score` for each.
     - `ascore(query, documents)`: for a scorer that waits for a service (`AsyncScorer`). Default: `score` in a thread.
+    - `with_instruction(instruction)`: this scorer with words that say what makes a document relevant, as another scorer
+      that shares the model; its `identity` is another. Default: an instruction is refused.
     - `close()` and `aclose()`: give connections and files back. Default: there is nothing to give back.
 
     Optional attributes are those of `ScorerTraits`.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
 from resift.errors import InputError
 from resift.scorer.checks import as_scores, entry_of, score_many
+from resift.scorer.instructions import with_instruction
 from resift.scorer.protocol import AsyncScorer, LongDocuments, Scorer, ScorerTraits
 from resift.scorer.scores import Request, Scale, Scores
 
@@ -136,6 +137,19 @@ class WrapperScorer(ScorerBase):
         if not isinstance(self.scorer, AsyncScorer):
             raise InputError(f"{self.scorer.name} can't be awaited; use score, or arank of a Reranker")
         return as_scores(self.scorer, await self.scorer.ascore(query, documents), len(documents))
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return this wrapper around the same scorers with an instruction. It has loaded none of them.
+
+        Raises InputError where one of them reads none.
+        """
+        return self._around([with_instruction(scorer, instruction) for scorer in self.scorers])
+
+    def _around(self, scorers: Iterable[Scorer]) -> Self:
+        """Return a copy around other scorers, which it doesn't close."""
+        copy = object.__new__(type(self))  # without __init__, of which derived classes have their own
+        copy.__dict__.update(self.__dict__, scorers=tuple(scorers), users=WeakSet(), _loaded=())
+        return copy
 
     def close(self) -> None:
         """Close the scorers that this wrapper, or a wrapper inside it, has loaded."""

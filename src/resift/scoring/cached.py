@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 from resift._util.arguments import shown
 from resift._util.worker import Worker
@@ -23,6 +23,7 @@ from resift.scorer import (
     WrapperScorer,
     as_scores,
     score_many,
+    with_instruction,
 )
 from resift.scoring.cache_stores import DiskStore, MemoryStore
 from resift.scoring.load import check_scorer
@@ -41,8 +42,9 @@ class Cached(WrapperScorer):
     holds digests, never texts. It grows to 1 GiB, then the oldest scores are removed.
 
     A key is made of the scorer's `identity` (for the engines: checksum of the model's files, engine, precision, maximum
-    length, `long_documents`, a language model's template), the query and the text, so a changed model never gets the
-    scores of another. If the file is damaged, locked or full, a warning is logged and scores are computed.
+    length, `long_documents`, a language model's template and instruction), the query and the text, so a changed model
+    never gets the scores of another. If the file is damaged, locked or full, a warning is logged and scores are
+    computed.
 
     Args:
         scorer: The scorer to ask for what is not stored. It needs an `identity`.
@@ -76,6 +78,15 @@ class Cached(WrapperScorer):
     def identity(self) -> str:
         """The wrapped scorer's: kept scores are the same."""
         return self._identity
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return this cache around the scorer with an instruction, which is part of every key."""
+        (scorer,) = scorers = [with_instruction(self.scorer, instruction)]
+        copy = self._around(scorers)
+        before, after = ScorerTraits.of(self.scorer).identity, ScorerTraits.of(scorer).identity
+        # A scorer whose identity leaves the instruction out must not get the scores of another one.
+        copy._identity = after if after and after != before else f"{before}\ninstruction {instruction}"
+        return copy
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return the scores of each request; `usage.cache_hits` counts those that were stored.

@@ -152,6 +152,10 @@ class FirstStageOrder:
         """Return `score`; there is nothing to wait for."""
         return self.score(query, documents)
 
+    def with_instruction(self, instruction: str) -> FirstStageOrder:  # noqa: ARG002  # it changes no order of arrival
+        """Return the same: no instruction changes it."""
+        return self
+
 
 def _order(scores: Scores) -> list[int]:
     """Return the indices, best first; equal scores in the scorer's own order, or else in the given one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import Self, cast
 
 from resift._util.arguments import as_list
 from resift.errors import InputError, OverloadedError, ScorerError
@@ -66,6 +66,11 @@ class Members(WrapperScorer):
     def awaitable(self) -> bool:
         """Always: members that can be awaited are, and others have threads of their own."""
         return True
+
+    def _around(self, scorers: Iterable[Scorer]) -> Self:
+        copy = super()._around(scorers)
+        copy._queues = {id(scorer): queue_of(scorer) for scorer in copy.scorers}
+        return copy
 
     def _queue_of(self, scorer: Scorer) -> ScorerQueue:
         return self._queues.get(id(scorer)) or queue_of(scorer)  # ids are others in an unpickled copy

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
-from sklearn.linear_model import LogisticRegression
 
-from resift.errors import InputError
 from resift.evaluation import read_collection
+from resift.evaluation.calibration import fit as fit  # its place for who trains
 from resift.evaluation.first_stage import candidates
 from resift.training.held_out import logits
 from resift.training.mining import CandidateList
@@ -37,21 +35,6 @@ def judged_lists(spec: str) -> list[CandidateList]:
         texts = tuple(collection.documents[id] for id in (*relevant, *others))
         lists.append(CandidateList(collection.queries[query], texts, len(relevant)))
     return lists
-
-
-def fit(scores: Sequence[float], relevant: Sequence[bool]) -> tuple[float, float]:
-    """Return slope and shift that make sigmoid(slope x score + shift) the probability of being relevant.
-
-    Platt 1999, without his smoothing of labels. Raises InputError where all labels are the same, or where a higher
-    score means less relevant.
-    """
-    if len(set(relevant)) < 2:
-        raise InputError(f"{len(relevant)} pairs, all of one kind: calibration needs relevant ones and others")
-    regression = LogisticRegression(C=np.inf).fit(np.array(scores)[:, None], np.array(relevant))
-    slope, shift = float(regression.coef_[0, 0]), float(regression.intercept_[0])
-    if slope <= 0:
-        raise InputError(f"slope {slope:.3f}: a higher score means less relevant here, so no calibration is possible")
-    return slope, shift
 
 
 def calibrate(model: CrossEncoder, lists: Sequence[CandidateList]) -> tuple[float, float]:

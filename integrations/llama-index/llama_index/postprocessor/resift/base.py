@@ -56,7 +56,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         metadata_mode: Which metadata is read along with a node's text.
         model: A folder, a Hugging Face id or `scheme:name`; None is the bundled cross-encoder.
         on_error: "raise", or "keep_order" to answer a failing model with the retriever's order.
-        max_pending, patience, cache: As `resift.Reranker` has them.
+        max_pending, patience, cache, calibration: As `resift.Reranker` has them.
         long_documents, max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
             local_files_only, trust_remote_code: As `resift.ModelOptions` has them. None leaves it to the engine, which
             refuses what makes no sense for it.
@@ -95,6 +95,7 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     max_pending: int = _option("max_pending", 1024, ge=1)
     patience: int | None = _option("patience", ge=1)
     cache: PathText | None = _option("cache")
+    calibration: PathText | None = _option("calibration")
     long_documents: LongDocuments | None = _option("long_documents")
     max_length: int | None = _option("max_length", ge=1)
     batch_tokens: int | None = _option("batch_tokens", ge=1)
