@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent.parent
 LINK = re.compile(r"(\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(\))")
+DIAGRAM = re.compile(r"^```mermaid\nflowchart TD\n    cli .*?^```$", re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -33,8 +35,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
-    """Let links to files outside docs/ lead to the repository; in the repository's own view they work as written."""
+    """Let links to files outside docs/ lead to the repository; in the repository's own view they work as written.
+
+    A diagram that GitHub draws would need a script of another host, so the layers are a table here.
+    """
+    markdown = DIAGRAM.sub(lambda _: layers(), markdown)
     return leave_docs(markdown, page.file.src_uri, str(config.extra["repository"]))
+
+
+def layers() -> str:
+    """Return the layers of the package as a table, from the contract that is checked; top first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    rows = (", ".join(f"`{room.strip()}`" for room in layer.split("|")) for layer in contracts[0]["layers"])
+    return "\n".join(["| layers: each sees only what stands below |", "|---|", *(f"| {row} |" for row in rows)])
 
 
 def leave_docs(markdown: str, page: str, repository: str) -> str:
