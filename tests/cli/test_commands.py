@@ -232,9 +232,15 @@ def test_models() -> None:
         assert "Apache-2.0" in run("models", name).stdout
     found = as_json("models")
     names = [model["name"] for model in found["models"]]
-    assert names == ["resift:small", "resift:tiny", "resift:static", "resift:dense"]
+    assert names == ["resift:small", "resift:tiny", "resift:fast", "resift:static", "resift:dense"]
     assert all(model["bytes"] > 1_000_000 and model["licence"] for model in found["models"])
-    assert [model["precision"] for model in found["models"]] == ["int8-dynamic", "int8", "int8", "int8-dynamic"]
+    assert [model["precision"] for model in found["models"]] == [
+        "int8-dynamic",
+        "int8",
+        "int8-dynamic",
+        "int8",
+        "int8-dynamic",
+    ]
     assert {scheme["scheme"] for scheme in found["schemes"]} == set(SCHEMES)
     out = run("models").stdout
     assert "resift:small" in out
@@ -249,9 +255,14 @@ def test_every_bundled_embedder_is_an_option() -> None:
     assert [str(name) for name in EmbedderName] == list(BUNDLED_EMBEDDERS)
 
 
-def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("resift.cli.demo.CANDIDATES", 8)  # less to wait for
-    found = as_json("demo")
+    found = as_json("demo", "--html", tmp_path / "page.html", "--svg", tmp_path / "moves.svg")
+    risen = max(found["questions"], key=lambda one: one["answer_rank"] == 1 and one["answer_first_stage_rank"])
+    for name in ("page.html", "moves.svg"):  # of the search in which the answer rose most
+        page = (tmp_path / name).read_text(encoding="utf-8")
+        assert f"<title>{risen['question']}" in page
+        assert risen["answer"] in page
     out = run("demo").stdout
     assert len(found["questions"]) == len(QUESTIONS)
     for question in found["questions"]:

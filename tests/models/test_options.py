@@ -11,7 +11,7 @@ from typing import Any
 
 import resift.models.options
 from resift.models.options import ModelOptions
-from resift.scoring.load import ENGINES, TINY_ENGINE
+from resift.scoring.load import ENGINES, WITHOUT_FOLDER
 from resift.services.rerank.known_services import SERVICES
 
 
@@ -33,7 +33,7 @@ def documented() -> dict[str, set[str]]:
 def taken() -> dict[str, set[str]]:
     """Option → engines that have it as a keyword."""
     engines: dict[str, set[str]] = {}
-    for scheme, path in {**ENGINES, "tiny": TINY_ENGINE}.items():
+    for scheme, path in {**ENGINES, **WITHOUT_FOLDER}.items():
         module, _, name = path.partition(":")
         engine: Any = getattr(import_module(module), name)
         for parameter in inspect.signature(engine).parameters.values():

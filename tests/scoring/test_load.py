@@ -32,7 +32,9 @@ def test_the_bundled_models_match_their_manifests_and_fit_the_wheel(name: str) -
 
 def test_names_of_the_bundled_model() -> None:
     assert Reranker().scorer.name == Reranker("resift:small").scorer.name == "resift:small"
-    with pytest.raises(UnknownModelError, match="no bundled model resift:huge; there is resift:small, resift:tiny, "):
+    with pytest.raises(
+        UnknownModelError, match="no bundled model resift:huge; there is resift:small, resift:tiny, resift:fast"
+    ):
         Reranker("resift:huge")
     with pytest.raises(ModelFileError, match="static model, which is no cross-encoder"):
         Reranker("resift:static")
@@ -42,7 +44,8 @@ def test_names_of_the_bundled_model() -> None:
 
 def test_a_name_that_is_nothing_lists_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(
-        UnknownModelError, match=r"'minilm' is no folder.*bundled: resift:small, resift:tiny; schemes: resift:, onnx:"
+        UnknownModelError,
+        match=r"'minilm' is no folder.*bundled: resift:small, resift:tiny, resift:fast; schemes: resift:, onnx:",
     ):
         Reranker("minilm")
     with pytest.raises(UnknownModelError, match="no folder"):

@@ -20,6 +20,7 @@ from resift.explanation.split_parts import SplitParts
 from resift.explanation.tiny_parts import TinyParts
 from resift.scorer import Scorer
 from resift.scoring.cached import Cached
+from resift.scoring.calibrated import Calibrated
 from resift.scoring.fast import FastScorer
 from resift.text.tokenizer import TextTemplate
 
@@ -111,7 +112,7 @@ def _uncached(scorer: Scorer) -> Scorer:
 
     Inside `resift:fast` that is its second model, which scores a document by itself.
     """
-    while isinstance(scorer, Cached | FastScorer):
+    while isinstance(scorer, Cached | Calibrated | FastScorer):
         scorer = scorer.scorers[-1]
     return scorer
 

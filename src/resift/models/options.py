@@ -25,9 +25,9 @@ class ModelOptions(TypedDict, total=False):
     """Options of the engines, all optional. An engine takes those that list it below, and refuses the others by name.
 
     Engines are named as in `resift models`: `onnx` (the bundled `resift:small` too), `openvino`, `tiny`
-    (`resift:tiny`), `st` (sentence-transformers), `lm` (language models), `colbert` (late interaction), `openai` (an
-    LLM behind a chat endpoint), and `services`: `cohere`, `jina`, `voyage`, `mixedbread`, `tei`, `vllm`, `infinity`,
-    `llamacpp`, `nim` and `compatible`.
+    (`resift:tiny`), `fast` (`resift:fast`), `st` (sentence-transformers), `lm` (language models), `colbert` (late
+    interaction), `openai` (an LLM behind a chat endpoint), and `services`: `cohere`, `jina`, `voyage`, `mixedbread`,
+    `contextual`, `tei`, `vllm`, `infinity`, `llamacpp`, `nim` and `compatible`.
     """
 
     long_documents: LongDocuments
@@ -35,35 +35,35 @@ class ModelOptions(TypedDict, total=False):
     best (not `colbert`); `truncate` scores its beginning and warns; `first_window` scores it without a warning.
     Default: `max_window` for networks that encode documents apart (the bundled ones), else `truncate`.
 
-    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
+    Supported by: `onnx`, `openvino`, `tiny`, `fast`, `st`, `lm`, `colbert`."""
     max_length: int
     """Tokens the model may read of query and document together; of the document alone where the two are encoded apart.
     Default: the model's own limit, or less where its authors say so (`resift models`).
 
-    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
+    Supported by: `onnx`, `openvino`, `tiny`, `fast`, `st`, `lm`, `colbert`."""
     batch_tokens: int
     """Tokens, padding included, in one batch of the network: bounds memory, and changes no score.
 
-    Supported by: `onnx`, `openvino`, `tiny`, `st`, `lm`, `colbert`."""
+    Supported by: `onnx`, `openvino`, `tiny`, `fast`, `st`, `lm`, `colbert`."""
     control_tokens: ControlTokens
     """How a special token of the tokenizer, such as `[SEP]` or `</s>`, is read where a query or a document spells it:
     `text` reads its letters; `model` reads the token itself, as sentence-transformers does. Default: `text` for
     networks that encode documents apart (the bundled ones), else `model`. Language models (`lm`) always read text.
 
-    Supported by: `onnx`, `openvino`, `tiny`, `st`."""
+    Supported by: `onnx`, `openvino`, `tiny`, `fast`, `st`."""
     threads: int
     """CPU threads of the engine. Default: one per core.
 
-    Supported by: `onnx`, `openvino`, `tiny`."""
+    Supported by: `onnx`, `openvino`, `tiny`, `fast`."""
     keep_states: int
     """Bytes of document states to keep, for networks that encode documents apart: in memory, or in `states_file` if one
     is given. Default 0: none in memory, no limit for a file.
 
-    Supported by: `onnx`, `openvino`."""
+    Supported by: `onnx`, `openvino`, `fast`."""
     states_file: str | os.PathLike[str]
     """A file for document states, shared by processes, for the same networks.
 
-    Supported by: `onnx`, `openvino`."""
+    Supported by: `onnx`, `openvino`, `fast`."""
     device: str
     """Where torch runs: "cpu", "cuda", "mps"... Default: the best that is there.
 
@@ -73,9 +73,11 @@ class ModelOptions(TypedDict, total=False):
 
     Supported by: `st`."""
     instruction: str
-    """What makes a document relevant, in words, if the language model's template takes it. Default: its authors' own.
+    """What makes a document relevant, in words. Default: none, or that of the language model's authors. Each call can
+    have another. Refused for a model that reads none: of `lm`, one whose template has no place for it; of `st`, one
+    that reads no chat messages; of `services`, all but Contextual's models and Voyage's rerank-2.5.
 
-    Supported by: `lm`."""
+    Supported by: `st`, `lm`, `openai`, `services`."""
     revision: str
     """Commit, tag or branch of a Hugging Face model.
 

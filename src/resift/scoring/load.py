@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from resift._util.arguments import SYNONYMS, did_you_mean
 from resift.errors import InputError, UnknownModelError
-from resift.models.bundled import BUNDLED, TINY, bundled_folder
+from resift.models.bundled import BUNDLED, FAST, TINY, bundled_folder
 from resift.models.detect import folder_engine, hub_engine
 from resift.models.options import HUB_ID, Model, ModelOptions, check_option_kinds
 from resift.models.prompts import PROMPTS
-from resift.scorer import Scale, Scorer
+from resift.scorer import Scale, Scorer, no_instruction
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -33,6 +33,7 @@ ENGINES = {
     "jina": "resift.services.rerank.factories:jina",
     "voyage": "resift.services.rerank.factories:voyage",
     "mixedbread": "resift.services.rerank.factories:mixedbread",
+    "contextual": "resift.services.rerank.factories:contextual",
     "tei": "resift.services.rerank.factories:tei",
     "vllm": "resift.services.rerank.factories:vllm",
     "infinity": "resift.services.rerank.factories:infinity",
@@ -44,7 +45,8 @@ ENGINES = {
 CALL_OPTIONS = ("top_k", "min_relevance", "deadline")
 """Options of a ranking, which are none of an engine."""
 HUB_ENGINES = ("onnx", "openvino", "colbert", "st", "lm")
-TINY_ENGINE = "resift.engines.tiny:TinyScorer"
+WITHOUT_FOLDER = {TINY: "resift.engines.tiny:TinyScorer", FAST: "resift.scoring.fast:FastScorer"}
+"""Bundled model that has no folder of its own → its engine."""
 
 
 PLUGINS = "resift.scorers"
@@ -79,8 +81,9 @@ def load_scorer(model: Model = None, **options: Unpack[ModelOptions]) -> Scorer:
             raise InputError(f"{', '.join(options)}: options go to the engine that made the scorer, not beside it")
         return scorer
     model = os.fspath(model)
-    if model == f"resift:{TINY}":
-        return _build(_load_engine(TINY_ENGINE), model, [], options)
+    bundled = model.removeprefix("resift:")
+    if bundled != model and bundled in WITHOUT_FOLDER:
+        return _build(_load_engine(WITHOUT_FOLDER[bundled]), model, [], options)
     scheme, *name = _resolve(model, options.get("trust_remote_code", False))
     if scheme in HUB_ENGINES and not options.get("trust_remote_code") and _is_hub_id(name[0]):
         _check_hub(name[0], options.get("local_files_only", False))
@@ -170,7 +173,7 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         served = "serve it with llama-server, and name the server: llamacpp:http://localhost:8080"
         cure = served if model.endswith(".gguf") else f"give the folder that it is in: {Path(model).parent}"
         raise UnknownModelError(f"{model!r} is a file, and a model is a folder: {cure}")
-    bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY))
+    bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, *WITHOUT_FOLDER))
     known_schemes = ", ".join(f"{known}:" for known in schemes())
     raise UnknownModelError(
         f"{model[:200]!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "
@@ -217,6 +220,8 @@ def _build(engine: Any, label: str, name: list[str], options: ModelOptions, *, o
     known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     unknown = [] if takes_any else [option for option in options if option not in known]
+    if "instruction" in unknown:
+        raise no_instruction(label)
     if unknown:
         meant = dict.fromkeys(SYNONYMS.get(option.lower(), option) for option in unknown)
         of_a_call = [option for option in meant if option in CALL_OPTIONS]

@@ -17,6 +17,8 @@ DENSE = "dense"
 """The bi-encoder that is the encoder of the default cross-encoder; it has no folder of its own."""
 TINY = "tiny"
 """The reranker made of parts of the other models; it has no folder of its own either."""
+FAST = "fast"
+"""The reranker that is `tiny` over a whole list and the default over its best; it has no folder of its own either."""
 TINY_PARTS = {
     BUNDLED[0]: (TERMS, VOCABULARY, "tokenizer.json"),
     STATIC: ("table.npy", "scales.npy"),
@@ -57,8 +59,10 @@ def bundled_folder(name: str) -> Path:
         raise UnknownModelError(f"resift:{DENSE} is a bi-encoder, the encoder of resift:{BUNDLED[0]}: it embeds texts")
     if name == TINY:
         raise UnknownModelError(f"resift:{TINY} is made of parts of resift:{BUNDLED[0]} and has no folder of its own")
+    if name == FAST:
+        raise UnknownModelError(f"resift:{FAST} is resift:{TINY} and resift:{BUNDLED[0]} in turn: it has no folder")
     if name not in (*BUNDLED, STATIC):
-        known = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY, STATIC))
+        known = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY, FAST, STATIC))
         raise UnknownModelError(f"there is no bundled model resift:{name}; there is {known}")
     return Path(__file__).parent / name
 
@@ -67,7 +71,7 @@ def list_bundled() -> list[BundledModel]:
     """Return the bundled models, the default one first. Raises ModelFileError for damaged files.
 
     >>> [model.name for model in list_bundled()]
-    ['resift:small', 'resift:tiny', 'resift:static', 'resift:dense']
+    ['resift:small', 'resift:tiny', 'resift:fast', 'resift:static', 'resift:dense']
     """
     small, *others, static = (_read_folder(bundled_folder(name)) for name in (*BUNDLED, STATIC))
     tiny = small._replace(
@@ -77,13 +81,19 @@ def list_bundled() -> list[BundledModel]:
         precision=static.precision,  # of the small model it reads only files with rounded weights, like the table's
         source=f"parts of {small.name} and {static.name}, at no extra bytes",
     )
+    fast = small._replace(
+        name=f"resift:{FAST}",
+        kind="cascade (tiny, then small)",
+        bytes=small.bytes + sum(_size([bundled_folder(STATIC) / name]) for name in TINY_PARTS[STATIC]),
+        source=f"{tiny.name} over a list, {small.name} over its best, at no extra bytes",
+    )
     dense = small._replace(
         name=f"resift:{DENSE}",
         kind="bi-encoder (dense)",
         bytes=_size(bundled_folder(BUNDLED[0]) / name for name in (ENCODER, "tokenizer.json")),
         source=f"the encoder of {small.name}, at no extra bytes",
     )
-    return [small, tiny, *others, static, dense]
+    return [small, tiny, fast, *others, static, dense]
 
 
 def _read_folder(folder: Path) -> BundledModel:
