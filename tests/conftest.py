@@ -72,6 +72,15 @@ def bundled() -> Reranker:
 
 
 @pytest.fixture(scope="session")
+def overlap() -> Reranker:
+    """A reranker that counts common words, which loads nothing."""
+    from resift import Reranker
+    from resift.testing import OverlapScorer
+
+    return Reranker(OverlapScorer())
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A real browser; the test is skipped where there is none, and fails there if RESIFT_REQUIRE_BROWSER is set."""
     from browser import Browser, find_browser

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -86,6 +87,12 @@ def overflow(page: Page) -> int:
     """Return by how many pixels a page is wider than its window: what is above 0 scrolls sideways."""
     width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return width
+
+
+def faint(page: Page) -> list[str]:
+    """Return the beginnings of a page's texts that are hard to read: with a contrast below 4.5 to 1."""
+    found: list[str] = page.evaluate(Path(__file__).with_name("faint.js").read_text(encoding="utf-8"))
+    return found
 
 
 def find_browser() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.text import Text
 
-from resift.cli._options import Json
+from resift.cli._options import Json, check_file
 from resift.cli._output import console, json_document, movement, number, seconds, table
 
 if TYPE_CHECKING:
@@ -24,7 +26,15 @@ NEXT_STEPS = (
 )
 
 
-def demo(as_json: Json = False) -> None:
+def demo(
+    html: Annotated[
+        Path | None, typer.Option("--html", callback=check_file, help="Write the best of these searches as a page.")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", callback=check_file, help="Write what moved in it as a picture.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Search Aesop's fables in two stages, and see what the reranker changes. Offline, nothing to install."""
     from resift.demo import AMBIGUOUS, AMBIGUOUS_DOCUMENTS, QUESTIONS, fables
     from resift.reranking.reranker import Reranker
@@ -38,6 +48,11 @@ def demo(as_json: Json = False) -> None:
     answers = [(question, search.search(question.text, top_k=None)) for question in QUESTIONS]
     pair = TwoStageSearch(MemoryFirstStage(AMBIGUOUS_DOCUMENTS, first_stage.embedder), reranker)
     ambiguous = pair.search(AMBIGUOUS.text, top_k=None)
+    picked = max(answers, key=lambda answer: _rise(*answer))[1]
+    if html is not None:
+        picked.to_html(html, title=_name)
+    if svg is not None:
+        picked.to_svg(svg, title=_name)
     if as_json:
         questions = [_as_json(question, ranking) for question, ranking in answers]
         json_document({"ready_seconds": ready, "questions": questions, "ambiguous": _as_json(AMBIGUOUS, ambiguous)})
@@ -59,12 +74,22 @@ def demo(as_json: Json = False) -> None:
 
 
 def _title(hit: Hit[Passage]) -> str:
-    return str(hit.document.metadata.get("title", hit.text))
+    return _name(hit.document)
+
+
+def _name(passage: Passage) -> str:
+    return str(passage.metadata.get("title", passage.text))
 
 
 def _ranks(question: Question, ranking: Ranking[Passage]) -> tuple[int, int] | None:
     """Return first-stage and final rank of the fable that answers, both from 1; None if it wasn't fetched."""
     return next(((hit.index + 1, hit.rank) for hit in ranking if _title(hit) == question.answer), None)
+
+
+def _rise(question: Question, ranking: Ranking[Passage]) -> int:
+    """Return how many ranks the answer rose to the first; 0 where it isn't first."""
+    before, now = _ranks(question, ranking) or (0, 0)
+    return before if now == 1 else 0
 
 
 def _show(question: Question, ranking: Ranking[Passage]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from resift._util.arguments import whole_number
 from resift.errors import InputError
 from resift.reranking.html import ranking_table
+from resift.reranking.sentences import Pruned, ScoredSentence
 from resift.scorer import Scale, Scorer
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROWS_SHOWN = 50  # of a notebook table
+ANSWERABLE = 0.1
+"""The relevance from which on a hit counts as an answer: see docs/evidence.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,15 @@ class Hit(Generic[T]):
     """Whether part of the text went unread."""
     span: tuple[int, int] | None = None
     """Character offsets in `text` of the part that gave the score; None when that is the whole text."""
+    evidence: tuple[ScoredSentence, ...] = ()
+    """The sentences that answer, best first, as many as were asked for (`evidence=`)."""
+    pruned: Pruned | None = None
+    """What is left of the text by `prune=`; None where nothing was asked, or the document has no score."""
+
+    @property
+    def pruned_text(self) -> str:
+        """What is left of the text, for a prompt; the whole text where nothing was pruned."""
+        return self.text if self.pruned is None else self.pruned.text
 
     @property
     def moved(self) -> int:
@@ -60,6 +74,8 @@ class Hit(Generic[T]):
             "relevance": self.relevance,
             "truncated": self.truncated,
             "span": None if self.span is None else list(self.span),
+            "evidence": [sentence.to_dict() for sentence in self.evidence],
+            "pruned": None if self.pruned is None else self.pruned.to_dict(),
             "text": self.text,
         }
 
@@ -84,6 +100,12 @@ class Stats:
     """Requests to a service or an LLM."""
     billed: Mapping[str, float] = field(default_factory=dict)
     """What a service says it charges, by its own units (Cohere: `search_units`)."""
+    sentences: int = 0
+    """Sentences that were scored for `evidence=` and `prune=`, equal ones once. Their pairs, tokens and calls are among
+    the others."""
+    sentences_removed: int = 0
+    """What `prune=` removed from the hits: sentences and headings, and characters."""
+    characters_removed: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage; `total` covers the whole call."""
 
@@ -109,6 +131,9 @@ class Stats:
             "states_kept": self.states_kept,
             "calls": self.calls,
             "billed": dict(self.billed),
+            "sentences": self.sentences,
+            "sentences_removed": self.sentences_removed,
+            "characters_removed": self.characters_removed,
             "seconds": dict(self.seconds),
         }
 
@@ -142,6 +167,24 @@ class Ranking(Sequence[Hit[T]]):
     """None, or why the order is not (or not wholly) the model's."""
     scored_by: ScorerHandle = field(default=ScorerHandle(), compare=False)
     """For `explain`."""
+    first_stage: str | None = field(default=None, compare=False)
+    """What fetched the candidates, where `TwoStageSearch` did it."""
+
+    @property
+    def best_relevance(self) -> float | None:
+        """The highest relevance of a hit; None where no hit has one."""
+        return max((hit.relevance for hit in self.hits if hit.relevance is not None), default=None)
+
+    @property
+    def answerable(self) -> bool | None:
+        """Whether anything here is relevant enough to answer from: whether `best_relevance` reaches `ANSWERABLE`.
+
+        False without hits. None where nobody can tell: no hit has a relevance.
+        """
+        if not self.hits:
+            return False
+        best = self.best_relevance
+        return None if best is None else best >= ANSWERABLE
 
     @property
     def documents(self) -> list[T]:
@@ -175,6 +218,7 @@ class Ranking(Sequence[Hit[T]]):
             "model": self.model,
             "scale": str(self.scale),
             "degraded": self.degraded,
+            "answerable": self.answerable,
             "stats": self.stats.to_dict(),
             "hits": hits,
         }
@@ -204,6 +248,60 @@ class Ranking(Sequence[Hit[T]]):
             raise InputError(f"hit is a {type(hit).__name__}: give a hit of this ranking, or its place, from 0")
         text = self.hits[hit].text if isinstance(hit, int) else hit.text
         return explain(self.scored_by.scorer, self.query, text, method=method, budget=budget, unit=unit)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        top: int = 10,
+        title: Callable[[T], str] | None = None,
+        first_stage: str | None = None,
+    ) -> str:
+        """Return a page that shows both stages side by side, what moved, and why: one file, which asks for nothing.
+
+        Where the model's score is a sum of known parts, as that of the bundled ones, the words of the best ten hits
+        are marked, which costs about two more scores of each.
+
+        Args:
+            path: A file to write it to as well.
+            top: How many hits to show. Of those behind it nothing but their places is shown.
+            title: What a document is called. None: what its metadata says (`path`, `source`, `title`, ...), its id, or
+                the beginning of its text.
+            first_stage: What the first order is called. None: what `TwoStageSearch` says, if it was one.
+
+        Raises:
+            InputError: `top` is below 1.
+            OSError: The file can't be written.
+        """
+        from resift.report.page import write_page
+        from resift.reranking.page import ranking_page
+
+        whole_number("top", top, 1)
+        html = ranking_page(self, top=top, title=title, first_stage=first_stage)
+        if path is not None:
+            write_page(html, path)
+        return html
+
+    def to_svg(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        top: int = 5,
+        title: Callable[[T], str] | None = None,
+        first_stage: str | None = None,
+    ) -> str:
+        """Return a picture of what moved from the first stage to the final order, which needs nothing beside itself.
+
+        Arguments and errors are those of `to_html`.
+        """
+        from resift.report.page import write_page
+        from resift.reranking.page import ranking_picture
+
+        whole_number("top", top, 1)
+        svg = ranking_picture(self, top=top, title=title, first_stage=first_stage)
+        if path is not None:
+            write_page(svg, path)
+        return svg
 
     def __repr__(self) -> str:
         head = f"<Ranking of {self.stats.documents} documents by {self.model}, {self.scale} scores>"

@@ -12,6 +12,17 @@ from resift.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Where one half of a hybrid first stage has a passage."""
+
+    rank: int
+    """From 1."""
+    score: float | None = None
+    """The half's own number: of a bi-encoder the similarity, of an index of words BM25. Never comparable with another
+    half's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """What a first stage yields."""
 
@@ -19,7 +30,11 @@ class Passage:
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     similarity: float | None = None
-    """The bi-encoder's own: higher is nearer; comparable within one collection only."""
+    """The bi-encoder's own: higher is nearer; comparable within one collection only. None: it didn't find it."""
+    found: Mapping[str, Found] = field(default_factory=dict)
+    """Of a hybrid first stage: "dense", "lexical" or both, whichever found it, with its rank and score there."""
+    fused: float | None = None
+    """Of a hybrid first stage: what its order goes by, the sum of weight / (60 + rank) over `found`."""
 
 
 def check_first_stage(first_stage: Any) -> Any:
@@ -78,6 +93,12 @@ def _has_items(found: Any) -> bool:
     except TypeError:  # NumPy's single numbers, too, have the method but no items
         return False
     return True
+
+
+def name_of_stage(first_stage: Any) -> str:
+    """Return what reports call a first stage: its `name`, or its class."""
+    name = getattr(first_stage, "name", None)
+    return name if isinstance(name, str) and name else type(first_stage).__name__
 
 
 def found_by(first_stage: Any) -> str:

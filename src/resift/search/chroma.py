@@ -166,7 +166,7 @@ class ChromaFirstStage:
         *,
         _queries: QueryEmbedding | None = None,  # from `dataclasses.replace`
     ) -> None:
-        _check_collection(collection)
+        check_collection(collection)
         if embed is not None and not callable(embed):
             raise InputError(
                 f"embed is a {type(embed).__name__}: give a function from a list of texts to their vectors"
@@ -179,6 +179,12 @@ class ChromaFirstStage:
         fields = {"collection": collection, "where": where, "where_document": where_document, "embed": embed}
         for name, value in {**fields, "_queries": _queries}.items():
             object.__setattr__(self, name, value)  # it is frozen
+
+    @property
+    def name(self) -> str:
+        """What reports call it: what embeds, and the collection."""
+        embedding = "a function of your own" if self.embed is not None else stored_embedding(self.collection)
+        return f"{embedding or 'vectors'}, collection {self.collection.name}"
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return at most k passages, nearest first.
@@ -270,6 +276,14 @@ def get_records(collection: Collection, **which: Any) -> GetResult:
         raise _reading_error(collection.name, error) from error
 
 
+def get_count(collection: Collection) -> int:
+    """Return how many records a collection has. Raises InputError as `get_records` does."""
+    try:
+        return collection.count()
+    except (ChromaError, ValueError) as error:
+        raise _reading_error(collection.name, error) from error
+
+
 def _reading_error(name: str, error: Exception) -> InputError:
     """Return the error for what Chroma raised where a collection was searched or read."""
     if isinstance(error, NotFoundError):
@@ -283,7 +297,8 @@ def _reading_error(name: str, error: Exception) -> InputError:
     return InputError(f"collection {name!r} can't be searched: {error}")
 
 
-def _check_collection(collection: Any) -> None:
+def check_collection(collection: Any) -> None:
+    """Raise InputError for what is no open collection, with the way to one."""
     query = getattr(collection, "query", None)
     if hasattr(collection, "configuration_json") and callable(query) and not is_awaited(query):
         return

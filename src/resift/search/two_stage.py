@@ -19,7 +19,7 @@ from resift.reranking.limits import Limits
 from resift.reranking.ranking import Ranking
 from resift.reranking.reranker import Reranker
 from resift.search.candidates import Passage as Passage  # its place for who searches
-from resift.search.candidates import as_passages, check_first_stage, check_queries, found_by
+from resift.search.candidates import as_passages, check_first_stage, check_queries, found_by, name_of_stage
 from resift.text.half_pairs import replace_half_pairs
 
 CANDIDATES = 50
@@ -89,13 +89,16 @@ class TwoStageSearch:
         self._worker = Worker(limit=1024, name="the first stage")
 
     @helps_with_names
-    def search(self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None) -> Ranking[Passage]:
+    def search(
+        self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None, instruction: str | None = None
+    ) -> Ranking[Passage]:
         """Return the best `top_k` of the candidates, best first.
 
         Args:
             query: The question; a text with something in it.
             top_k: How many passages to keep. None keeps all candidates.
             min_relevance: As `Reranker.rank` has it.
+            instruction: The same.
 
         Raises:
             InputError: As `Reranker.rank` does; the first stage gives something else than passages or texts, or can
@@ -108,13 +111,18 @@ class TwoStageSearch:
         passages = as_passages(self._blocking().retrieve(check_query(query), depth), self._found)
         fetched = time.perf_counter()
         ranking = self.reranker.rank(
-            query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
+            query,
+            passages,
+            text=_text,
+            top_k=_count(top_k, passages),
+            min_relevance=min_relevance,
+            instruction=instruction,
         )
-        return _add_first_stage_time(ranking, fetched - started)
+        return self._finished(ranking, fetched - started)
 
     @helps_with_names
     async def asearch(
-        self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None
+        self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None, instruction: str | None = None
     ) -> Ranking[Passage]:
         """Do what `search` does, without blocking the event loop: neither stage runs on it."""
         started = time.perf_counter()
@@ -128,13 +136,23 @@ class TwoStageSearch:
         passages = as_passages(found, self._found)
         fetched = time.perf_counter()
         ranking = await self.reranker.arank(
-            query, passages, text=_text, top_k=_count(top_k, passages), min_relevance=min_relevance
+            query,
+            passages,
+            text=_text,
+            top_k=_count(top_k, passages),
+            min_relevance=min_relevance,
+            instruction=instruction,
         )
-        return _add_first_stage_time(ranking, fetched - started)
+        return self._finished(ranking, fetched - started)
 
     @helps_with_names
     def search_many(
-        self, queries: Sequence[str], top_k: int | None = 5, *, min_relevance: float | None = None
+        self,
+        queries: Sequence[str],
+        top_k: int | None = 5,
+        *,
+        min_relevance: float | None = None,
+        instruction: str | None = None,
     ) -> list[Ranking[Passage]]:
         """Return a ranking for each query, in one pass through each stage where it has one."""
         started = time.perf_counter()
@@ -151,9 +169,21 @@ class TwoStageSearch:
         spent = (time.perf_counter() - started) / max(1, len(queries))
         longest = max(lists, key=len, default=())
         rankings = self.reranker.rank_many(
-            queries, lists, text=_text, top_k=_count(top_k, longest), min_relevance=min_relevance
+            queries,
+            lists,
+            text=_text,
+            top_k=_count(top_k, longest),
+            min_relevance=min_relevance,
+            instruction=instruction,
         )
-        return [_add_first_stage_time(ranking, spent) for ranking in rankings]
+        return [self._finished(ranking, spent) for ranking in rankings]
+
+    def _finished(self, ranking: Ranking[Passage], first_stage: float) -> Ranking[Passage]:
+        """Return the ranking with the first stage's name and time."""
+        seconds = ranking.stats.seconds
+        total = seconds.get("total", 0.0) + first_stage
+        stats = replace(ranking.stats, seconds={"first_stage": first_stage, **seconds, "total": total})
+        return replace(ranking, stats=stats, first_stage=name_of_stage(self.first_stage))
 
     @property
     def _found(self) -> str:
@@ -196,6 +226,11 @@ class MemoryFirstStage:
         self.embedder: Embedder = StaticEmbedder() if embedder is None else embedder
         self._vectors = self.embedder.embed([replace_half_pairs(passage.text) for passage in self.passages])
 
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"{self.embedder.name}, in memory"
+
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return the k passages whose vectors are nearest (cosine); passages equally near keep their order."""
         check_query(query)
@@ -214,10 +249,3 @@ def _text(passage: Passage) -> str:
 def _count(top_k: int | None, passages: Sequence[Passage]) -> int:
     """Return how many passages to keep: None means all of them, whatever `top_k` the reranker has."""
     return max(1, len(passages)) if top_k is None else top_k
-
-
-def _add_first_stage_time(ranking: Ranking[Passage], first_stage: float) -> Ranking[Passage]:
-    seconds = ranking.stats.seconds
-    total = seconds.get("total", 0.0) + first_stage
-    stats = replace(ranking.stats, seconds={"first_stage": first_stage, **seconds, "total": total})
-    return replace(ranking, stats=stats)

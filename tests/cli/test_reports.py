@@ -1,0 +1,50 @@
+"""Pages and pictures that commands write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from pages import check_page
+from typer.testing import CliRunner
+
+from resift.cli.app import app
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_search_writes_a_page_and_a_picture_of_both_stages(here: Path) -> None:
+    (here / "docs").mkdir()
+    for name, text in (
+        ("a", "Stocks fell."),
+        ("b", "# Pandas\n\nGiant pandas eat bamboo."),
+        ("c", "Bamboo grows fast."),
+    ):
+        (here / "docs" / f"{name}.md").write_text(text)
+    run("index", "docs", "--embedder", "static")
+    asked = ("search", "what do pandas eat?", "-m", "resift:tiny", "-k", 2)
+    plain = run(*asked, "--compare").stdout
+    shown = run(*asked, "--compare", "--html", "page.html", "--svg", "moves.svg").stdout
+    assert [line.split()[:5] for line in shown.splitlines()[:3]] == [
+        line.split()[:5] for line in plain.splitlines()[:3]
+    ]  # as many rows, and the same
+    text = check_page((here / "page.html").read_text(encoding="utf-8")).text
+    assert "docs/b.md · Pandas" in text
+    assert "resift-static, collection documents" in text
+    assert "1 more results are not shown" in text
+    ET.parse(here / "moves.svg")
+    for option in ("--html", "--svg"):
+        assert "there is no folder nowhere" in run(*asked, option, "nowhere/a.html", code=1).stderr
+        assert "docs is a folder" in run(*asked, option, "docs", code=1).stderr
