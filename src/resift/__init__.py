@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resift.embedders.static import StaticEmbedder as StaticEmbedder
     from resift.errors import BatchWarning as BatchWarning
     from resift.errors import InputError as InputError
+    from resift.errors import LexicalWarning as LexicalWarning
     from resift.errors import MissingExtraError as MissingExtraError
     from resift.errors import ModelFileError as ModelFileError
     from resift.errors import OverloadedError as OverloadedError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from resift.scoring.fallback import Fallback as Fallback
     from resift.scoring.fusion import fuse as fuse
     from resift.scoring.load import load_scorer as load_scorer
+    from resift.search.hybrid import HybridFirstStage as HybridFirstStage
     from resift.search.two_stage import FirstStage as FirstStage
     from resift.search.two_stage import MemoryFirstStage as MemoryFirstStage
     from resift.search.two_stage import Passage as Passage
@@ -53,6 +55,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
     "errors": (
         "BatchWarning",
         "InputError",
+        "LexicalWarning",
         "MissingExtraError",
         "ModelFileError",
         "OverloadedError",
@@ -75,6 +78,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
     "scoring.fallback": ("Fallback",),
     "scoring.fusion": ("fuse",),
     "scoring.load": ("load_scorer",),
+    "search.hybrid": ("HybridFirstStage",),
     "search.two_stage": ("FirstStage", "MemoryFirstStage", "Passage", "TwoStageSearch"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

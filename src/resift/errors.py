@@ -72,5 +72,9 @@ class BatchWarning(UserWarning):
     """A model's scores depend a little on the texts that are scored with a text; said once, when it is loaded."""
 
 
+class LexicalWarning(UserWarning):
+    """The lexical index is behind its collection and can't be brought up to date now; searches use it as it is."""
+
+
 class StatesWarning(UserWarning):
     """Kept document states can't be read or written; they are computed, and results are the same."""
