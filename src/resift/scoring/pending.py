@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from resift.scorer import Request, Scores, Span, Usage
+from resift.scoring.turns import Worker
 
 CHARACTERS_READ = 4_000  # of a text: most models read no more of it
 CHARACTERS_AROUND = 16  # what the special tokens of a pair are worth
@@ -80,6 +82,8 @@ class PendingRequest:
         ]
         self.waiting_cost = sum(self._costs)
         """Characters that have not been handed out yet."""
+        self.turn = 0.0
+        """Whose is less is served before; the queue's `FairTurns` says what it counts."""
 
     @property
     def over(self) -> bool:
@@ -99,6 +103,17 @@ class PendingRequest:
             cost += cost_of_text
             stop += 1
         return Chunk(self, self._order[self._next : stop], cost)
+
+    def hand_out(self, cost: float) -> None:
+        """Note that texts of this cost are about to be scored."""
+        self.waiting_cost -= cost
+        if self.call is not None and self.waiting_cost and self._limits.characters < math.inf:
+            self.call.set_turn(self)
+
+    @property
+    def cost_of_turn(self) -> float:
+        """Characters that must be scored before they are worth something to the caller: all that wait, or a part."""
+        return min(self.waiting_cost, self._limits.characters)
 
     def add(self, indices: Sequence[int], scores: Scores) -> None:
         """Take in the scores of a chunk."""
@@ -151,8 +166,29 @@ class ScoringCall:
         self.context = copy_context()
         self.on_give_up: Callable[[], None] = lambda: None
         """Called when the caller has stopped waiting before the work was done."""
+        self._worker: Worker | None = None
+        self._waiting_worker: Worker | None = None
+        self.ends = math.nan
+        """When it would end if all that wait had equal shares; NaN where turns don't count."""
+        self._last_turn = math.nan
         for request in pending:
             request.call = self
+
+    @property
+    def waiting_cost(self) -> float:
+        """Characters that have not been handed out yet."""
+        return sum(request.waiting_cost for request in self.pending)
+
+    def set_turns(self, begins: float) -> None:
+        """Give the requests their turns, one after the other, from this time of `FairTurns` on."""
+        self._last_turn, self.ends = begins, begins + self.waiting_cost
+        for request in self.pending:
+            self.set_turn(request)
+
+    def set_turn(self, request: PendingRequest) -> None:
+        """Give one of the requests its turn, or its next, after all others of this call."""
+        self._last_turn += request.cost_of_turn
+        request.turn = self._last_turn
 
     @property
     def over(self) -> bool:
@@ -171,33 +207,49 @@ class ScoringCall:
                 request.error = error
         self.finish()
 
+    def begin_wait(self, worker: Worker) -> None:
+        """Note that the worker in this thread, if one runs here, waits for the one that will score.
+
+        Raises ScorerError where they would wait for each other for ever.
+        """
+        self._waiting_worker = worker.begin_wait()
+        self._worker = worker
+
+    def end_wait(self) -> None:
+        """Note that nobody waits any more. Waiting does this itself."""
+        if self._worker is not None:
+            self._worker.end_wait(self._waiting_worker)
+            self._worker = None
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the scores, at most so many seconds; then the work is given up, and what there is stays."""
-        try:
-            self.future.result(seconds)
-        except TimeoutError:
-            if not self.future.cancel():
-                self.future.result()  # it came in this moment
-        finally:
-            self._stop_waiting()
+        with self._waiting():
+            try:
+                self.future.result(seconds)
+            except TimeoutError:
+                if not self.future.cancel():
+                    self.future.result()  # it came in this moment
 
     async def wait_async(self, seconds: float | None = None) -> None:
         """Do the same without blocking the event loop. Cancelling it ends the work."""
         import asyncio  # not at the top: importing it takes 60 ms, and who awaits has done so
 
-        waiting = asyncio.wrap_future(self.future)
-        try:
+        with self._waiting():
+            waiting = asyncio.wrap_future(self.future)
             await asyncio.wait([waiting], timeout=seconds)
             if waiting.done() or not self.future.cancel():
                 await waiting
-        finally:
-            self._stop_waiting()
 
-    def _stop_waiting(self) -> None:
-        """Give up what is not done: an interrupt or a deadline may have ended the wait."""
-        self.future.cancel()
-        if self.future.cancelled():
-            self.on_give_up()
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Give up, at the end, what is not done: an interrupt or a deadline may have ended the wait."""
+        try:
+            yield
+        finally:
+            self.end_wait()
+            self.future.cancel()
+            if self.future.cancelled():
+                self.on_give_up()
 
     def answers(self) -> list[Scores]:
         """Return the scores of every request. Raises the first error that one of them came to."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, cast
@@ -27,10 +26,10 @@ from resift.scorer import (
 )
 from resift.scoring.call_limit import CallLimit
 from resift.scoring.pending import CHARACTERS_READ, Chunk, ChunkLimits, EarlyStopping, PendingRequest, ScoringCall
+from resift.scoring.turns import FairTurns, Worker
 
 CHARACTERS_PER_TOKEN = 4  # of English text; an estimate is enough to share out work, the engine counts exactly
 ROUND_CHARACTERS = 16_000  # scored at once, some 4,000 tokens: what a call that comes now waits for at most
-CALLS_PER_ROUND = 8  # at most, so that chunks stay worth a batch
 CHUNK_CHARACTERS = 8_000  # and ...
 CHUNK_TEXTS = 32  # ... texts that a deadline or early stopping looks up after: about one batch
 OURS = (InputError, OverloadedError, ScorerError)  # errors that pass through as they are
@@ -40,9 +39,10 @@ SPEED_WEIGHT = 0.2  # of the last round in the average speed
 class ScorerQueue:
     """The one thread that enters a scorer, and the calls that wait for it.
 
-    Work is done in rounds of some 4,000 tokens, or of as many as the scorer's `round_tokens` says. Every waiting call
-    has a share in a round, so a small call behind a large one waits for a round, not for all of it; and calls that
-    come together are batched together.
+    Work is done in rounds of some 4,000 tokens, or of as many as the scorer's `round_tokens` says. Calls have their
+    turns in the order in which they would end with equal shares (`FairTurns`), so a small call behind a large one waits
+    for a round, not for all of it; and calls that come together are batched together. A call that may end with a part
+    of its scores, at a deadline or early, gets them in parts, in turn with others.
 
     Scorers without `score_many` take one call after another. Scorers that order whole lists take each list whole.
     An awaitable scorer waits for a service and gains nothing from waiting in turn: each call has a thread of its own.
@@ -71,7 +71,10 @@ class ScorerQueue:
     def renew(self) -> None:
         """Start empty, without a thread: in a forked child those of the parent are gone."""
         self._lock = threading.Lock()
-        self._waiting: deque[PendingRequest] = deque()
+        self._waiting: list[PendingRequest] = []
+        """Who came first is first, and who has had a part is behind the others."""
+        self._turns = FairTurns()
+        self._worker = Worker(self.scorer)
         self._busy = False
         self._alone_cost = 0.0
         self._thread: DaemonThread | None = None
@@ -107,23 +110,30 @@ class ScorerQueue:
     ) -> ScoringCall:
         """Have the requests scored in turn with those of others; wait for the call that is returned.
 
-        Raises OverloadedError or InputError, at once, where `limit` lets no more calls in.
+        Raises OverloadedError or InputError, at once, where `limit` lets no more calls in, and ScorerError in a scorer
+        that would wait for itself.
         """
         if exiting():
             raise ScorerError(f"{self.scorer.name} can't be asked any more: the interpreter is ending")
-        if self._thread is not None and threading.current_thread() is self._thread.thread:
-            raise ScorerError(f"{self.scorer.name} ranks with a reranker over itself: it would wait for itself")
         call = ScoringCall([self.pending(request, stopping, by_deadline=by_deadline) for request in requests])
+        worker = Worker(self.scorer) if self.traits.awaitable else self._worker
+        call.begin_wait(worker)
         # A thread of its own counts until it ends, also after its caller has given up.
         ticket: Future[Any] = Future() if self.traits.awaitable else call.future
-        if limit is not None:
-            limit.enter(ticket)
+        try:
+            if limit is not None:
+                limit.enter(ticket)
+        except BaseException:
+            call.end_wait()
+            raise
         try:
             if call.over:  # there are no documents
                 call.finish()
                 ticket.cancel()
             elif self.traits.awaitable:
-                threading.Thread(target=self._score_alone, args=(call, ticket), name="resift", daemon=True).start()
+                threading.Thread(
+                    target=self._score_alone, args=(call, ticket, worker), name="resift", daemon=True
+                ).start()
             else:
                 call.on_give_up = self._drop_given_up
                 self._enqueue(call)
@@ -139,24 +149,37 @@ class ScorerQueue:
                     self._thread = DaemonThread(self, name="resift")
                 self._busy = True
                 self._thread.wake()
+            if self._in_chunks:  # others are served as they come
+                call.set_turns(self._turns.enter(call.waiting_cost))
             self._waiting.extend(call.pending)
 
     def _drop_given_up(self) -> None:
         """Let go of the texts of calls that nobody waits for any more."""
         with self._lock:
-            self._waiting = deque(pending for pending in self._waiting if not pending.over)
+            self._drop_over()
+
+    def _drop_over(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for pending in waiting:
+            if not pending.over:
+                self._waiting.append(pending)
+            elif pending.call is not None and pending.call.over and pending.call.waiting_cost:
+                self._turns.leave(pending.call.ends)
+                pending.call.ends = math.nan  # once
 
     def work(self) -> None:
         """Score rounds until nothing waits. Whatever goes wrong ends the calls that wait, never the thread."""
         try:
-            while not exiting() and (chunks := self._next_round()):
-                self._score(chunks)
+            with self._worker.at_work():
+                while not exiting() and (chunks := self._next_round()):
+                    self._score(chunks)
         except BaseException as error:  # the last resort: nobody may wait for ever
             self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
         with self._lock:
-            waiting, self._waiting = self._waiting, deque()
+            waiting, self._waiting = self._waiting, []
+            self._turns = FairTurns()
             self._busy = False
         self._fail([pending.call for pending in waiting if pending.call is not None], error)
 
@@ -165,13 +188,14 @@ class ScorerQueue:
         for call in dict.fromkeys(calls):
             call.fail(failure)
 
-    def _score_alone(self, call: ScoringCall, ticket: Future[Any]) -> None:
-        cost = sum(pending.waiting_cost for pending in call.pending)
+    def _score_alone(self, call: ScoringCall, ticket: Future[Any], worker: Worker) -> None:
+        cost = call.waiting_cost
         with self._lock:
             self._alone_cost += cost
         try:
-            while chunks := [pending.next_chunk() for pending in call.pending if not pending.over]:
-                self._score(chunks)
+            with worker.at_work():
+                while chunks := [pending.next_chunk() for pending in call.pending if not pending.over]:
+                    self._score(chunks)
         except BaseException as error:  # as above
             self._fail([call], error)
         finally:
@@ -181,23 +205,24 @@ class ScorerQueue:
 
     def _next_round(self) -> list[Chunk]:
         with self._lock:
-            waiting = deque(pending for pending in self._waiting if not pending.over)
-            self._busy = bool(waiting)
-            if not waiting:
-                self._waiting.clear()
+            self._drop_over()
+            self._busy = bool(self._waiting)
+            if not self._waiting:
+                self._turns = FairTurns()
                 return []
+            self._waiting.sort(key=lambda pending: pending.turn)  # who came first stays first among equals
             room = self._round_characters
-            share = max(room / len(waiting), room / CALLS_PER_ROUND)
             chunks: list[Chunk] = []
-            while waiting and room > 0 and (self._many or not chunks):
-                chunk = waiting[0].next_chunk(min(share, room))
+            for pending in self._waiting:
+                if chunks and not (self._many and room > 0):
+                    break
+                chunk = pending.next_chunk(room)
                 if chunks and chunk.cost > room:  # a text longer than what is left of the round
                     break
                 chunks.append(chunk)
-                waiting.popleft().waiting_cost -= chunk.cost
+                pending.hand_out(chunk.cost)
                 room -= chunk.cost
-            # Who has had a share goes to the back.
-            self._waiting = deque([*waiting, *(chunk.pending for chunk in chunks)])
+            self._turns.advance(sum(chunk.cost for chunk in chunks))
             return chunks
 
     def _score(self, chunks: Sequence[Chunk]) -> None:
