@@ -41,7 +41,8 @@ PAGES = sorted(
     key=lambda page: page.relative_to(ROOT),
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid"}
+LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid", "diff"}
+"""A `diff` shows what changes in code that needs a library which the tests don't install."""
 SHORT_FILE_BYTES = 4000
 NAMED = re.compile(r"(?:^\d+\. |^\$ resift .*)docs/([\w-]+\.md)", re.MULTILINE)
 """A file that a page's search finds, or that a command of it reads."""
