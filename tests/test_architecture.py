@@ -131,6 +131,8 @@ assert not heavy, heavy
         ("resift.serving.asgi", "starlette", "serve"),
         ("resift.tracing", "opentelemetry", "otel"),
         ("resift.mcp", "mcp", "mcp"),
+        ("resift.playground.asgi", "starlette", "playground"),
+        ("resift.playground.asgi", "uvicorn", "playground"),
         ("resift.training", "datasets", "train"),
         ("resift.training.pairs", "accelerate", "train"),
     ],

@@ -20,6 +20,7 @@ from resift.cli.export import export
 from resift.cli.index import index
 from resift.cli.mcp import mcp
 from resift.cli.models import models
+from resift.cli.playground import playground
 from resift.cli.rerank import rerank
 from resift.cli.score import score
 from resift.cli.search import search
@@ -74,7 +75,7 @@ def _resift(
 
 
 _COMMANDS = (
-    *(demo, index, search, rerank, explain, score, serve, mcp),
+    *(demo, index, search, playground, rerank, explain, score, serve, mcp),
     *(depth, threshold, train, distill, models, export, doctor),
 )
 for _command in _COMMANDS:

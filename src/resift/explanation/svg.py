@@ -38,11 +38,8 @@ def heat_map(explanation: Explanation, *, alone: bool = True) -> str:
         alone: Whether it is a file of its own, which chooses its colours for light and dark itself. If not, it has the
             colour of the text around it.
     """
-    rows, values = _rows(explanation)
-    columns = _columns(explanation, values)
-    values = values[:, columns]
-    names = [explanation.document_words[column].text for column in columns]
-    cell = VALUED_CELL if len(columns) <= VALUED_COLUMNS else CELL
+    rows, names, values = heat_map_cells(explanation)
+    cell = VALUED_CELL if len(names) <= VALUED_COLUMNS else CELL
     left = MARGIN + max((_width(_label(name)) for name in rows), default=0) + 8
     tallest = max((_width(_label(name)) for name in names), default=0)
     top, slant = MARGIN + 0.71 * tallest + 14, 0.71 * tallest
@@ -60,6 +57,14 @@ def heat_map(explanation: Explanation, *, alone: bool = True) -> str:
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="{style}"><title>{_text(title)}</title>'
         f"{ground}{''.join(shapes)}</svg>"
     )
+
+
+def heat_map_cells(explanation: Explanation) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Return what a heat map shows: the names of rows and of columns, and the values, (rows, columns)."""
+    rows, values = _rows(explanation)
+    columns = _columns(explanation, values)
+    names = [explanation.document_words[column].text for column in columns]
+    return rows, names, values[:, columns]
 
 
 def _rows(explanation: Explanation) -> tuple[list[str], NDArray[np.float64]]:

@@ -1,0 +1,233 @@
+"""The code that does the same search: in plain Python, in LangChain and in LlamaIndex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEME = "resift:"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the passages are."""
+
+    database: Path
+    collection: str
+    bi_encoder: str | None
+    """"static" or "dense"; None: another embedding function, which the collection keeps."""
+    states_file: Path | None = None
+    """What the default model reads kept states from."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What is chosen on the page."""
+
+    model: str
+    candidates: int
+    top_k: int
+    min_relevance: float | None
+    long_documents: str | None
+    fuse: float
+    """The first stage's weight in the order; 0: none."""
+
+
+def snippets(source: Source, settings: SearchSettings, query: str) -> dict[str, str]:
+    """Return the code for a question.
+
+    Args:
+        source: Where the passages are.
+        settings: What is chosen.
+        query: The question.
+
+    Returns:
+        "python", "langchain" and "llama-index": programs that print the passages, best first.
+    """
+    return {
+        "python": _python(source, settings, query),
+        "langchain": _langchain(source, settings, query),
+        "llama-index": _llama_index(source, settings, query),
+    }
+
+
+def _python(source: Source, settings: SearchSettings, query: str) -> str:
+    names, reranker = _reranker(source, settings)
+    return _program(
+        ["import chromadb", _from("resift", [*names, "TwoStageSearch"]), "from resift.chroma import ChromaFirstStage"],
+        [
+            _open(source),
+            f"reranker = {reranker}",
+            _call(
+                "search = TwoStageSearch",
+                ["ChromaFirstStage(collection)", "reranker", f"candidates={_depth(settings)}"],
+            ),
+            "",
+            f"ranking = {_call('search.search', [repr(query), *_limits(settings, 'top_k')])}",
+            "for hit in ranking:",
+            '    print(hit.rank, f"was {hit.index + 1}", round(hit.score, 3), hit.document.id, '
+            'hit.document.metadata.get("path", ""))',
+        ],
+    )
+
+
+def _langchain(source: Source, settings: SearchSettings, query: str) -> str:
+    names, options = _adapter_options(source, settings)
+    imports = [
+        "import chromadb",
+        "from langchain_resift import ResiftRetriever",
+        *([_from("resift", names)] if names else []),
+        _registers(source),
+    ]
+    arguments = ["first_stage=collection", f"candidates={_depth(settings)}", *_limits(settings, "k"), *options]
+    return _program(
+        imports,
+        [
+            _open(source),
+            _call("retriever = ResiftRetriever", arguments),
+            "",
+            f"documents = retriever.invoke({query!r})",
+            "for rank, document in enumerate(documents, 1):",
+            "    about = document.metadata",
+            '    print(rank, f"was {about[\'first_stage_rank\']}", round(about["relevance_score"], 3), document.id, '
+            'about.get("path", ""))',
+        ],
+    )
+
+
+def _llama_index(source: Source, settings: SearchSettings, query: str) -> str:
+    names, options = _adapter_options(source, settings)
+    rerank = [*_limits(settings, "top_n"), "metadata_mode=MetadataMode.NONE", *options]
+    end = [
+        f"question = {query!r}",
+        f"rerank = {_call('ResiftRerank', rerank)}",
+        "nodes = rerank.postprocess_nodes(candidates(question), query_str=question)",
+        "for rank, found in enumerate(nodes, 1):",
+        '    print(rank, round(found.score, 3), found.node.node_id, found.node.metadata.get("path", ""))',
+    ]
+    depth = _depth(settings)
+    resift = [_from("resift", names)] if names else []
+    if source.bi_encoder is None:  # the collection's own function embeds the question
+        return _program(
+            [
+                "import chromadb",
+                "from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode",
+                "from llama_index.postprocessor.resift import ResiftRerank",
+                *resift,
+                "from resift.chroma import ChromaFirstStage",
+            ],
+            [
+                _open(source),
+                "first_stage = ChromaFirstStage(collection)",
+                "",
+                "",
+                "def candidates(question):",
+                f"    found = first_stage.retrieve(question, {depth})",
+                "    return [",
+                "        NodeWithScore(node=TextNode(id_=one.id, text=one.text, metadata=one.metadata), "
+                "score=one.similarity)",
+                "        for one in found",
+                "    ]",
+                "",
+                "",
+                *end,
+            ],
+        )
+    return _program(
+        [
+            "import chromadb",
+            "from llama_index.core import VectorStoreIndex",
+            "from llama_index.core.schema import MetadataMode",
+            "from llama_index.embeddings.resift import ResiftEmbedding",
+            "from llama_index.postprocessor.resift import ResiftRerank",
+            "from llama_index.vector_stores.chroma import ChromaVectorStore",
+            *resift,
+            _registers(source),
+        ],
+        [
+            _open(source),
+            "store = ChromaVectorStore(chroma_collection=collection)",
+            _call(
+                "index = VectorStoreIndex.from_vector_store",
+                ["store", f"embed_model=ResiftEmbedding(model={SCHEME + source.bi_encoder!r})"],
+            ),
+            f"candidates = index.as_retriever(similarity_top_k={depth}).retrieve",
+            "",
+            *end,
+        ],
+    )
+
+
+def _open(source: Source) -> str:
+    database, name = str(source.database), source.collection
+    return _call(f"collection = chromadb.PersistentClient({database!r}).get_collection", [repr(name)])
+
+
+def _registers(source: Source) -> str:
+    """Return the import without which Chroma doesn't know the function that it keeps the name of."""
+    return (
+        "import resift.chroma  # noqa: F401 - Chroma finds resift's embedding functions by it"
+        if (source.bi_encoder is not None)
+        else ""
+    )
+
+
+def _depth(settings: SearchSettings) -> int:
+    return max(settings.candidates, settings.top_k)
+
+
+def _limits(settings: SearchSettings, count: str) -> list[str]:
+    given = [f"{count}={settings.top_k}"]
+    if settings.min_relevance is not None:
+        given.append(f"min_relevance={settings.min_relevance!r}")
+    return given
+
+
+def _reranker(source: Source, settings: SearchSettings) -> tuple[list[str], str]:
+    """Return the names it needs of `resift`, and the expression that makes the reranker."""
+    options = [f"{name}={value!r}" for name, value in _engine_options(source, settings).items()]
+    arguments = [repr(settings.model), *options]
+    if not settings.fuse:
+        return ["Reranker"], _call("Reranker", arguments)
+    if not options:
+        return ["Fused", "Reranker"], f"Reranker(Fused({settings.model!r}, weight={settings.fuse!r}))"
+    fused = f"Fused({_call('load_scorer', arguments)}, weight={settings.fuse!r})"
+    return ["Fused", "Reranker", "load_scorer"], f"Reranker({fused})"
+
+
+def _adapter_options(source: Source, settings: SearchSettings) -> tuple[list[str], list[str]]:
+    """Return the names that are needed of `resift`, and the arguments of an adapter."""
+    if settings.fuse:
+        names, reranker = _reranker(source, settings)
+        return names, [f"reranker={reranker}"]
+    options: Mapping[str, Any] = {"model": settings.model, **_engine_options(source, settings)}
+    return [], [f"{name}={value!r}" for name, value in options.items()]
+
+
+def _engine_options(source: Source, settings: SearchSettings) -> dict[str, str]:
+    options = {} if settings.long_documents is None else {"long_documents": settings.long_documents}
+    if source.states_file is not None:
+        options["states_file"] = str(source.states_file)
+    return options
+
+
+def _from(module: str, names: list[str]) -> str:
+    return f"from {module} import {', '.join(sorted(names))}"
+
+
+def _call(name: str, arguments: list[str]) -> str:
+    """Return a call: in one line where it is short, else with a line for each argument."""
+    line = f"{name}({', '.join(arguments)})"
+    if len(line) <= 96:
+        return line
+    return "\n".join([f"{name}(", *(f"    {_indented(argument)}," for argument in arguments), ")"])
+
+
+def _indented(argument: str) -> str:
+    return argument.replace("\n", "\n    ")
+
+
+def _program(imports: list[str], lines: list[str]) -> str:
+    return "\n".join([*filter(None, imports), "", *lines, ""])
