@@ -126,6 +126,14 @@ def mixedbread(body: Any) -> Answer:
     )
 
 
+def contextual(body: Any) -> Answer:
+    """Ranks by the words of query and instruction, so that an instruction shows."""
+    _check_fields(body, {"model", "query", "documents"}, {"top_n", "instruction", "metadata"})
+    asked = f"{body['query']} {body.get('instruction', '')}"
+    ranked = _ranked(asked, body["documents"], overlap)[: body.get("top_n")]
+    return Answer(body={"results": [{"index": index, "relevance_score": score} for index, score in ranked]})
+
+
 def tei(body: Any) -> Answer:
     _check_fields(body, {"query", "texts"}, {"truncate", "truncation_direction", "raw_scores", "return_text"})
     if len(body["texts"]) > 32:
@@ -218,6 +226,7 @@ PATHS: dict[str, tuple[str, Callable[[Any], Answer]]] = {
     "jina": ("/v1/rerank", jina),
     "voyage": ("/v1/rerank", voyage),
     "mixedbread": ("/v1/reranking", mixedbread),
+    "contextual": ("/v1/rerank", contextual),
     "tei": ("/rerank", tei),
     "vllm": ("/v1/rerank", vllm),
     "infinity": ("/rerank", infinity),

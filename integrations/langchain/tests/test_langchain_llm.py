@@ -7,8 +7,8 @@ from chat_server import completion, serving
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
 
-from langchain_resift import ResiftRerank
-from resift import Reranker
+from langchain_resift import ResiftRerank, ResiftRetriever
+from resift import InputError, MemoryFirstStage, Reranker
 from resift.llm import LlmScorer
 
 
@@ -29,3 +29,19 @@ async def test_by_name(documents: list[Document], monkeypatch: pytest.MonkeyPatc
     assert [document.id for document in results] == ["fox", "bus", "whale"]
     assert results[0].metadata["rerank_degraded"], "passage 1 was missing in the answer"
     assert "sk-secret" not in repr(rerank) + rerank.model_dump_json()
+
+
+async def test_an_instruction_of_the_step_and_of_a_call(documents: list[Document]) -> None:
+    with serving(lambda _: completion("[3] > [2] > [1]")) as server:
+        options = {"model": "openai:m", "engine_options": {"base_url": server.url}, "instruction": "Prefer animals."}
+        ResiftRerank(**options).compress_documents(documents, "red fox")
+        first_stage = MemoryFirstStage([document.page_content for document in documents])
+        retriever = ResiftRetriever(first_stage=first_stage, **options)
+        retriever.invoke("red fox")
+        retriever.invoke("red fox", instruction="Prefer buses.")
+        await retriever.ainvoke("red fox", instruction="Prefer whales.")
+    systems = [request["messages"][0]["content"] for request in server.requests]
+    words = ["animals" if "animals" in text else "buses" if "buses" in text else "whales" for text in systems]
+    assert words == ["animals", "animals", "buses", "whales"]
+    with pytest.raises(InputError, match="resift:small reads no instruction"):
+        ResiftRetriever(first_stage=first_stage).invoke("red fox", instruction="Prefer buses.")

@@ -10,7 +10,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.schema import NodeWithScore
 
 from llama_index.postprocessor.resift import ResiftRerank
-from resift import Reranker
+from resift import InputError, Reranker
 from resift.llm import LlmScorer
 
 
@@ -39,3 +39,15 @@ async def test_by_name(nodes: list[NodeWithScore]) -> None:
     assert "sk-secret" not in repr(rerank) + rerank.to_json() + str(rerank.to_dict())
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(rerank)
+
+
+def test_an_instruction(nodes: list[NodeWithScore]) -> None:
+    with serving(lambda _: completion("[3] > [1] > [2]")) as server:
+        options = {"base_url": server.url}
+        rerank = ResiftRerank(model="openai:m", engine_options=options, instruction="Prefer animals.")
+        rerank.postprocess_nodes(nodes, query_str="red fox")
+        of_ones_own = ResiftRerank(reranker=Reranker(LlmScorer(Third(max_tokens=9)), instruction="Prefer animals."))
+        assert of_ones_own.postprocess_nodes(nodes, query_str="red fox")[0].node is nodes[2].node
+    assert "Prefer animals." in server.requests[0]["messages"][0]["content"]
+    with pytest.raises(InputError, match="resift:small reads no instruction"):
+        ResiftRerank(instruction="Prefer animals.").postprocess_nodes(nodes, query_str="red fox")

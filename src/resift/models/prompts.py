@@ -36,13 +36,18 @@ class PromptTemplate:
     bare: str = ""
     """The form of the query if no instruction is given; empty: the same as `query`."""
 
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether there is a place for an instruction."""
+        return "{instruction}" in self.query
+
     def around_query(self, instruction: str | None) -> tuple[str, str]:
         r"""Return the text before and after the query. Raises InputError for an instruction the model doesn't take.
 
         >>> PROMPTS["mxbai-rerank-v2"].around_query("prefer recent documents")
         ('instruction: prefer recent documents\nquery: ', '')
         """
-        if instruction is not None and "{instruction}" not in self.query:
+        if instruction is not None and not self.takes_instruction:
             raise InputError(f"this model's template has no place for an instruction: {self.query!r}")
         if instruction is not None and not instruction.strip():
             raise InputError("the instruction is empty; leave it out for the authors' own")

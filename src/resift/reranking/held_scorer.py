@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING
 
 from resift.models.options import Model, ModelOptions
 from resift.scorer import Scorer, WrapperScorer, aclose_scorer, close_scorer, entry_of, with_instruction
 from resift.scoring.load import load_scorer
+
+if TYPE_CHECKING:
+    from resift.scoring.calibrated import Calibration
 
 IN_MEMORY = ":memory:"  # SQLite's own name for it
 
@@ -26,7 +30,7 @@ class HeldScorer:
         self,
         model: Model,
         options: ModelOptions,
-        calibration: str | os.PathLike[str] | object | None,
+        calibration: str | os.PathLike[str] | Calibration | None,
         cache: str | os.PathLike[str] | None,
     ) -> None:
         made = model is not None and not isinstance(model, str | os.PathLike)

@@ -178,8 +178,12 @@ def test_an_instruction_is_used_as_the_authors_do(name: str, language_model: Fol
     expected = REFERENCES[name](language_model(name), INSTRUCTION, LENGTH)
     scorer = load_scorer(language_model(name), instruction=INSTRUCTION, max_length=LENGTH)
     assert list(scorer.score(QUERY, DOCUMENTS)) == pytest.approx(expected, abs=TOLERANCE)
-    plain = load_scorer(language_model(name), max_length=LENGTH).score(QUERY, DOCUMENTS)
+    without = load_scorer(language_model(name), max_length=LENGTH)
+    plain = without.score(QUERY, DOCUMENTS)
     assert list(plain) != pytest.approx(expected, abs=TOLERANCE)
+    ranking = Reranker(without).rank(QUERY, DOCUMENTS, instruction=INSTRUCTION)
+    assert {hit.index: hit.score for hit in ranking} == pytest.approx(dict(enumerate(expected)), abs=TOLERANCE)
+    assert list(without.score(QUERY, DOCUMENTS)) == list(plain), "a call's instruction is gone with the call"
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -212,6 +216,17 @@ def test_qwen3_equals_sentence_transformers_with_the_template_it_wants(language_
     expected = model.predict([(QUERY, document) for document in documents], activation_fn=torch.nn.Identity()).tolist()
     ours = load_scorer(language_model("Qwen3-Reranker-0.6B")).score(QUERY, documents)
     assert list(ours) == pytest.approx(expected, abs=TOLERANCE)
+    instructed = template.replace(
+        "Given a web search query, retrieve relevant passages that answer the query",
+        '{{ messages | selectattr("role", "eq", "system") | map(attribute="content") | first | default("any") }}',
+    )
+    reads_one = shutil.copytree(folder, tmp_path / "instructed")
+    (reads_one / "chat_template.jinja").write_text(instructed, encoding="utf-8")
+    scorer = load_scorer(reads_one)
+    by_call = Reranker(scorer).rank(QUERY, documents, instruction=INSTRUCTION)
+    ours = load_scorer(language_model("Qwen3-Reranker-0.6B"), instruction=INSTRUCTION).score(QUERY, documents)
+    assert {hit.index: hit.score for hit in by_call} == pytest.approx(dict(enumerate(ours)), abs=TOLERANCE)
+    assert scorer.identity != load_scorer(reads_one, instruction=INSTRUCTION).identity  # type: ignore[attr-defined]
     templated = load_scorer(folder)
     assert type(templated).__name__ == "SentenceTransformersScorer"
     assert list(templated.score(QUERY, documents)) == pytest.approx(expected, abs=TOLERANCE)
@@ -269,7 +284,7 @@ def test_an_instruction_that_the_template_does_not_take_is_refused(language_mode
         load_scorer(language_model("monot5-base-msmarco-10k"), instruction="be kind")
     with pytest.raises(InputError, match="the instruction is empty"):
         load_scorer(language_model("mxbai-rerank-base-v2"), instruction=" ")
-    with pytest.raises(InputError, match="has no option instruction; it has long_documents"):
+    with pytest.raises(InputError, match="resift:small reads no instruction"):
         load_scorer(None, instruction="be kind")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.contents import label_names
 from resift.models.prompts import BOS, EOS, LEAD, PROMPTS, PromptTemplate
-from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, no_instruction
 from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 try:
@@ -94,8 +95,8 @@ class GenerativeScorer(ScorerBase):
         self._source = source = ModelSource.find(self.name, revision, local_files_only, trust_remote_code)
         config = source.read_config()
         template = _find_prompt(source, config, prompt)
-        before_query, after_query = template.around_query(instruction)
-        self._prompt_key = repr((template, before_query, after_query))
+        self._template = template
+        self._prompt_key, prompt_text = self._prompt_with(instruction)
         self._device = torch.device(device or get_device_name())
         on_cpu = self._device.type == "cpu"
         self._model, tokenizer = _load_model(source, config, on_cpu, allow_untrained_head)
@@ -116,8 +117,24 @@ class GenerativeScorer(ScorerBase):
             network,
             long_documents,
             choose_batch_tokens(self._device, batch_tokens),
-            PromptText(before_query, after_query, LEAD),
+            prompt_text,
         )
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return the same model with an instruction. Raises InputError where its template has no place for one."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.pop("identity", None)
+        copy._prompt_key, prompt_text = self._prompt_with(instruction)
+        copy.pipeline = replace(self.pipeline, prompt=prompt_text)
+        return copy
+
+    def _prompt_with(self, instruction: str | None) -> tuple[str, PromptText]:
+        """Return what tells this prompt from others, and the text around query and document."""
+        if instruction is not None and not self._template.takes_instruction:
+            raise no_instruction(self.name, f"its template has no place for an instruction: {self._template.query!r}")
+        before_query, after_query = self._template.around_query(instruction)
+        return repr((self._template, before_query, after_query)), PromptText(before_query, after_query, LEAD)
 
     @cached_property
     def identity(self) -> str | None:

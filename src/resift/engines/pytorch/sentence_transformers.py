@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from hashlib import sha256
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from resift.engines.common.pipeline import Pipeline
 from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import ControlTokens, Dtype
-from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage
+from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage, check_instruction, no_instruction
 from resift.text.normal import normalise
 from resift.text.tokenizer import PairTemplate, TextTokenizer
 
@@ -56,6 +57,8 @@ class SentenceTransformersScorer(ScorerBase):
         trust_remote_code: Run Python code that comes with the model. For a hub model `revision` must be a commit.
         allow_untrained_head: Load a model whose files lack weights of its scoring head, such as a bi-encoder or a bare
             encoder: they are random numbers, others at every load.
+        instruction: What makes a document relevant, in words, for a model that reads chat messages: its template gets
+            it as the system's message.
 
     Raises:
         ModelFileError: The model is not there, can't be loaded, reads no pairs, or is no reranker.
@@ -78,6 +81,7 @@ class SentenceTransformersScorer(ScorerBase):
         local_files_only: bool = False,
         trust_remote_code: bool = False,
         allow_untrained_head: bool = False,
+        instruction: str | None = None,
     ) -> None:
         self.name = os.fspath(model)
         self.long_documents = long_documents
@@ -107,6 +111,20 @@ class SentenceTransformersScorer(ScorerBase):
                 f"{self.name} reads pairs in a form of its own: long_documents, max_length and control_tokens can't be "
                 "chosen for it"
             )
+        self._instruction = None if instruction is None else self._check_instruction(instruction)
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return the same model with an instruction. Raises InputError for a model that reads no chat messages."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, _instruction=self._check_instruction(instruction))
+        copy.__dict__.pop("identity", None)
+        return copy
+
+    def _check_instruction(self, instruction: str) -> str:
+        # Before a query it would be a longer query: no cross-encoder of plain pairs was taught to follow it.
+        if self.pipeline is not None or not self.cross_encoder.supports("message"):
+            raise no_instruction(self.name, "it reads plain pairs")
+        return check_instruction(instruction)
 
     @cached_property
     def identity(self) -> str | None:
@@ -119,7 +137,8 @@ class SentenceTransformersScorer(ScorerBase):
         device = self.cross_encoder.device.type
         dtype = next(self.cross_encoder.parameters()).dtype
         tokens = "" if self.control_tokens == "model" else f" control_tokens={self.control_tokens}"
-        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}{tokens}"
+        words = "" if self._instruction is None else f" {sha256(self._instruction.encode()).hexdigest()[:16]}"
+        return files and f"st {files} {dtype} {device} {self.max_length} {self.long_documents}{tokens}{words}"
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return one logit per document for each request, all documents batched together.
@@ -170,7 +189,9 @@ class SentenceTransformersScorer(ScorerBase):
         query = normalise(request.query)
         pairs = [(query, normalise(document)) for document in request.documents]
         with self.lock:
-            output = self.cross_encoder.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+            output = self.cross_encoder.predict(
+                pairs, prompt=self._instruction, activation_fn=torch.nn.Identity(), show_progress_bar=False
+            )
         return Scores(tuple(to_logits(np.asarray(output)).tolist()), Usage(pairs=len(pairs)))
 
 

@@ -122,6 +122,9 @@ def openai_scorer(
     timeout: float = 60.0,
     temperature: float | None = 0.0,
     method: Method = "listwise",
+    instruction: str | None = None,
 ) -> LlmScorer:
     """Return what `Reranker("openai:MODEL", ...)` stands for; an `LlmScorer` of your own takes further options."""
-    return LlmScorer(OpenAiEndpoint(model, base_url, api_key, timeout, temperature), method=method)
+    return LlmScorer(
+        OpenAiEndpoint(model, base_url, api_key, timeout, temperature), method=method, instruction=instruction
+    )

@@ -11,6 +11,8 @@ RULES = (
 )
 RANK = "You are an assistant that ranks passages by how well they answer a query. "
 JUDGE = "You are an assistant that judges how well a passage answers a query. "
+INSTRUCTED = "What makes a passage relevant: {instruction} "
+"""In the system's part, which is the caller's: nothing there comes from a passage."""
 GRADE_TASK = (
     "How well does the passage above answer the query? Answer only with a whole number from 0 (not at all) to 10 "
     "(completely), and no word of explanation."
@@ -44,7 +46,7 @@ class Prompt(str):
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
 
 
-def ranking_prompt(query: str, passages: Sequence[str]) -> Prompt:
+def ranking_prompt(query: str, passages: Sequence[str], instruction: str | None = None) -> Prompt:
     """Return a prompt that asks for the passages' numbers, from 1, best first (RankGPT, arXiv 2304.09542)."""
     key = unused_key([query, *passages])
     parts = [_mark(f"passage [{number}]", passage, key) for number, passage in enumerate(passages, 1)]
@@ -52,14 +54,14 @@ def ranking_prompt(query: str, passages: Sequence[str]) -> Prompt:
         f"Rank the {len(passages)} passages above by their relevance to the query, the most relevant first. List the "
         "number of every passage once, in the form [2] > [1]. Answer only with the ranking, and no word of explanation."
     )
-    return Prompt(RANK + RULES.format(key=key), "\n\n".join([*parts, _mark("query", query, key), task]))
+    return Prompt(_system(RANK, instruction, key), "\n\n".join([*parts, _mark("query", query, key), task]))
 
 
-def judging_prompt(query: str, passage: str, task: str) -> Prompt:
+def judging_prompt(query: str, passage: str, task: str, instruction: str | None = None) -> Prompt:
     """Return a prompt with one query, one passage, and the question `task` about them."""
     key = unused_key([query, passage])
     parts = [_mark("passage", passage, key), _mark("query", query, key), task]
-    return Prompt(JUDGE + RULES.format(key=key), "\n\n".join(parts))
+    return Prompt(_system(JUDGE, instruction, key), "\n\n".join(parts))
 
 
 def unused_key(texts: Sequence[str]) -> str:
@@ -77,6 +79,11 @@ def unused_key(texts: Sequence[str]) -> str:
         if not any(key in text.lower() for text in texts):
             return key
         digest.update(b"\0")
+
+
+def _system(role: str, instruction: str | None, key: str) -> str:
+    instructed = "" if instruction is None else INSTRUCTED.format(instruction=instruction.strip())
+    return f"{role}{instructed}{RULES.format(key=key)}"
 
 
 def _mark(what: str, text: str, key: str) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from resift._util.worker import Worker
 from resift.errors import InputError, ScorerError
-from resift.scorer import Scale, Scores, Span, Usage
+from resift.scorer import Scale, Scores, Span, Usage, check_instruction
 from resift.services.llm.answers import ParsedGrade, read_grade, read_order, read_yes_no
 from resift.services.llm.chat import Answer, Chat
 from resift.services.llm.prompts import GRADE_TASK, YES_NO_TASK, Prompt, judging_prompt, ranking_prompt
@@ -58,6 +58,7 @@ class LlmScorer:
         max_characters: Only so many characters of a document are shown to the LLM, from its beginning.
         parallel: Calls that run at the same time, at most (`pointwise`, `yes_no`). Use 1 for an LLM that doesn't
             allow two calls at once.
+        instruction: What makes a document relevant, in words; it stands in the system's part of every prompt.
 
     Raises:
         InputError: An object that is no LLM, or an option that makes no sense.
@@ -77,6 +78,7 @@ class LlmScorer:
         on_bad_answer: OnBadAnswer = "repair",
         max_characters: int = 2000,
         parallel: int = 8,
+        instruction: str | None = None,
     ) -> None:
         if method not in METHODS:
             raise InputError(f"method is one of {', '.join(METHODS)}, not {method!r}")
@@ -90,6 +92,7 @@ class LlmScorer:
         self.on_bad_answer = on_bad_answer
         self.max_characters = max_characters
         self.parallel = parallel
+        self.instruction = None if instruction is None else replace_half_pairs(check_instruction(instruction))
         self._chat = Chat.of(llm)
         self._worker = Worker(MAX_PENDING_CALLS, "the LLM")
 
@@ -102,6 +105,12 @@ class LlmScorer:
     def scale(self) -> Scale:
         """ORDINAL for `listwise`; else SIMILARITY: grades, comparable from query to query but no probabilities."""
         return Scale.ORDINAL if self.method == "listwise" else Scale.SIMILARITY
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return the same LLM and method with an instruction."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, instruction=replace_half_pairs(check_instruction(instruction)))
+        return copy
 
     def score(self, query: str, documents: Sequence[str]) -> Scores:
         """Score the documents of one query.
@@ -148,9 +157,10 @@ class LlmScorer:
         }
         record = _CallRecord(self.name, self.on_bad_answer)
         if self.method == "listwise":
-            values = yield from _order_windows(query, texts, record, self.window, self.stride)
+            ask = partial(ranking_prompt, query, instruction=self.instruction)
+            values = yield from _order_windows(ask, texts, record, self.window, self.stride)
         else:
-            values = yield from _judge_each(query, texts, record, JUDGEMENTS[self.method])
+            values = yield from _judge_each(query, texts, record, JUDGEMENTS[self.method], self.instruction)
         return Scores(tuple(values), record.usage, spans, record.degraded)
 
     def _ask(self, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -210,13 +220,13 @@ class _CallRecord:
 
 
 def _order_windows(
-    query: str, documents: Sequence[str], record: _CallRecord, window: int, stride: int
+    ask: Callable[[Sequence[str]], Prompt], documents: Sequence[str], record: _CallRecord, window: int, stride: int
 ) -> Generator[list[Prompt], list[Answer], list[float]]:
     """Order the documents window by window and return their scores: n for the first, 1 for the last."""
     order = list(range(len(documents)))
     for start, stop in windows(len(documents), window, stride):
         indices = order[start:stop]
-        (answer,) = yield [ranking_prompt(query, [documents[index] for index in indices])]
+        (answer,) = yield [ask([documents[index] for index in indices])]
         positions, problem = read_order(answer.text, len(indices))
         record.add(answer, len(indices), problem)
         order[start:stop] = [indices[position] for position in positions]
@@ -225,10 +235,10 @@ def _order_windows(
 
 
 def _judge_each(
-    query: str, documents: Sequence[str], record: _CallRecord, judgement: Judgement
+    query: str, documents: Sequence[str], record: _CallRecord, judgement: Judgement, instruction: str | None
 ) -> Generator[list[Prompt], list[Answer], list[float]]:
     """Judge each document by itself and return the scores."""
-    answers = yield [judging_prompt(query, document, judgement.task) for document in documents]
+    answers = yield [judging_prompt(query, document, judgement.task, instruction) for document in documents]
     grades = [judgement.read(answer.text) for answer in answers]
     for answer, grade in zip(answers, grades, strict=True):
         record.add(answer, 1, grade.problem)

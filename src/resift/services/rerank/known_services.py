@@ -9,6 +9,9 @@ from typing import Any
 from resift.scorer import Scale
 from resift.services.http.provider import Provider
 
+IN_QUERY = "query"
+"""The instruction stands before the query, in the same text."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestFormat:
@@ -52,6 +55,8 @@ class Service(Provider):
     """The path at which a server tells its own limit of documents."""
     model_scales: Mapping[str, Scale] = field(default_factory=dict)
     """Beginning of a model's name → its scale, where that is not the service's."""
+    instructions: Mapping[str, str] = field(default_factory=dict)
+    """Beginning of the name of a model that reads instructions → the field that holds one, or `IN_QUERY`."""
     examples: tuple[str, ...]
     """Names that its scheme takes, as `resift models` shows them."""
     description: str | None = None
@@ -103,6 +108,8 @@ SERVICES: Mapping[str, Service] = {
         key_variables=("VOYAGE_API_KEY",),
         url="https://api.voyageai.com",
         key_urls={"al-": "https://ai.mongodb.com"},
+        # its API has no field for one: rerank-2.5 and -lite read it in the query, older models don't follow it
+        instructions={"rerank-2.5": IN_QUERY},
         max_documents=1000,
         max_bytes=600_000,
     ),
@@ -121,6 +128,16 @@ SERVICES: Mapping[str, Service] = {
         scale=Scale.PROBABILITY,
         key_variables=("MXBAI_API_KEY",),
         url="https://api.mixedbread.com",
+    ),
+    # docs.contextual.ai/api-reference/rerank; every model of its name takes an instruction
+    "contextual": Service(
+        title="Contextual AI",
+        examples=("ctxl-rerank-v2-instruct-multilingual",),
+        request_format=RequestFormat(),
+        scale=Scale.PROBABILITY,
+        key_variables=("CONTEXTUAL_API_KEY",),
+        url="https://api.contextual.ai",
+        instructions={"": "instruction"},
     ),
     # text-embeddings-inference 1.9: 32 texts and 2,000,000 bytes by default; the bytes leave room for JSON's escapes
     "tei": Service(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from resift.services.rerank.known_services import RequestFormat
+from resift.services.rerank.known_services import IN_QUERY, RequestFormat
 from resift.text.half_pairs import replace_half_pairs
 
 
@@ -41,6 +41,20 @@ def split_documents(
 
 def _size(text: str) -> int:
     return len(replace_half_pairs(text).encode())
+
+
+def instruct(place: str | None, instruction: str | None, query: str) -> tuple[str, dict[str, str]]:
+    r"""Return the query and further fields of a request with an instruction, which goes where `place` says.
+
+    >>> from resift.services.rerank.known_services import IN_QUERY
+    >>> instruct(IN_QUERY, "Prefer recent papers.", "panda"), instruct("instruction", "Prefer recent papers.", "panda")
+    (('Prefer recent papers.\nQuery: panda', {}), ('panda', {'instruction': 'Prefer recent papers.'}))
+    """
+    if instruction is None or place is None:
+        return query, {}
+    if place == IN_QUERY:
+        return f"{instruction}\nQuery: {query}", {}
+    return query, {place: instruction}
 
 
 def request_body(

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from resift._util.secret import SecretLike, find_key
 from resift.errors import InputError, RemoteError
-from resift.scorer import Request, Scale, Scores, Usage
+from resift.scorer import Request, Scale, Scores, Usage, check_instruction, no_instruction
 from resift.services.http.client import Client
 from resift.services.http.requester import Requester
 from resift.services.http.response import UnusableResponseError
@@ -19,8 +19,9 @@ from resift.services.http.steps import Parallel, Steps
 from resift.services.rerank.address import find_address
 from resift.services.rerank.blank import add_blanks, filled_indices
 from resift.services.rerank.known_services import SERVICES, Service
-from resift.services.rerank.request import DocumentSlice, request_body, split_documents
+from resift.services.rerank.request import DocumentSlice, instruct, request_body, split_documents
 from resift.services.rerank.response import ParsedScores, parse_document_limit, parse_response
+from resift.text.half_pairs import replace_half_pairs
 
 
 class RemoteScorer:
@@ -47,6 +48,7 @@ class RemoteScorer:
         batch_documents: Documents in one request. Default: what the server says of itself, else what is known of the
             service.
         scale: What the scores mean, where you know better than `SERVICES` does.
+        instruction: What makes a document relevant, in words, for a model that reads it: see `Service.instructions`.
 
     Raises:
         InputError: No key, no model, no address, or an option that makes no sense.
@@ -66,6 +68,7 @@ class RemoteScorer:
         parallel_requests: int = 4,
         batch_documents: int | None = None,
         scale: Scale | str | None = None,
+        instruction: str | None = None,
     ) -> None:
         self._service = service = SERVICES[scheme]
         key = find_key(api_key, service.key_variables)
@@ -90,7 +93,27 @@ class RemoteScorer:
             "parallel_requests": parallel_requests,
             "batch_documents": batch_documents,
             "scale": scale,
+            "instruction": instruction,
         }
+        model = self._address.model or ""
+        places = (place for start, place in service.instructions.items() if model.startswith(start))
+        self._instruction_place = next(places, None)
+        self._instruction = None if instruction is None else self._check_instruction(instruction)
+
+    def with_instruction(self, instruction: str) -> Self:
+        """Return the same service with an instruction, over the same connections.
+
+        Raises InputError for a model that reads none.
+        """
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, _instruction=self._check_instruction(instruction))
+        copy._options = {**self._options, "instruction": instruction}
+        return copy
+
+    def _check_instruction(self, instruction: str) -> str:
+        if self._instruction_place is None:
+            raise no_instruction(self.name, f"the API of {self._service.title} has no place for one")
+        return replace_half_pairs(check_instruction(instruction))
 
     def __repr__(self) -> str:
         return f"RemoteScorer({self.name!r})"
@@ -162,6 +185,7 @@ class RemoteScorer:
         if any(filled):
             max_documents = yield from self._find_max_documents(deadline)
             for query_index, ((query, documents), indices) in enumerate(zip(requests, filled, strict=True)):
+                query, _ = instruct(self._instruction_place, self._instruction, query)
                 texts = [documents[index] for index in indices]
                 slices += split_documents(query_index, query, texts, max_documents, self._service.max_bytes)
         generators = [self._score_slice(requests[piece.query_index].query, piece.texts, deadline) for piece in slices]
@@ -176,7 +200,8 @@ class RemoteScorer:
 
     def _score_slice(self, query: str, texts: Sequence[str], deadline: float) -> Steps[ParsedScores]:
         request_format = self._service.request_format
-        body = request_body(request_format, self._address.model, query, texts)
+        query, fields = instruct(self._instruction_place, self._instruction, query)
+        body = request_body(request_format, self._address.model, query, texts) | fields
         response = yield from self._requester.request(self._address.endpoint, body, deadline, self._client.clock)
         try:
             return parse_response(request_format, self.scale, response, len(texts))
