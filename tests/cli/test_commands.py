@@ -274,12 +274,13 @@ def test_demo_says_what_the_models_answer(monkeypatch: pytest.MonkeyPatch, tmp_p
         else:
             verdict = f"{question['answer']}: from {first} to {final}" + (", which is worse" if final > first else "")
         assert verdict in out
-        assert f"{question['hits'][0]['score']:.2f}" in out
+        assert f"{question['hits'][0]['relevance']:.2f}" in out
     before = sum(question["answer_first_stage_rank"] == 1 for question in found["questions"])
     after = sum(question["answer_rank"] == 1 for question in found["questions"])
     assert f"first in {before} of {len(QUESTIONS)} cases after the first stage, in {after} after reranking" in out
     right = found["ambiguous"]["answer_rank"] == 1
     assert (": right." in out, ": wrong, " in out) == (right, not right)
+    assert out.index("The ambiguous one") < out.index("The fable marked"), "the summary is what is read last"
     assert "resift index docs/" in out
 
 

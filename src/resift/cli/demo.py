@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 3
 CANDIDATES = 30
 NEXT_STEPS = (
-    ("resift index docs/", "index a folder of your own (needs: pip install 'resift[chroma,documents]')"),
+    ("pip install 'resift[chroma,documents]'", "for what follows"),
+    ("resift index docs/", "index a folder of your own"),
     ('resift search "your question" --compare', "search it in two stages"),
-    ("from resift import Reranker", "in Python: Reranker().rank(query, documents)"),
+    ("from resift import Reranker", "Reranker().rank(query, documents)"),
 )
 
 
@@ -66,8 +67,8 @@ def demo(
     )
     for question, ranking in answers:
         _show(question, ranking)
-    _show_tally(answers)
     _show_ambiguous(AMBIGUOUS, ambiguous)
+    _show_tally(answers)
     screen.print()
     for command, purpose in NEXT_STEPS:
         screen.print(Text(f"{command:<42}", "bold").append(purpose, "not bold"))
@@ -98,16 +99,15 @@ def _show(question: Question, ranking: Ranking[Passage]) -> None:
         (
             str(rank),
             _title_cell(old, question),
-            number(old.document.similarity),
             movement(new.moved),
             _title_cell(new, question),
-            number(new.score, 2),
+            number(new.relevance, 2),
         )
         for rank, (old, new) in enumerate(zip(before, ranking[:ROWS_SHOWN], strict=True), 1)
     ]
     screen = console()
     screen.print()
-    columns = ("", "first stage", ">similarity", ">moved", "reranked", ">score")
+    columns = ("", "first stage", ">moved", "reranked", ">relevance")
     screen.print(table(question.text, columns, rows))
     screen.print(Text(f"{_verdict(question, ranking)}  [{_timing(ranking)}]", style="dim"))
 
@@ -141,7 +141,9 @@ def _show_tally(answers: list[tuple[Question, Ranking[Passage]]]) -> None:
     screen.print()
     screen.print(
         f"The fable marked ✓ answers the question. It comes first in {before} of {len(answers)} cases after the first "
-        f"stage, in {after} after reranking.\nThe questions were picked by hand: an illustration, no measurement."
+        f"stage, in {after} after reranking.\nRelevance is the score as a number from 0 to 1: it orders one question's "
+        "fables, and a right answer in other words can have little.\n"
+        "The questions were picked by hand: an illustration, no measurement."
     )
 
 
@@ -152,19 +154,18 @@ def _show_ambiguous(question: Question, ranking: Ranking[Passage]) -> None:
             movement(hit.moved),
             _title_cell(hit, question),
             number(hit.document.similarity),
-            number(hit.score, 2),
+            number(hit.relevance, 2),
         )
         for hit in ranking
     ]
     screen = console()
     screen.print()
-    columns = (">rank", ">moved", "document", ">similarity", ">score")
+    columns = (">rank", ">moved", "document", ">similarity", ">relevance")
     screen.print(table(f'The ambiguous one: "{question.text}"', columns, rows))
-    lead = ranking[0].score - ranking[1].score
     right = _title(ranking[0]) == question.answer
     first = "animal" if right else "programming language"
     verdict = "right" if right else "wrong, the query asks for the animal"
-    screen.print(Text(f"{ranking.model} puts the {first} first, by {lead:.2f}: {verdict}.", style="dim"))
+    screen.print(Text(f"{ranking.model} puts the {first} first: {verdict}.", style="dim"))
 
 
 def _as_json(question: Question, ranking: Ranking[Passage]) -> dict[str, Any]:
@@ -182,6 +183,7 @@ def _as_json(question: Question, ranking: Ranking[Passage]) -> dict[str, Any]:
                 "index": hit.index,
                 "title": _title(hit),
                 "score": hit.score,
+                "relevance": hit.relevance,
                 "similarity": hit.document.similarity,
             }
             for hit in ranking
