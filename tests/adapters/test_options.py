@@ -22,7 +22,7 @@ KNOWN = ["top_n", "min_relevance", "model", "threads", "engine_options"]
 def test_the_list_is_the_rerankers_own_and_those_of_engines_that_run_here() -> None:
     """A new option in resift is missed here, not by a user of an adapter."""
     own = set(inspect.signature(Reranker).parameters) - {"options"}
-    of_a_call = {"top_k", "min_relevance", "deadline"}
+    of_a_call = {"top_k", "min_relevance", "deadline", "evidence", "prune"}
     assert own - of_a_call <= set(OPTIONS) <= own - of_a_call | set(ModelOptions.__annotations__)
     local = {"long_documents", "max_length", "batch_tokens", "threads", "device", "revision", "local_files_only"}
     assert local <= set(OPTIONS)

@@ -50,4 +50,12 @@ def test_a_report_is_json_without_the_texts() -> None:
     report = report_ranking(Reranker(OverlapScorer()).rank("red fox", ["a blue whale", "the red fox"]))
     assert json.loads(json.dumps(report)) == report
     assert (report["query"], report["model"], report["scale"]) == ("red fox", "overlap", "probability")
-    assert [sorted(row) for row in report["hits"]] == [["index", "rank", "relevance", "score", "span", "truncated"]] * 2
+    keys = ["evidence", "index", "pruned", "rank", "relevance", "score", "span", "truncated"]
+    assert [sorted(row) for row in report["hits"]] == [keys] * 2
+
+
+def test_a_report_has_the_places_of_evidence_and_not_its_text() -> None:
+    ranking = Reranker(OverlapScorer(), evidence=1, prune=0.5).rank("red fox", ["A whale. The red fox."])
+    report = report_ranking(ranking)
+    assert report["hits"][0]["evidence"] == [{"start": 9, "end": 21, "score": 1.0, "relevance": 1.0}]
+    assert report["hits"][0]["pruned"] == {"spans": [[9, 21]], "sentences_removed": 1, "characters_removed": 9}

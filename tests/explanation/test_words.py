@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.explanation.words import find_sentences, find_words, words_of_tokens
+from resift.explanation.words import find_words, words_of_tokens
+from resift.text.sentences import find_sentences
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)
 
@@ -72,7 +73,7 @@ def test_punctuation_says_nothing_and_signs_do() -> None:
     ],
 )
 def test_sentences(text: str, sentences: list[str]) -> None:
-    assert [text[start:end] for start, end in find_sentences(text)] == sentences
+    assert [text[start:end] for start, end, _ in find_sentences(text)] == sentences
 
 
 def test_a_token_belongs_to_the_word_that_it_has_most_of() -> None:

@@ -24,6 +24,8 @@ def test_to_dict_is_json_and_says_everything() -> None:
         "relevance": 1.0,
         "truncated": False,
         "span": None,
+        "evidence": [],
+        "pruned": None,
         "text": DOCUMENTS[1],
     }
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from resift import InputError, Ranking
-from resift.adapters import ScoreKind, choose_score, show_value
+from resift import Hit, InputError, Ranking
+from resift.adapters import ScoreKind, choose_score, sentence_entries, show_value
 
 
 def copy_with_metadata(document: Document, entries: Mapping[str, Any]) -> Document:
@@ -30,13 +30,20 @@ def get_text(document: Document, metadata_keys: Sequence[str]) -> str:
     return "\n".join([*filter(None, values), document.page_content])
 
 
+def get_body(document: Document) -> str:
+    """Return what evidence is taken from: the content alone, so that places are places there."""
+    return document.page_content
+
+
 def copy_with_scores(ranking: Ranking[Document], kind: ScoreKind) -> list[Document]:
-    """Return copies of the ranking's documents, best first, with their score in the metadata.
+    """Return copies of the ranking's documents, best first, with their score in the metadata, and pruned if asked.
 
     A document that has no score, and a ranking that is not the model's alone, has the flag `rerank_degraded`.
     """
     degraded = True if ranking.degraded is not None else None
-    return [
-        copy_with_metadata(hit.document, {"relevance_score": choose_score(hit, kind), "rerank_degraded": degraded})
-        for hit in ranking
-    ]
+    return [_copy(hit, {"relevance_score": choose_score(hit, kind), "rerank_degraded": degraded}) for hit in ranking]
+
+
+def _copy(hit: Hit[Document], entries: Mapping[str, Any]) -> Document:
+    copy = copy_with_metadata(hit.document, {**entries, **sentence_entries(hit)})
+    return copy if hit.pruned is None else copy.model_copy(update={"page_content": hit.pruned.text})

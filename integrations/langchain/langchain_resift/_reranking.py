@@ -23,7 +23,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # before Python 3.12 pydantic can't read typing's
 
-from langchain_resift._documents import copy_with_scores, get_text
+from langchain_resift._documents import copy_with_scores, get_body, get_text
 from resift import InputError, Reranker
 from resift.adapters import (
     OPTIONS,
@@ -90,6 +90,25 @@ class Reranking(BaseModel):
         description=(
             "What `relevance_score` is: the relevance 0..1, where the model's scale has such a reading, "
             "or `raw`, the model's own number (a logit for most cross-encoders)."
+        ),
+    )
+    evidence: int | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "How many sentences that answer to put under `rerank_evidence` in a document's metadata, best first, each "
+            "with `text`, `start` and `end` in its content, `score` and `relevance`. True is one. None: the "
+            "`reranker`'s own, if it has one."
+        ),
+    )
+    prune: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Keep only sentences at least this relevant, 0..1, and their headings; at least the best. What is left is "
+            "the content of the copy, and `rerank_spans` in its metadata has the places in the whole content. None: "
+            "the `reranker`'s own, if it has one."
         ),
     )
     metadata_keys: Sequence[str] = Field(
@@ -175,14 +194,14 @@ class Reranking(BaseModel):
         check_engine_options(cls.__name__, self.engine_options, own, cls._count_option)
         return merge_options({name: getattr(self, name) for name in OPTIONS}, self.engine_options)
 
-    def _step(self, top_k: int | None) -> Runnable[RerankInput, list[Document]]:
+    def _step(self, top_k: int | None, instruction: str | None = None) -> Runnable[RerankInput, list[Document]]:
         """Return reranking as a Runnable: handlers see its start, its end or error, and an event with the ranking."""
 
         def rerank(given: RerankInput, config: RunnableConfig) -> list[Document]:
             query, documents = _read(given)
             if not documents:
                 return []
-            ranking = self.load().rank(query, documents, **self._limits(documents, top_k))
+            ranking = self.load().rank(query, documents, **self._limits(documents, top_k, instruction))
             dispatch_custom_event(EVENT, report_ranking(ranking), config=config)
             return copy_with_scores(ranking, self.score)
 
@@ -191,18 +210,22 @@ class Reranking(BaseModel):
             if not documents:
                 return []
             reranker = await self.aload()
-            ranking = await reranker.arank(query, documents, **self._limits(documents, top_k))
+            ranking = await reranker.arank(query, documents, **self._limits(documents, top_k, instruction))
             await adispatch_custom_event(EVENT, report_ranking(ranking), config=config)
             return copy_with_scores(ranking, self.score)
 
         return RunnableLambda(rerank, afunc=arerank, name="ResiftRerank").with_types(input_type=RerankInput)
 
-    def _limits(self, documents: list[Document], top_k: int | None) -> _Limits:
+    def _limits(self, documents: list[Document], top_k: int | None, instruction: str | None) -> _Limits:
         return {
             "text": partial(get_text, metadata_keys=self.metadata_keys),
             "top_k": len(documents) if top_k is None else top_k,  # None would mean the reranker's own
             "min_relevance": self.min_relevance,
             "deadline": self.deadline,
+            "evidence": self.evidence,
+            "prune": self.prune,
+            "body": get_body,
+            "instruction": instruction,
         }
 
 
@@ -211,6 +234,10 @@ class _Limits(TypedDict):
     top_k: int
     min_relevance: float | None
     deadline: float | None
+    evidence: int | None
+    prune: float | None
+    body: Callable[[Document], str]
+    instruction: str | None
 
 
 def _read(given: RerankInput) -> tuple[str, list[Document]]:

@@ -18,13 +18,16 @@ class ResiftRerank(Reranking, BaseDocumentCompressor):
 
         ContextualCompressionRetriever(base_compressor=ResiftRerank(), base_retriever=store.as_retriever(...))
 
-    It returns copies, best first, with the id, the class and the metadata of the documents that went in, and with two
+    It returns copies, best first, with the id, the class and the metadata of the documents that went in, and with
     keys of its own; keys of these names that were there before are replaced:
 
     - `metadata["relevance_score"]`: the relevance, 0..1, or the model's own score where its scale has no such reading
       (`resift.Scale`) or with `score="raw"`.
     - `metadata["rerank_degraded"]`: True if the ranking could not be made (`on_error="keep_order"`): then there is no
       score. True too if a `deadline` ended it: then there are scores for what was read by then.
+    - `metadata["rerank_evidence"]`, with `evidence=`: the sentences that answer, best first, each a dict of `text`,
+      `start` and `end` (its place in the content of the document that went in), `score` and `relevance`.
+    - `metadata["rerank_spans"]`, with `prune=`: the places, [start, end], of what is left of that content.
 
     Handlers see a chain run "ResiftRerank", and in it a custom event "resift_rerank" with model, scale, scores
     and what the ranking cost. What resift raises (`InputError`, `ScorerError`, ...) passes through unchanged.
@@ -33,6 +36,9 @@ class ResiftRerank(Reranking, BaseDocumentCompressor):
         top_n: How many documents to keep (3), also where `reranker` has a `top_k`; None keeps them all.
         min_relevance: Keep only documents at least this relevant, 0..1; applied before `top_n`.
         deadline: Seconds a call may take; what is not scored by then keeps its order behind what is.
+        evidence: How many sentences that answer to find in each document; True is one. They are scored too, which costs
+            a service or an LLM one more request.
+        prune: Keep only sentences at least this relevant, 0..1, and their headings; at least the best.
         score: What `relevance_score` is: "relevance" (0..1) or "raw" (the model's own number).
         metadata_keys: Metadata fields whose values are scored with the text, such as `["title"]`.
         model: A folder, a Hugging Face id or `scheme:name`; None is the bundled cross-encoder.

@@ -33,13 +33,14 @@ class ResiftRetriever(Reranking, BaseRetriever):
         first_stage: A VectorStore, a retriever (or any Runnable from query to documents), a Chroma collection, or any
             `resift.FirstStage`. A retriever decides itself how many candidates there are. Not serialised.
         k: How many documents to return (5), also where `reranker` has a `top_k`; None returns all candidates. A call
-            can want another number: `retriever.invoke(query, k=1)`.
+            can want another number: `retriever.invoke(query, k=1)`. It can have another `instruction` as well.
         candidates: How many documents the first stage is asked for (50), and at least k.
         search_kwargs: For the first stage: what a vector store's search takes (`filter`), or a collection's `where`
             and `where_document`, and `embed`, what embeds queries for a collection that keeps no embedding function.
-        min_relevance, deadline, score, metadata_keys, model, on_error, max_pending, patience, cache, calibration,
-            long_documents, max_length, batch_tokens, threads, keep_states, states_file, device, instruction, revision,
-            local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has them.
+        min_relevance, deadline, evidence, prune, score, metadata_keys, model, on_error, max_pending, patience, cache,
+            calibration, long_documents, max_length, batch_tokens, threads, keep_states, states_file, device,
+            instruction, revision, local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has
+            them.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -71,24 +72,36 @@ class ResiftRetriever(Reranking, BaseRetriever):
         return self
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None, **unknown: Any
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        instruction: str | None = None,
+        **unknown: Any,
     ) -> list[Document]:
         query, top_k = self._check_call(query, k, unknown)
         candidates = self._source().fetch(query, self._depth(top_k), run_manager.get_child())
-        step = self._step(top_k)
+        step = self._step(top_k, instruction)
         return step.invoke({"query": query, "documents": candidates}, {"callbacks": run_manager.get_child()})
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None, **unknown: Any
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        instruction: str | None = None,
+        **unknown: Any,
     ) -> list[Document]:
         query, top_k = self._check_call(query, k, unknown)
         candidates = await self._source().afetch(query, self._depth(top_k), run_manager.get_child())
-        step = self._step(top_k)
+        step = self._step(top_k, instruction)
         return await step.ainvoke({"query": query, "documents": candidates}, {"callbacks": run_manager.get_child()})
 
     def _check_call(self, query: str, k: int | None, unknown: dict[str, Any]) -> tuple[str, int | None]:
         try:
-            check_option_names("a call of ResiftRetriever", unknown, ["k"], "k")
+            check_option_names("a call of ResiftRetriever", unknown, ["k", "instruction"], "k")
         except InputError as error:
             raise TypeError(str(error)) from None  # as for any call with a wrong keyword
         # A store or a retriever of another package may send the query somewhere, which half a surrogate pair prevents.

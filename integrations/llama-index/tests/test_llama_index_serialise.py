@@ -23,6 +23,8 @@ OPTIONS: dict[str, Any] = {
     "top_n": None,
     "min_relevance": 0.25,
     "score": "raw",
+    "evidence": 2,
+    "prune": 0.125,
     "metadata_mode": MetadataMode.NONE,
     "on_error": "keep_order",
     "deadline": 30.0,

@@ -15,7 +15,15 @@ from resift.adapters.options import (
     merge_options,
     path_text,
 )
-from resift.adapters.results import ScoreKind, choose_score, report_ranking, show_value
+from resift.adapters.results import (
+    EVIDENCE_KEY,
+    SPANS_KEY,
+    ScoreKind,
+    choose_score,
+    report_ranking,
+    sentence_entries,
+    show_value,
+)
 from resift.embedders.embedder import Embedder
 from resift.models.options import ModelOptions
 from resift.reranking.reranker import OnError
@@ -24,7 +32,9 @@ from resift.search.candidates import as_passages, check_first_stage, found_by
 from resift.text.half_pairs import replace_half_pairs
 
 __all__ = [
+    "EVIDENCE_KEY",
     "OPTIONS",
+    "SPANS_KEY",
     "ApiKey",
     "Embedder",
     "Lazy",
@@ -48,6 +58,7 @@ __all__ = [
     "path_text",
     "replace_half_pairs",
     "report_ranking",
+    "sentence_entries",
     "show_value",
     "shown",
 ]

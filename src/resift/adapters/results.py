@@ -28,6 +28,27 @@ def choose_score(hit: Hit[Any], kind: ScoreKind) -> float | None:
     return hit.relevance if kind == "relevance" and hit.relevance is not None else hit.score
 
 
+EVIDENCE_KEY = "rerank_evidence"
+"""The metadata key of the sentences that answer, best first: each with text, start, end, score and relevance."""
+SPANS_KEY = "rerank_spans"
+"""The metadata key of the places in the whole text, [start, end], of what `prune` left of it."""
+
+
+def sentence_entries(hit: Hit[Any]) -> dict[str, Any]:
+    """Return what an adapter adds to a copy's metadata; None where there is nothing to say.
+
+    Args:
+        hit: A hit of a ranking.
+
+    >>> sentence_entries(Hit("d", "d", 2.5, 0.9, index=0, rank=1))
+    {'rerank_evidence': None, 'rerank_spans': None}
+    """
+    return {
+        EVIDENCE_KEY: [sentence.to_dict() for sentence in hit.evidence] or None,
+        SPANS_KEY: None if hit.pruned is None else [list(span) for span in hit.pruned.spans],
+    }
+
+
 def show_value(value: Any) -> str:
     """Return a metadata value as a text to read: a list, which Chroma stores too, without brackets and quotes.
 
@@ -51,4 +72,10 @@ def show_value(value: Any) -> str:
 def report_ranking(ranking: Ranking[Any]) -> dict[str, Any]:
     """Return the ranking for a tracer: JSON-safe, without the texts, which the traced inputs hold already."""
     whole = ranking.to_dict()
-    return {**whole, "hits": [{key: hit[key] for key in hit if key != "text"} for hit in whole["hits"]]}
+    return {**whole, "hits": [_without_texts(hit) for hit in whole["hits"]]}
+
+
+def _without_texts(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_texts(value) for key, value in data.items() if key != "text"}
+    return [_without_texts(value) for value in data] if isinstance(data, list) else data

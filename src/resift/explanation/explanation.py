@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resift.explanation.words import Sentence, Word, find_sentences
+from resift.explanation.words import Word
 from resift.scorer import Scale
+from resift.text.sentences import Sentence, find_sentences
 
 
 class Evidence(NamedTuple):

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from resift._util.arguments import whole_number
 from resift.errors import InputError
 from resift.explanation.explanation import Explanation
-from resift.explanation.words import Word, find_sentences, find_words
+from resift.explanation.words import Word, find_words
 from resift.scorer import Request, Scorer, ScorerTraits, Scores, Span, check_scores, score_many
+from resift.text.sentences import find_sentences
 
 Unit = Literal["word", "sentence"]
 CLOSING = ",.;:!?)]}"  # what stands right behind a word; and so does the end of a text
@@ -63,7 +64,7 @@ class OcclusionPlan:
             raise InputError(f"unit is 'word', 'sentence' or None, not {unit!r}")
         start, end = span or (0, len(document))
         words = _spoken(find_words(document, start, end))
-        sentences = [Part(*sentence) for sentence in find_sentences(document, start, end)]
+        sentences = [Part(sentence.start, sentence.end) for sentence in find_sentences(document, start, end)]
         by_words = unit == "word" or (unit is None and (len(words) < budget or len(sentences) < 2))
         chosen, name = (words, "words") if by_words else (sentences, "sentences")
         if len(chosen) >= budget:

@@ -1,8 +1,7 @@
-"""The words and sentences of a text with their places, and which word a token belongs to."""
+"""The words of a text with their places, and which word a token belongs to."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
@@ -26,10 +25,6 @@ _KANA = (
 _SILENT = "|<>=~"  # signs that mark texts up
 _APOSTROPHES = "'\u2019"
 _SPACE, _LETTER, _IDEOGRAPH, _SYMBOL, _MARK, _OTHER = "space", "letter", "ideograph", "symbol", "mark", "other"
-_SENTENCE_END = re.compile(
-    # A full stop ends no sentence where the text goes on in lower case. Chinese and Japanese put no space after theirs.
-    r"(?<=[.!?…])[\"'”’)\]]*+\s++(?![a-z])|[。！？｡]+[”’」』）]*\s*|\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*+•|#]|\d{1,3}[.)])\s?)"
-)
 
 
 class Word(NamedTuple):
@@ -45,13 +40,6 @@ class Word(NamedTuple):
         return any(_kind(character) not in (_OTHER, _MARK) and character not in _SILENT for character in self.text)
 
 
-class Sentence(NamedTuple):
-    """A sentence of a text: text[start:end], without the white space around it."""
-
-    start: int
-    end: int
-
-
 def find_words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
     """Return the words of text[start:end] in order. They cover everything but white space.
 
@@ -63,24 +51,6 @@ def find_words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
     """
     stop = len(text) if end is None else min(end, len(text))
     return [Word(text[first:last], first, last) for first, last in _runs(text, start, stop)]
-
-
-def find_sentences(text: str, start: int = 0, end: int | None = None) -> list[Sentence]:
-    """Return the sentences of text[start:end] that have something in them, in order.
-
-    >>> text = "Snakes shed. Pythons, e.g. this one, don't bite!"
-    >>> [text[sentence.start : sentence.end] for sentence in find_sentences(text)]
-    ['Snakes shed.', "Pythons, e.g. this one, don't bite!"]
-    """
-    stop = len(text) if end is None else min(end, len(text))
-    ends = [match.end() for match in _SENTENCE_END.finditer(text, start, stop)]
-    found = []
-    for first, last in zip([start, *ends], [*ends, stop], strict=True):
-        part = text[first:last]
-        if stripped := part.strip():
-            begin = first + len(part) - len(part.lstrip())
-            found.append(Sentence(begin, begin + len(stripped)))
-    return found
 
 
 def words_of_tokens(words: list[Word], offsets: NDArray[np.int32]) -> NDArray[np.int64]:

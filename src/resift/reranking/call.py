@@ -24,36 +24,62 @@ class RankCall(Generic[T]):
     unique: list[str]
     slots: list[int]
     started: float
+    bodies: tuple[str, ...] | None = None
+    """What evidence is taken from, of each document; None: its text."""
 
     @classmethod
-    def of(cls, query: str, documents: Iterable[T], text: Callable[[T], str] | None) -> RankCall[T]:
+    def of(
+        cls,
+        query: str,
+        documents: Iterable[T],
+        text: Callable[[T], str] | None,
+        body: Callable[[T], str] | None = None,
+    ) -> RankCall[T]:
         """Check a query and its documents. Raises InputError for an empty query and for a document without text."""
         started = time.perf_counter()
         check_query(query)
         if text is not None and not callable(text):
             raise InputError(f"text is a function from a document to its text, not {shown(text)}")
+        if body is not None and not callable(body):
+            raise InputError(f"body is a function from a document to a part of its text, not {shown(body)}")
         listed = tuple(as_list("documents", documents, of="documents", example="[text]"))
         indices: dict[str, int] = {}
         slots = [
             indices.setdefault(_text_of(document, index, text), len(indices)) for index, document in enumerate(listed)
         ]
-        return cls(query, listed, list(indices), slots, started)
+        bodies = None if body is None else tuple(_body_of(each, index, body) for index, each in enumerate(listed))
+        return cls(query, listed, list(indices), slots, started, bodies)
 
     @classmethod
     def many(
-        cls, queries: Sequence[str], documents: Sequence[Iterable[T]], text: Callable[[T], str] | None
+        cls,
+        queries: Sequence[str],
+        documents: Sequence[Iterable[T]],
+        text: Callable[[T], str] | None,
+        body: Callable[[T], str] | None = None,
     ) -> list[RankCall[T]]:
         """Check many queries. Raises InputError unless there is a list of documents for each."""
         queries = as_list("queries", queries, of="queries", example="[query]")
         documents = as_list("documents", documents, of="lists of documents", example="[documents]")
         if len(queries) != len(documents):
             raise InputError(f"{len(queries)} queries but {len(documents)} lists of documents; give one list per query")
-        return [cls.of(query, listed, text) for query, listed in zip(queries, documents, strict=True)]
+        return [cls.of(query, listed, text, body) for query, listed in zip(queries, documents, strict=True)]
+
+    def body_of(self, index: int) -> str:
+        """Return what evidence is taken from, of a document."""
+        return self.unique[self.slots[index]] if self.bodies is None else self.bodies[index]
 
     @property
     def request(self) -> Request:
         """What a scorer is asked: every text once, as any scorer takes it: without half a surrogate pair."""
         return Request(replace_half_pairs(self.query), [replace_half_pairs(text) for text in self.unique])
+
+
+def _body_of(document: T, index: int, body: Callable[[T], str]) -> str:
+    found: Any = body(document)
+    if not isinstance(found, str):
+        raise InputError(f"body= gave a {type(found).__name__} for document {index}; it must give a str")
+    return found
 
 
 def _text_of(document: T, index: int, text: Callable[[T], str] | None) -> str:

@@ -24,35 +24,47 @@ class Limits:
     min_relevance: float | None
     deadline: float | None
     patience: int | None
+    evidence: int = 0
+    """How many sentences of each hit."""
+    prune: float | None = None
 
     def __post_init__(self) -> None:
         if self.top_k is not None:
             whole_number("top_k", self.top_k, 1, hint="None keeps every document")
         if self.patience is not None:
             whole_number("patience", self.patience, 1, hint="None scores every document", unit="document")
-        for name in ("min_relevance", "deadline"):
+        wanted = int(self.evidence) if isinstance(self.evidence, bool) else self.evidence  # True is one sentence
+        object.__setattr__(self, "evidence", whole_number("evidence", wanted, 0, hint="True is 1", unit="sentence"))
+        for name in ("min_relevance", "deadline", "prune"):
             if (
                 value := getattr(self, name)
             ) is not None:  # as Python's own number: NumPy's float32 is too coarse a clock
                 object.__setattr__(self, name, number(name, value))
-        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
-            raise InputError(f"min_relevance must lie between 0 and 1, got {self.min_relevance}")
+        for name in ("min_relevance", "prune"):
+            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} must lie between 0 and 1, got {value}")
         if self.deadline is not None and not self.deadline > 0:
             raise InputError(f"deadline must be more than 0 seconds, got {self.deadline}; None waits for every score")
 
     def check(self, scorer: Scorer) -> Limits:
         """Return these limits. Raises InputError where they make no sense for this scorer."""
-        if self.min_relevance is not None and not scorer.scale.has_relevance:
-            raise InputError(
-                f"min_relevance={self.min_relevance} can't be used with {scorer.name}: its scores are on the "
-                f"{scorer.scale} scale, which says nothing between 0 and 1; use top_k"
-            )
+        for name, way_out in (("min_relevance", "top_k"), ("prune", "evidence")):
+            if (value := getattr(self, name)) is not None and not scorer.scale.has_relevance:
+                raise InputError(
+                    f"{name}={value} can't be used with {scorer.name}: its scores are on the "
+                    f"{scorer.scale} scale, which says nothing between 0 and 1; use {way_out}"
+                )
         if self.patience is not None and ScorerTraits.of(scorer).whole_lists:
             raise InputError(
                 f"patience={self.patience} can't be used with {scorer.name}: it orders a list as a whole, "
                 "and can't stop in the middle"
             )
         return self
+
+    @property
+    def of_sentences(self) -> bool:
+        """Whether sentences are scored too."""
+        return self.evidence > 0 or self.prune is not None
 
     @property
     def stopping(self) -> EarlyStopping | None:

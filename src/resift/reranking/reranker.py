@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from resift._util.arguments import SYNONYMS, helps_with_names, right_name, shown, whole_number
 from resift._util.call_site import warn_at_call_site
-from resift.errors import InputError, ScorerError, TruncationWarning
+from resift.errors import InputError, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
 from resift.reranking.held_scorer import HeldScorer
 from resift.reranking.instructions import Instructed
 from resift.reranking.limits import Limits
-from resift.reranking.observers import observed
-from resift.reranking.ordering import keep_first_stage_order, order_by_score
 from resift.reranking.ranking import Ranking, Stats
+from resift.reranking.steps import OnError as OnError  # its place for who types
+from resift.reranking.steps import RankSteps
 from resift.scorer import Scorer
 from resift.scoring.call_limit import CallLimit
-from resift.scoring.pending import PendingRequest, ScoringCall
-from resift.scoring.queue import queue_of, score_awaited
+from resift.scoring.queue import queue_of
 
 if TYPE_CHECKING:
     from resift.explanation.explain import Method
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from resift.scoring.calibrated import Calibration
 
 T = TypeVar("T")
-OnError = Literal["raise", "keep_order"]
 
 TRUNCATED = (
     "some documents are longer than the model reads, and only their beginning was scored (hit.truncated marks them, "
@@ -39,7 +37,7 @@ TRUNCATED = (
 """Without numbers: Python shows a warning once per line and text."""
 
 
-class Reranker:
+class Reranker(RankSteps):
     """Puts documents in the order a cross-encoder (or any `Scorer`) gives them.
 
     One thread enters a scorer, whoever calls and however many rerankers share it, and calls that come together
@@ -54,6 +52,9 @@ class Reranker:
         deadline: Seconds after which what is scored is ranked. The rest keeps its first-stage order behind it,
             flagged in `degraded`.
         patience: Stop scoring when so many documents in a row brought none into the best `top_k`; the rest as above.
+        evidence: How many sentences of each hit to find that answer, with their places, in `Hit.evidence`; True is one.
+            The sentences of the hits that are returned are scored too; a service or an LLM gets one more request.
+        prune: Keep only sentences at least this relevant, 0..1, and their headings, in `Hit.pruned`; at least the best.
         cache: A file that remembers scores, or ":memory:" to remember them in memory alone: see `Cached`.
         calibration: A file of `resift threshold --save`, or a `Calibration`: scores become log-odds of being relevant,
             so that `relevance` and `min_relevance` mean the same as with the bundled models: see `Calibrated`.
@@ -80,6 +81,8 @@ class Reranker:
         on_error: OnError = "raise",
         deadline: float | None = None,
         patience: int | None = None,
+        evidence: int = 0,
+        prune: float | None = None,
         cache: str | os.PathLike[str] | None = None,
         calibration: str | os.PathLike[str] | Calibration | None = None,
         max_pending: int = 1024,
@@ -90,7 +93,7 @@ class Reranker:
         if not isinstance(on_error, str) or on_error not in ("raise", "keep_order"):
             raise InputError(f"on_error is 'raise' or 'keep_order', not {shown(on_error)}")
         whole_number("max_pending", max_pending, 1)
-        Limits(top_k, min_relevance, deadline, patience)  # checked before a model is loaded
+        Limits(top_k, min_relevance, deadline, patience, evidence, prune)  # checked before a model is loaded
         _refuse_other_names(options)
         self._held = HeldScorer(model, options, calibration, cache)
         self.scorer: Scorer = self._held.scorer
@@ -99,10 +102,12 @@ class Reranker:
         self.on_error = on_error
         self.deadline = deadline
         self.patience = patience
+        self.evidence = evidence
+        self.prune = prune
         self._call_limit = CallLimit(max_pending)
         self._queue = queue_of(self.scorer)
         self._instructed = Instructed()
-        self._limits(None, None, None)
+        self._limits()
 
     def __repr__(self) -> str:
         return f"Reranker({self.scorer.name!r}, top_k={self.top_k}, min_relevance={self.min_relevance})"
@@ -117,6 +122,9 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        body: Callable[[T], str] | None = None,
         instruction: str | None = None,
     ) -> Ranking[T]:
         """Return the documents in a new order, best first.
@@ -131,6 +139,10 @@ class Reranker:
             top_k: As in the constructor, for this call.
             min_relevance: The same.
             deadline: The same.
+            evidence: The same.
+            prune: The same.
+            body: Gives the part of an object's text that sentences are taken from: their places are places there.
+                None: all of its text.
             instruction: What makes a document relevant, in words, for a model that reads one.
 
         Returns:
@@ -142,8 +154,8 @@ class Reranker:
             ScorerError: The scorer failed, or gave a wrong number of scores, NaN or inf.
             OverloadedError: `max_pending` calls are waiting already.
         """
-        limits = self._limits(top_k, min_relevance, deadline)
-        (ranking,) = self._instructed.of(self, instruction)._rank([RankCall.of(query, documents, text)], limits)
+        limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
+        (ranking,) = self._instructed.of(self, instruction)._rank([RankCall.of(query, documents, text, body)], limits)
         self._warn_of_truncation(ranking.stats)
         return ranking
 
@@ -157,11 +169,14 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        body: Callable[[T], str] | None = None,
         instruction: str | None = None,
     ) -> Ranking[T]:
         """Do what `rank` does, without blocking the event loop. Cancelling it ends the work."""
-        limits = self._limits(top_k, min_relevance, deadline)
-        call = RankCall.of(query, documents, text)
+        limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
+        call = RankCall.of(query, documents, text, body)
         instructed = self._instructed.of(self, instruction)
         if self._queue.traits.awaitable:
             ranking = await instructed._await_scorer(call, limits)
@@ -180,6 +195,9 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        body: Callable[[T], str] | None = None,
         instruction: str | None = None,
     ) -> list[Ranking[T]]:
         """Return one ranking per query over its own documents. Their batches are shared.
@@ -193,14 +211,17 @@ class Reranker:
             top_k: As in `rank`.
             min_relevance: As in `rank`.
             deadline: As in `rank`, for all queries together.
+            evidence: As in `rank`.
+            prune: As in `rank`.
+            body: As in `rank`.
             instruction: As in `rank`.
 
         Raises:
             InputError: Also where there isn't one list of documents per query.
             ScorerError, OverloadedError: As in `rank`.
         """
-        limits = self._limits(top_k, min_relevance, deadline)
-        rankings = self._instructed.of(self, instruction)._rank(RankCall.many(queries, documents, text), limits)
+        limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
+        rankings = self._instructed.of(self, instruction)._rank(RankCall.many(queries, documents, text, body), limits)
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -214,11 +235,16 @@ class Reranker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         deadline: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        body: Callable[[T], str] | None = None,
         instruction: str | None = None,
     ) -> list[Ranking[T]]:
         """Do what `rank_many` does, without blocking the event loop. Cancelling it ends the work."""
-        limits = self._limits(top_k, min_relevance, deadline)
-        rankings = await self._instructed.of(self, instruction)._arank(RankCall.many(queries, documents, text), limits)
+        limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
+        rankings = await self._instructed.of(self, instruction)._arank(
+            RankCall.many(queries, documents, text, body), limits
+        )
         self._warn_of_truncation(*(ranking.stats for ranking in rankings))
         return rankings
 
@@ -290,63 +316,23 @@ class Reranker:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _limits(self, top_k: int | None, min_relevance: float | None, deadline: float | None) -> Limits:
+    def _limits(
+        self,
+        top_k: int | None = None,
+        min_relevance: float | None = None,
+        deadline: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+    ) -> Limits:
         """Return what applies to a call. Raises InputError where it makes no sense for this scorer."""
         return Limits(
             self.top_k if top_k is None else top_k,
             self.min_relevance if min_relevance is None else min_relevance,
             self.deadline if deadline is None else deadline,
             self.patience,
+            self.evidence if evidence is None else evidence,
+            self.prune if prune is None else prune,
         ).check(self.scorer)
-
-    def _rank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
-        with observed(self.scorer, calls, limits) as report:
-            scoring = self._submit(calls, limits)
-            scoring.wait(_seconds_left(calls, limits))
-            rankings = self._rankings(calls, scoring.pending, limits)
-            report(rankings)
-        return rankings
-
-    async def _arank(self, calls: list[RankCall[T]], limits: Limits) -> list[Ranking[T]]:
-        with observed(self.scorer, calls, limits) as report:
-            scoring = self._submit(calls, limits)
-            await scoring.wait_async(_seconds_left(calls, limits))
-            rankings = self._rankings(calls, scoring.pending, limits)
-            report(rankings)
-        return rankings
-
-    def _submit(self, calls: list[RankCall[T]], limits: Limits) -> ScoringCall:
-        requests = [call.request for call in calls]
-        by_deadline = limits.deadline is not None
-        return self._queue.submit(requests, limits.stopping, by_deadline=by_deadline, limit=self._call_limit)
-
-    async def _await_scorer(self, call: RankCall[T], limits: Limits) -> Ranking[T]:
-        pending = self._queue.pending(call.request, limits.stopping, by_deadline=limits.deadline is not None)
-        ticket: Future[None] = Future()
-        self._call_limit.enter(ticket)
-        with observed(self.scorer, [call], limits) as report:
-            try:
-                await score_awaited(self.scorer, pending, limits.seconds_left(call))
-            finally:
-                ticket.cancel()
-            rankings = self._rankings([call], [pending], limits)
-            report(rankings)
-        return rankings[0]
-
-    def _rankings(
-        self, calls: Sequence[RankCall[T]], pending: Sequence[PendingRequest], limits: Limits
-    ) -> list[Ranking[T]]:
-        return [self._ranking(call, scored, limits) for call, scored in zip(calls, pending, strict=True)]
-
-    def _ranking(self, call: RankCall[T], pending: PendingRequest, limits: Limits) -> Ranking[T]:
-        try:
-            if pending.error is not None:
-                raise pending.error
-            return order_by_score(self.scorer, call, pending, limits)
-        except ScorerError as error:
-            if self.on_error == "raise":
-                raise
-            return keep_first_stage_order(self.scorer, call, error, limits)
 
     def _warn_of_truncation(self, *stats: Stats) -> None:
         truncated = sum(each.truncated for each in stats)
@@ -360,7 +346,8 @@ class Reranker:
 
 
 ARGUMENTS = (
-    *("top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "calibration", "max_pending", "model"),
+    *("top_k", "min_relevance", "on_error", "deadline", "patience", "evidence", "prune"),
+    *("cache", "calibration", "max_pending", "model"),
 )
 
 
@@ -370,7 +357,3 @@ def _refuse_other_names(options: Iterable[str]) -> None:
         meant = SYNONYMS.get(name.lower()) or right_name(name, [*ARGUMENTS, *ModelOptions.__annotations__])
         if name not in ModelOptions.__annotations__ and meant in ARGUMENTS:
             raise InputError(f"Reranker has no option {name}: did you mean {meant}?")
-
-
-def _seconds_left(calls: Sequence[RankCall[T]], limits: Limits) -> float | None:
-    return limits.seconds_left(calls[0]) if calls else None

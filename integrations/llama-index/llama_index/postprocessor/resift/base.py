@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from llama_index.core.bridge.pydantic import Field, field_serializer, model_validator
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import AfterValidator, InstanceOf, PlainSerializer
 from pydantic.json_schema import SkipJsonSchema
 
@@ -25,6 +25,7 @@ from resift.adapters import (
     check_reranker,
     choose_score,
     merge_options,
+    sentence_entries,
     show_value,
     shown,
 )
@@ -40,9 +41,9 @@ def _option(name: str, default: Any = None, **limits: Any) -> Any:
 class ResiftRerank(Component, BaseNodePostprocessor):
     """Puts retrieved nodes in the order a cross-encoder gives them; offline with the bundled model.
 
-    Results are new `NodeWithScore` objects around the same nodes: neither the nodes that came in nor their
-    scores or metadata are touched. Nodes with equal scores keep the retriever's order. The model loads with the
-    first call.
+    Results are new `NodeWithScore` objects around the same nodes, or around copies of them with `evidence` or `prune`:
+    neither the nodes that came in nor their scores or metadata are touched. Nodes with equal scores keep the
+    retriever's order. The model loads with the first call.
 
     Calls raise InputError (a ValueError: no query, an impossible option) and ScorerError (the model failed).
     With `on_error="keep_order"` the latter becomes the retriever's order with the retriever's scores, a logged
@@ -52,6 +53,11 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         top_n: How many nodes to keep (5); None keeps all.
         min_relevance: Keep only nodes at least this relevant, 0..1; applied before `top_n`.
         deadline: Seconds a call may take; what is not scored by then keeps its order behind what is.
+        evidence: How many sentences that answer to put under `rerank_evidence` in the metadata of a copy of the node,
+            best first: each a dict of `text`, `start` and `end` (its place in the node's text), `score` and
+            `relevance`. True is one. They are scored too, which costs a service or an LLM one more request.
+        prune: Keep only sentences at least this relevant, 0..1, and their headings; at least the best. The copy's text
+            is what is left, `rerank_spans` in its metadata the places, [start, end], in the whole text.
         score: What a node's new score is: "relevance" (0..1) or "raw" (the model's own number).
         metadata_mode: Which metadata is read along with a node's text.
         model: A folder, a Hugging Face id or `scheme:name`; None is the bundled cross-encoder.
@@ -77,6 +83,24 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         default=None,
         gt=0,
         description="Seconds after which what is scored is ranked; the rest keeps the retriever's order behind it.",
+    )
+    evidence: int | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "How many sentences that answer to put under `rerank_evidence` in a node's metadata, best first, each with "
+            "`text`, `start` and `end` in the node's text, `score` and `relevance`. True is one. No LLM and no "
+            "embedder reads them."
+        ),
+    )
+    prune: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "Keep only sentences at least this relevant, 0..1, and their headings; at least the best. What is left is "
+            "the text of a copy of the node; `rerank_spans` in its metadata has the places in the whole text."
+        ),
     )
     score: ScoreKind = Field(
         default="relevance",
@@ -124,8 +148,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         exclude=True,
         description=(
             "A reranker of your own, to share one model or to use a scorer that is no file. It brings its model's "
-            "options; `top_n`, `min_relevance` and `deadline` left out, or None, are its own. Pickled, but not "
-            "serialised: a dict or JSON holds its model's name."
+            "options; `top_n`, `min_relevance`, `deadline`, `evidence` and `prune` left out, or None, are its own. "
+            "Pickled, but not serialised: a dict or JSON holds its model's name."
         ),
     )
 
@@ -139,11 +163,12 @@ class ResiftRerank(Component, BaseNodePostprocessor):
     @model_validator(mode="before")
     @classmethod
     def _copy_limits_of_reranker(cls, data: Any) -> Any:
-        """Show a reranker's own `top_k`, `min_relevance` and `deadline` as the postprocessor's."""
+        """Show the limits of a reranker of one's own as the postprocessor's."""
         reranker = data.get("reranker") if isinstance(data, dict) else None
         if not isinstance(reranker, Reranker):
             return data
-        own = {"top_n": reranker.top_k, "min_relevance": reranker.min_relevance, "deadline": reranker.deadline}
+        own = {name: getattr(reranker, name) for name in ("min_relevance", "deadline", "prune")}
+        own |= {"top_n": reranker.top_k, "evidence": reranker.evidence or None}
         return {**own, **data}
 
     @model_validator(mode="after")
@@ -206,7 +231,8 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         return merge_options({name: getattr(self, name) for name in OPTIONS}, self.engine_options)
 
     def _limits(self) -> dict[str, Any]:
-        return {"top_k": self.top_n, "min_relevance": self.min_relevance, "deadline": self.deadline}
+        limits: dict[str, Any] = {"top_k": self.top_n, "min_relevance": self.min_relevance, "deadline": self.deadline}
+        return limits | {"evidence": self.evidence, "prune": self.prune, "body": _body}
 
     def _count(self, reranker: Reranker, nodes: list[NodeWithScore]) -> int:
         """Return how many nodes come back at most: events want a number."""
@@ -222,11 +248,32 @@ class ResiftRerank(Component, BaseNodePostprocessor):
         return node.get_content(metadata_mode=self.metadata_mode)
 
     def _results(self, ranking: Ranking[NodeWithScore]) -> list[NodeWithScore]:
-        return [NodeWithScore(node=hit.document.node, score=self._score(hit)) for hit in ranking]
+        return [NodeWithScore(node=_node(hit), score=self._score(hit)) for hit in ranking]
 
     def _score(self, hit: Hit[NodeWithScore]) -> float | None:
         score = choose_score(hit, self.score)
         return hit.document.score if score is None else score  # not the model's order, so not the model's score either
+
+
+def _body(scored: NodeWithScore) -> str:
+    """Return what evidence is taken from: the text alone, so that places are places there."""
+    return scored.node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def _node(hit: Hit[NodeWithScore]) -> BaseNode:
+    """Return the node itself, or a copy with its sentences, which no LLM and no embedder reads unless asked to."""
+    node = hit.document.node
+    found = sentence_entries(hit)
+    entries = {key: value for key, value in found.items() if value is not None}
+    if not entries and not found.keys() & node.metadata.keys():
+        return node
+    others = {key: value for key, value in node.metadata.items() if key not in found}  # no places of an earlier step
+    keys = ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys")
+    excluded = {key: [*dict.fromkeys([*getattr(node, key), *entries])] for key in keys}
+    copy = node.model_copy(update={"metadata": {**others, **entries}, **excluded})
+    if hit.pruned is not None:
+        copy.set_content(hit.pruned.text)
+    return copy
 
 
 def _query_of(query_bundle: QueryBundle | None) -> str:

@@ -1,0 +1,96 @@
+"""Sentences of any text: where they lie, which of them are headings, and how long they may be."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resift.text.sentences import LEAD, LONGEST, TABLE_HEAD, TITLE, find_sentences, headings_above
+
+WRITTEN = st.text(
+    st.sampled_from("aB1 .!?。।؟…\n\t#|-:*\"'()\u00ad\u200d\ud83d\udc0d🐍蛇ش\x00\x1c\u2028\ud800"), max_size=80
+)
+ANY_TEXT = st.one_of(st.text(st.characters(codec=None), max_size=60), WRITTEN)
+
+
+def said(text: str) -> list[str]:
+    return [text[start:end] for start, end, _ in find_sentences(text)]
+
+
+@given(ANY_TEXT)
+def test_sentences_have_every_character_but_white_space_and_never_overlap(text: str) -> None:
+    sentences = find_sentences(text)
+    places = {place for sentence in sentences for place in range(sentence.start, sentence.end)}
+    assert places >= {place for place, character in enumerate(text) if not character.isspace()}
+    assert sum(end - start for start, end, _ in sentences) == len(places)
+    assert all(left.end <= right.start for left, right in pairwise(sentences))
+    assert all(part == part.strip() != "" for part in said(text))
+    assert all(place < index for index, above in enumerate(headings_above(text, sentences)) for place in above)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("Dr. Smith met Mr. Jones at 5 p.m. on Jan. 5. He paid $3.50, e.g. for tea. See Fig. 3.", 3),
+        ("J. R. R. Tolkien wrote it. The U.S. Army stayed. She does not.", 3),
+        ('"What is it?" he asked. "I don\'t know!" She left.', 3),
+        ("今天天气很好。我们去公园吧！你觉得怎么样？", 3),
+        ("ذهب الرجل إلى السوق. هل اشترى الخبز؟ نعم، اشترى.", 3),
+        ("यह पहला वाक्य है। यह दूसरा है। क्या यह तीसरा है?", 3),
+        ("Он родился в 1990 г. в Москве. Потом переехал.", 2),
+        ("Great job 👍🏽! I ❤️ it. 🇩🇪 won. 👨\u200d👩\u200d👧 came.", 4),
+        ("See https://x.y.com/a.b?c=d. Mail a.b@c.org. Version 1.2.3 is out.", 3),
+        ("A sentence that is\nwrapped over lines. And another.", 2),
+        ("Steps:\n- Open it\n- Close it\n\nDone. Really.", 5),
+        ("1. Open it\n2. Close it. Wait.", 2),
+        ("no end", 1),
+        ("", 0),
+        (" \n\t ", 0),
+    ],
+)
+def test_where_sentences_end(text: str, sentences: int) -> None:
+    assert len(said(text)) == sentences, said(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 1000, "x" * 5000, "蛇" * 5000, "line of a log\n" * 400, "\ud83d\udc0d" * 900]
+)
+def test_text_without_an_end_is_divided_at_lines_or_spaces(text: str) -> None:
+    parts = said(text)
+    assert all(len(part) <= LONGEST for part in parts)
+    assert len(parts) <= 3 + len(text) // (LONGEST // 4)
+    if " " in text and "\n" not in text:
+        assert set(" ".join(parts).split()) == {"word"}, "between words"
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("# One\nText.\n## Two\nMore.", {"# One": 1, "## Two": 2}),
+        ("Guide > Returns\n\nYou can return it.", {"Guide > Returns": TITLE}),
+        ("Red apples\n\nGreen pears\n\nBlue plums", {}),
+        ("It rained.\n\nThen it stopped.", {}),
+        ("You need:\n- a pot\n- a lid\n\nThen cook it.", {"You need:": LEAD}),
+        ("| a | b |\n|---|:--|\n| 1 | 2 |", {"| a | b |": TABLE_HEAD, "|---|:--|": TABLE_HEAD}),
+        ("#hashtag first. Then more.", {}),
+    ],
+)
+def test_headings(text: str, headings: dict[str, int]) -> None:
+    assert {text[start:end]: level for start, end, level in find_sentences(text) if level} == headings
+
+
+def test_what_stands_under_which_heading() -> None:
+    text = "# A\n\n## B\nOne.\n\nYou need:\n- pots\n\nTwo.\n# C\n| h |\n|---|\n| r |\n\nThree."
+    sentences = find_sentences(text)
+    above = {
+        text[start:end]: [text[slice(*sentences[place][:2])] for place in places]
+        for (start, end, _), places in zip(sentences, headings_above(text, sentences), strict=True)
+    }
+    assert above["One."] == above["Two."] == ["# A", "## B"]
+    assert above["- pots"] == ["# A", "## B", "You need:"]
+    assert above["| r |"] == ["# C", "| h |", "|---|"]
+    assert above["Three."] == ["# C"]
+    assert above["# C"] == []
