@@ -10,6 +10,7 @@ from pathlib import Path
 import chromadb
 import pytest
 from chromadb.config import Settings
+from chromadb.errors import InternalError
 from typer.testing import CliRunner
 
 from resift.cli import app as module
@@ -97,6 +98,14 @@ def test_a_database_that_is_none(here: Path) -> None:
     (here / ".resift").mkdir()
     (here / ".resift" / "chroma.sqlite3").write_bytes(b"no database" * 200)
     assert ".resift can't be opened as a Chroma database: " in fails("search", "x")
+
+
+def test_a_database_on_a_read_only_file_system(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:  # as chromadb 1.5 does under `chattr +i`
+        raise InternalError("error returned from database: (code: 8) attempt to write a readonly database")
+
+    monkeypatch.setattr(chromadb, "PersistentClient", refuse)
+    assert fails("search", "x").endswith("writes into its folder even to read from it: copy it to where you may write")
 
 
 @pytest.mark.parametrize(

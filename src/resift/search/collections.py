@@ -249,9 +249,10 @@ def _client(folder: Path) -> ClientAPI:
         # Resolved, because Chroma keeps one database per path as it is written, whatever the current folder.
         return chromadb.PersistentClient(path=folder.resolve(), settings=Settings(anonymized_telemetry=False))
     except (ChromaError, ValueError) as error:
-        raise InputError(
-            f"{folder} can't be opened as a Chroma database: {error}; `resift doctor {folder}` says what to do"
-        ) from error
+        way_out = f"`resift doctor {folder}` says what to do"
+        if "readonly" in str(error):
+            way_out = "Chroma writes into its folder even to read from it: copy it to where you may write"
+        raise InputError(f"{folder} can't be opened as a Chroma database: {error}; {way_out}") from error
 
 
 def _stored_embedding(client: ClientAPI, name: str) -> str | None:
