@@ -235,6 +235,28 @@ async def test_the_rerank_route_takes_vllms_requests_too() -> None:
             assert (refused.status_code, refused.json()["error"]) == (422, problem)
 
 
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_the_front_page_says_what_this_is(path: str) -> None:
+    async with client(app_of(OverlapScorer())) as http:
+        page = (await http.get(path)).json()
+        assert page["model"] == "overlap"
+        assert set(page["routes"]) >= {*(f"POST {route}" for route, _ in ROUTES), "GET /health", "GET /openapi.json"}
+        for line in page["routes"]:
+            method, route = line.split()
+            assert (await http.request(method, route, content=b"")).status_code != 404
+        (line, example), *_ = page["example"].items()
+        assert (await http.request(*line.split(), json=example)).status_code == 200
+        browser = await http.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert browser.headers["Content-Type"].startswith("text/html")
+        assert "/v2/rerank" in browser.text
+        assert "It runs overlap." in browser.text
+    async with client(app_of(OverlapScorer(), api_key=ApiKey(KEY))) as http:
+        page = (await http.get(path)).json()
+        assert page["needs_key"] is True
+        assert not {"model", "version"} & set(page), "those are for who has the key"
+        assert "overlap" not in (await http.get(path, headers={"Accept": "text/html"})).text
+
+
 async def test_the_openapi_document_names_every_route() -> None:
     async with client(app_of(OverlapScorer())) as http:
         document = (await http.get("/openapi.json")).json()
@@ -242,7 +264,7 @@ async def test_the_openapi_document_names_every_route() -> None:
             for method in methods:
                 assert (await http.request(method, path, content=b"")).status_code != 404
     assert {"/v2/rerank", "/v1/rerank", "/rerank", "/metrics", "/health"} <= set(document["paths"])
-    assert {"200", "400", "401", "404", "413", "429", "503", "504"} <= set(
+    assert {"200", "400", "401", "404", "408", "413", "429", "503", "504"} <= set(
         document["paths"]["/v2/rerank"]["post"]["responses"]
     )
     assert "CohereRequest" in document["components"]["schemas"]

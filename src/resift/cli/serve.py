@@ -9,6 +9,7 @@ import typer
 
 from resift.cli._options import CalibrationFile, Long, LongDocuments, Model
 from resift.errors import InputError
+from resift.serving.limits import BATCH_TOKENS, MAX_BODY, MAX_DOCUMENTS, UPLOAD_SECONDS, WAITING_TOKENS
 
 if TYPE_CHECKING:
     from resift._util.secret import ApiKey
@@ -36,6 +37,9 @@ TokensInFlight = Annotated[
 BatchTokens = Annotated[int, typer.Option("--batch-tokens", min=1, help="Tokens scored together, of several requests.")]
 MaxDocuments = Annotated[int, typer.Option("--max-documents", min=1, help="Documents of one request.")]
 MaxBody = Annotated[int, typer.Option("--max-body", min=1, help="Bytes of one request.")]
+UploadSeconds = Annotated[
+    float, typer.Option("--upload-seconds", min=0.1, help="How long a client may take to send a request.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="all")]
 DrainSeconds = Annotated[
     float, typer.Option("--drain-seconds", min=0, help="How long requests in flight may take after SIGTERM.")
@@ -49,10 +53,11 @@ def serve(
     api_key_file: KeyFile = None,
     allow_no_key: AllowNoKey = False,
     model_name: ModelNames = None,
-    max_tokens_in_flight: TokensInFlight = 524_288,
-    batch_tokens: BatchTokens = 16_384,
-    max_documents: MaxDocuments = 1000,
-    max_body: MaxBody = 8_000_000,
+    max_tokens_in_flight: TokensInFlight = WAITING_TOKENS,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
+    max_documents: MaxDocuments = MAX_DOCUMENTS,
+    max_body: MaxBody = MAX_BODY,
+    upload_seconds: UploadSeconds = UPLOAD_SECONDS,
     long_documents: Long = None,
     calibration: CalibrationFile = None,
     threads: Threads = None,
@@ -67,10 +72,11 @@ def serve(
     with open_socket(host, port, key, allow_no_key=allow_no_key) as listening:
         scorer = _load(model, long_documents, threads, calibration)
         service = RerankService(scorer, batch_tokens=batch_tokens, waiting_tokens=max_tokens_in_flight)
-        app = application(service, ServiceOptions(max_documents, max_body, key, tuple(model_name or ())))
+        options = ServiceOptions(max_documents, max_body, key, tuple(model_name or ()), upload_seconds)
+        app = application(service, options)
         address = f"[{host}]" if ":" in host else host
         typer.echo(f"{scorer.name} answers on http://{address}:{listening.getsockname()[1]}")
-        run(app, listening, drain_seconds=drain_seconds)
+        run(app, listening, drain_seconds=drain_seconds, upload_seconds=upload_seconds)
 
 
 def _key(file: Path | None) -> ApiKey | None:

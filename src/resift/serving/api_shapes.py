@@ -33,6 +33,7 @@ class ErrorKind(StrEnum):
     UNKNOWN_MODEL = "Unknown model"
     UNAVAILABLE = "Unhealthy"
     TIMEOUT = "Timeout"
+    SLOW = "Slow"
 
 
 class RefusedError(Exception):
@@ -203,6 +204,8 @@ class ApiShape:
     """The formats of one route."""
 
     path: str
+    about: str
+    """Whose format it is."""
     request: type[BaseModel]
     response: Callable[[Any, ScoredRequest], Any]
     """Makes the body of a response."""
@@ -218,19 +221,35 @@ STATUSES = {
     ErrorKind.EMPTY: 400,
     ErrorKind.UNAUTHORIZED: 401,
     ErrorKind.UNKNOWN_MODEL: 404,
+    ErrorKind.SLOW: 408,
     ErrorKind.TOO_LARGE: 413,
     ErrorKind.OVERLOADED: 429,
     ErrorKind.FAILED: 500,
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.TIMEOUT: 504,
 }
-JINA = ApiShape("/v1/rerank", JinaRequest, jina_response, lambda _, message: {"detail": message}, STATUSES)
+JINA = ApiShape(
+    "/v1/rerank",
+    "The format of Jina, vLLM and Cohere v1.",
+    JinaRequest,
+    jina_response,
+    lambda _, message: {"detail": message},
+    STATUSES,
+)
 
 SHAPES = (
-    ApiShape("/v2/rerank", CohereRequest, cohere_response, lambda _, message: {"message": message}, STATUSES),
+    ApiShape(
+        "/v2/rerank",
+        "The format of Cohere v2.",
+        CohereRequest,
+        cohere_response,
+        lambda _, message: {"message": message},
+        STATUSES,
+    ),
     JINA,
     ApiShape(
         "/rerank",
+        "The format of text-embeddings-inference (`texts`), or of vLLM (`documents`).",
         TeiRequest,
         tei_response,
         lambda kind, message: {

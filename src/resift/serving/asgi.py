@@ -17,7 +17,9 @@ from resift.errors import InputError, MissingExtraError, OverloadedError, Scorer
 from resift.scorer import Scores
 from resift.serving.api_shapes import SHAPES, ApiShape, ErrorKind, HasTexts, RefusedError, ScoredRequest
 from resift.serving.body import parse, read_body
+from resift.serving.front_page import as_html, front_page
 from resift.serving.in_flight import InFlight
+from resift.serving.limits import MAX_BODY, MAX_DOCUMENTS, UPLOAD_SECONDS
 from resift.serving.metrics import ServiceMetrics
 from resift.serving.openapi import openapi
 from resift.serving.service import BusyError, RerankService
@@ -25,13 +27,15 @@ from resift.serving.service import BusyError, RerankService
 try:
     from starlette.applications import Starlette
     from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 except ImportError as error:
     raise MissingExtraError("the rerank service", "serve") from error
 
 TIMEOUT_HEADER = "x-request-timeout"
 STOPPING_RETRY = 1  # second after which another one of the service may answer
+BODY_UNREAD = {ErrorKind.UNAUTHORIZED, ErrorKind.TOO_LARGE, ErrorKind.SLOW, ErrorKind.UNAVAILABLE}
+"""Refused before the body was read, or not all of it."""
 CLIENT_GONE = 499  # nginx's status for it; nobody receives it
 
 
@@ -39,21 +43,23 @@ CLIENT_GONE = 499  # nginx's status for it; nobody receives it
 class ServiceOptions:
     """What a service accepts."""
 
-    max_documents: int = 1000
+    max_documents: int = MAX_DOCUMENTS
     """Documents that one request may hold. More are refused, and `/info` tells the number."""
-    max_body: int = 8_000_000
+    max_body: int = MAX_BODY
     """Bytes that the body of one request may have."""
     api_key: ApiKey | None = None
     """The key that requests must send as `Authorization: Bearer KEY`. None: they need none."""
     model_names: tuple[str, ...] = ()
     """The names of the model that requests may give. Empty: any, since clients send the name of what they replace."""
+    upload_seconds: float = UPLOAD_SECONDS
+    """How long a client may take to send the body of a request."""
 
 
 def application(service: RerankService, options: ServiceOptions | None = None) -> Starlette:
     """Return the service as an ASGI application.
 
     POST /v2/rerank, /v1/rerank and /rerank; GET /v1/models, /info, /health, /metrics and /openapi.json. All but /health
-    need the key, if there is one.
+    need the key, if there is one, and but `/` and `/docs`, which say what this is.
 
     Args:
         service: What scores the requests.
@@ -83,6 +89,12 @@ def application(service: RerankService, options: ServiceOptions | None = None) -
     async def health(_: Request) -> Response:
         return Response(status_code=503 if in_flight.stopping else 200)
 
+    async def show_front(request: Request) -> Response:
+        page = front_page(service.scorer.name if options.api_key is None else None)
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(as_html(page))
+        return JSONResponse(page)
+
     models = [{"id": name, "object": "model", "created": started, "owned_by": "resift"} for name in names]
     pages: dict[str, Callable[[Request], Response]] = {
         "/v1/models": lambda _: JSONResponse({"object": "list", "data": models}),
@@ -97,6 +109,7 @@ def application(service: RerankService, options: ServiceOptions | None = None) -
         ),
         *(Route(path, page(make)) for path, make in pages.items()),
         Route("/health", health),
+        *(Route(path, show_front) for path in ("/", "/docs")),
     ]
     app = Starlette(routes=routes)
     app.state.in_flight = in_flight
@@ -151,7 +164,8 @@ class _Endpoint:
         if self._in_flight.stopping:
             raise RefusedError(ErrorKind.UNAVAILABLE, "the service is stopping; ask another one", STOPPING_RETRY)
         timeout = _timeout(request)
-        shape, parsed = parse(self._shape, await read_body(request, self._options.max_body))
+        body = await read_body(request, self._options.max_body, self._options.upload_seconds)
+        shape, parsed = parse(self._shape, body)
         self._check(parsed)
         scores = await self._score(request, parsed, timeout)
         scorer = self._service.scorer
@@ -192,6 +206,8 @@ class _Endpoint:
 
     def _error_response(self, error: RefusedError) -> Response:
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        if error.kind in BODY_UNREAD:
+            headers["Connection"] = "close"  # else the rest of the body would be waited for
         if error.kind is ErrorKind.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
         body = self._shape.error(error.kind, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -23,8 +24,11 @@ HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 """A JSON escape of half a surrogate pair; most stand beside the other half."""
 
 
-async def read_body(request: Request, max_body: int) -> bytes:
-    """Return the request's body. Of a body that is too long, no more than `max_body` bytes are kept."""
+async def read_body(request: Request, max_body: int, seconds: float) -> bytes:
+    """Return the request's body.
+
+    Of one that is too long, no more than `max_body` bytes are kept; one that isn't there after `seconds` is given up.
+    """
     too_large = RefusedError(
         ErrorKind.TOO_LARGE, f"the request is larger than {max_body} bytes; send fewer documents at a time"
     )
@@ -33,10 +37,16 @@ async def read_body(request: Request, max_body: int) -> bytes:
     if content_length.isascii() and content_length.isdigit() and int(content_length[:20]) > max_body:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_body:
-            raise too_large
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_body:
+                    raise too_large
+    except TimeoutError:
+        raise RefusedError(
+            ErrorKind.SLOW, f"of the request, {len(body)} bytes came within {seconds:g} s, and not its end"
+        ) from None
     return bytes(body)
 
 

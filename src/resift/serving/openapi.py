@@ -9,11 +9,19 @@ from resift.serving.api_shapes import SHAPES, ApiShape
 
 SCHEMA = "#/components/schemas/{model}"
 PAGES = {
+    "/": "What this is, and its routes: a page for browsers, JSON for others. `/docs` is the same.",
     "/v1/models": "The model, as OpenAI lists models.",
     "/info": "The model and the limits, as text-embeddings-inference shows them.",
     "/health": "200 while the service takes requests, 503 while it stops.",
     "/metrics": "Counts and times for Prometheus.",
 }
+WITHOUT_KEY = ("/", "/health")
+
+
+def routes() -> dict[str, str]:
+    """Return every route with what it is for."""
+    posts = {f"POST {shape.path}": shape.about for shape in SHAPES}
+    return posts | {f"GET {path}": text for path, text in PAGES.items()} | {"GET /openapi.json": "All of this in full."}
 
 
 def openapi(with_key: bool) -> dict[str, Any]:
@@ -36,7 +44,8 @@ def openapi(with_key: bool) -> dict[str, Any]:
     if with_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
-        paths["/health"]["get"]["security"] = []
+        for path in WITHOUT_KEY:
+            paths[path]["get"]["security"] = []
     return document
 
 
@@ -51,7 +60,7 @@ def _operation(shape: ApiShape) -> dict[str, Any]:
     for kind, status in shape.statuses.items():
         statuses.setdefault(status, []).append(kind.name.lower().replace("_", " "))
     return {
-        "summary": "Rerank documents for a query, best first.",
+        "summary": f"Rerank documents for a query, best first. {shape.about}",
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
             "200": {

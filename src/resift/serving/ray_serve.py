@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from resift.errors import MissingExtraError
 from resift.models.options import ModelOptions
+from resift.serving.limits import BATCH_TOKENS, MAX_BODY, MAX_DOCUMENTS, UPLOAD_SECONDS, WAITING_TOKENS
 
 try:
     from pydantic import BaseModel, ConfigDict, Field
@@ -32,14 +33,16 @@ class Settings(BaseModel):
     """Share of a GPU for each process."""
     options: dict[str, str | int | bool] = {}
     """Further options of the model, such as `max_length`."""
-    max_documents: int = Field(default=1000, ge=1)
+    max_documents: int = Field(default=MAX_DOCUMENTS, ge=1)
     """Documents that one request may hold."""
-    max_body: int = Field(default=8_000_000, ge=1)
+    max_body: int = Field(default=MAX_BODY, ge=1)
     """Bytes that the body of one request may have."""
-    batch_tokens: int = Field(default=16_384, ge=1)
+    batch_tokens: int = Field(default=BATCH_TOKENS, ge=1)
     """Tokens that are scored together, of several requests; estimated."""
-    waiting_tokens: int = Field(default=524_288, ge=1)
+    waiting_tokens: int = Field(default=WAITING_TOKENS, ge=1)
     """Tokens that may wait at a replica, estimated; more are answered with 429 and a Retry-After."""
+    upload_seconds: float = Field(default=UPLOAD_SECONDS, gt=0)
+    """How long a client may take to send a request."""
 
 
 def build(settings: Settings) -> Application:
@@ -63,7 +66,8 @@ def build(settings: Settings) -> Application:
             batch_tokens=settings.batch_tokens,
             waiting_tokens=settings.waiting_tokens,
         )
-        return application(service, ServiceOptions(settings.max_documents, settings.max_body))
+        limits = ServiceOptions(settings.max_documents, settings.max_body, upload_seconds=settings.upload_seconds)
+        return application(service, limits)
 
     deployment = serve.deployment(
         serve.ingress(replica)(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
@@ -11,13 +12,17 @@ from types import FrameType
 from resift._util.secret import ApiKey
 from resift.errors import InputError, MissingExtraError
 from resift.serving.in_flight import InFlight
+from resift.serving.limits import UPLOAD_SECONDS
 
 try:
+    import h11  # uvicorn brings it
     import uvicorn
     from starlette.applications import Starlette
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise MissingExtraError("resift serve", "serve") from error
 
+GRACE_SECONDS = 2.0  # after which a connection is closed: the application answers a slow body itself, with a reason
 CANCEL_SECONDS = 1  # for requests that are still in flight at the end, to be told that they are cancelled
 
 
@@ -48,18 +53,85 @@ def open_socket(host: str, port: int, api_key: ApiKey | None, *, allow_no_key: b
         raise InputError(f"can't listen on {host} port {port}: {reason}") from None
 
 
-def run(app: Starlette, listening: socket.socket, *, drain_seconds: float) -> None:
+def run(
+    app: Starlette, listening: socket.socket, *, drain_seconds: float, upload_seconds: float = UPLOAD_SECONDS
+) -> None:
     """Serve until SIGTERM or SIGINT. Then new requests get 503, and those in flight are finished.
 
     Args:
         app: The application.
         listening: A listening socket. It is closed at the end.
         drain_seconds: How long to wait for requests in flight; then they are cancelled. So does a second signal.
+        upload_seconds: How long a client may take to send a request; a connection that takes longer is closed.
     """
+    make_server(app, drain_seconds=drain_seconds, upload_seconds=upload_seconds).run(sockets=[listening])
+
+
+def make_server(app: Starlette, *, drain_seconds: float, upload_seconds: float) -> uvicorn.Server:
+    """Return the server of `run`."""
+
+    class Protocol(BoundedProtocol):
+        seconds = upload_seconds + GRACE_SECONDS
+
     config = uvicorn.Config(
-        app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=CANCEL_SECONDS
+        app,
+        http=Protocol,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=CANCEL_SECONDS,
     )
-    _DrainingServer(config, app.state.in_flight, drain_seconds).run(sockets=[listening])
+    return _DrainingServer(config, app.state.in_flight, drain_seconds)
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection on which a request must be there, headers and body, so many `seconds` after its first byte.
+
+    A connection on which nothing comes has the same time. uvicorn itself waits for ever, as long as a byte comes now
+    and then.
+    """
+
+    seconds: float
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to watch."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what comes, and watch whether the request is there."""
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            self._stop_watching()  # a request begins
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._stop_watching()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.seconds, self._give_up)
+
+    def _stop_watching(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self.transport.close()
 
 
 class _DrainingServer(uvicorn.Server):

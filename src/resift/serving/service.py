@@ -9,6 +9,7 @@ from resift._util.arguments import check_query
 from resift.errors import InputError, OverloadedError
 from resift.scorer import Request, Scorer, Scores, check_scores
 from resift.scoring.queue import CHARACTERS_PER_TOKEN, ScorerQueue
+from resift.serving.limits import BATCH_TOKENS, WAITING_TOKENS
 
 
 class BusyError(OverloadedError):
@@ -25,8 +26,8 @@ class BusyError(OverloadedError):
 class RerankService:
     """Scores requests of many callers in shared rounds of about `batch_tokens` tokens, one round at a time.
 
-    While a round runs, requests gather for the next, so rounds grow with the load and nobody waits for a timer. A
-    request larger than a round is scored in several, and others have their share in each.
+    While a round runs, requests gather for the next, so rounds grow with the load and nobody waits for a timer. They
+    are served in the order in which they would end with equal shares, so small ones don't wait for all of a large one.
 
     Args:
         scorer: What scores; its scale must have a relevance, which callers expect as 0 to 1.
@@ -37,7 +38,9 @@ class RerankService:
         InputError: A scorer whose scale has no relevance.
     """
 
-    def __init__(self, scorer: Scorer, *, batch_tokens: int, waiting_tokens: int) -> None:
+    def __init__(
+        self, scorer: Scorer, *, batch_tokens: int = BATCH_TOKENS, waiting_tokens: int = WAITING_TOKENS
+    ) -> None:
         if not scorer.scale.has_relevance:
             raise InputError(
                 f"{scorer.name} scores on the {scorer.scale} scale, and this service's callers expect 0 to 1"
