@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift import InputError, Ranking, Reranker, Scale, ScorerError
+from resift import InputError, MemoryFirstStage, Ranking, Reranker, Scale, ScorerError, TwoStageSearch
 from resift.reranking.evidence import ASKED_SENTENCES
 from resift.scorer import Request, Scores, Usage
 from resift.testing import OverlapScorer, ScriptedScorer
@@ -260,3 +260,14 @@ def test_whether_anything_here_answers() -> None:
     assert ranked("fox", ["rain", "a fox"]).best_relevance == 1.0
     nobody_knows = Reranker(CountingScorer(Scale.SIMILARITY)).rank("fox", ["a fox"])
     assert (nobody_knows.answerable, nobody_knows.best_relevance) == (None, None)
+
+
+async def test_two_stage_search_takes_both() -> None:
+    search = TwoStageSearch(MemoryFirstStage(["Rain fell. A grey fox came.", "A whale."]), Reranker(OverlapScorer()))
+    options: dict[str, Any] = {"evidence": 1, "prune": 0.5}
+    found = [search.search("grey fox", 1, **options), await search.asearch("grey fox", 1, **options)]
+    found += search.search_many(["grey fox"], 1, **options)
+    assert [ranking[0].evidence[0].start for ranking in found] == [11, 11, 11]
+    assert {ranking[0].pruned_text for ranking in found} == {"A grey fox came."}
+    with pytest.raises(InputError, match="prune must lie between"):
+        search.search("grey fox", prune=2)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 
@@ -90,7 +90,14 @@ class TwoStageSearch:
 
     @helps_with_names
     def search(
-        self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None, instruction: str | None = None
+        self,
+        query: str,
+        top_k: int | None = 5,
+        *,
+        min_relevance: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        instruction: str | None = None,
     ) -> Ranking[Passage]:
         """Return the best `top_k` of the candidates, best first.
 
@@ -98,6 +105,8 @@ class TwoStageSearch:
             query: The question; a text with something in it.
             top_k: How many passages to keep. None keeps all candidates.
             min_relevance: As `Reranker.rank` has it.
+            evidence: The same.
+            prune: The same.
             instruction: The same.
 
         Raises:
@@ -107,7 +116,8 @@ class TwoStageSearch:
             Exception: Whatever the first stage raises.
         """
         started = time.perf_counter()
-        depth = self._depth(top_k, min_relevance)
+        limits = _SentenceLimits(evidence=evidence, prune=prune)
+        depth = self._depth(top_k, min_relevance, limits)
         passages = as_passages(self._blocking().retrieve(check_query(query), depth), self._found)
         fetched = time.perf_counter()
         ranking = self.reranker.rank(
@@ -117,16 +127,25 @@ class TwoStageSearch:
             top_k=_count(top_k, passages),
             min_relevance=min_relevance,
             instruction=instruction,
+            **limits,
         )
         return self._finished(ranking, fetched - started)
 
     @helps_with_names
     async def asearch(
-        self, query: str, top_k: int | None = 5, *, min_relevance: float | None = None, instruction: str | None = None
+        self,
+        query: str,
+        top_k: int | None = 5,
+        *,
+        min_relevance: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
+        instruction: str | None = None,
     ) -> Ranking[Passage]:
         """Do what `search` does, without blocking the event loop: neither stage runs on it."""
         started = time.perf_counter()
-        depth = self._depth(top_k, min_relevance)
+        limits = _SentenceLimits(evidence=evidence, prune=prune)
+        depth = self._depth(top_k, min_relevance, limits)
         check_query(query)
         found: Any
         if isinstance(self.first_stage, AsyncFirstStage):
@@ -142,6 +161,7 @@ class TwoStageSearch:
             top_k=_count(top_k, passages),
             min_relevance=min_relevance,
             instruction=instruction,
+            **limits,
         )
         return self._finished(ranking, fetched - started)
 
@@ -152,11 +172,14 @@ class TwoStageSearch:
         top_k: int | None = 5,
         *,
         min_relevance: float | None = None,
+        evidence: int | None = None,
+        prune: float | None = None,
         instruction: str | None = None,
     ) -> list[Ranking[Passage]]:
         """Return a ranking for each query, in one pass through each stage where it has one."""
         started = time.perf_counter()
-        depth = self._depth(top_k, min_relevance)
+        limits = _SentenceLimits(evidence=evidence, prune=prune)
+        depth = self._depth(top_k, min_relevance, limits)
         queries = check_queries(queries)
         found: Any
         if isinstance(self.first_stage, ManyFirstStage):
@@ -175,6 +198,7 @@ class TwoStageSearch:
             top_k=_count(top_k, longest),
             min_relevance=min_relevance,
             instruction=instruction,
+            **limits,
         )
         return [self._finished(ranking, spent) for ranking in rankings]
 
@@ -198,13 +222,18 @@ class TwoStageSearch:
         stage: FirstStage = self.first_stage
         return stage
 
-    def _depth(self, top_k: int | None, min_relevance: float | None) -> int:
+    def _depth(self, top_k: int | None, min_relevance: float | None, limits: _SentenceLimits) -> int:
         """Return how many candidates to fetch: never fewer than results are wanted.
 
         Raises InputError for what no reranker takes, before a first stage runs.
         """
-        Limits(top_k, min_relevance, None, None).check(self.reranker.scorer)
+        Limits(top_k, min_relevance, None, None, limits["evidence"] or 0, limits["prune"]).check(self.reranker.scorer)
         return max(self.candidates, top_k or 0)
+
+
+class _SentenceLimits(TypedDict):
+    evidence: int | None
+    prune: float | None
 
 
 class MemoryFirstStage:
