@@ -24,10 +24,11 @@ MESSAGE = {"/v2/rerank": "message", "/v1/rerank": "detail", "/rerank": "error"}
 class SlowAtFirst(OverlapScorer):
     """Its first answer takes longer than a client may take to send a request."""
 
-    seconds = [1.0]
+    seconds = 1.0
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        time.sleep(self.seconds.pop() if self.seconds else 0)
+        time.sleep(self.seconds)
+        SlowAtFirst.seconds = 0.0
         return super().score(query, documents)
 
 
