@@ -172,6 +172,11 @@ def test_a_document_without_text_says_how_to_name_it() -> None:
         Reranker(OverlapScorer()).rank(QUERY, "a document")
 
 
+def test_a_row_that_is_no_text_is_shown_how_its_text_is_named() -> None:
+    with pytest.raises(InputError, match=r'document 0 is a dict.*lambda document: document\["text"\]\)$'):
+        Reranker(OverlapScorer()).rank(QUERY, [{"text": "a"}])
+
+
 def test_any_iterable_of_documents_will_do() -> None:
     assert len(Reranker(OverlapScorer()).rank(QUERY, (document for document in DOCUMENTS))) == 3
 

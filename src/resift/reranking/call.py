@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -87,8 +87,9 @@ def _text_of(document: T, index: int, text: Callable[[T], str] | None) -> str:
     if isinstance(found, str):
         return found
     if text is None:
+        place = 'document["text"]' if isinstance(found, Mapping) else "document.text"
         raise InputError(
             f"document {index} is a {type(found).__name__}, not a text; say where its text is, "
-            "as in rank(query, documents, text=lambda document: document.text)"
+            f"as in rank(query, documents, text=lambda document: {place})"
         )
     raise InputError(f"text= gave a {type(found).__name__} for document {index}; it must give a str")
