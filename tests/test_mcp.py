@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters
 from typer.testing import CliRunner
 
 from resift import InputError, MemoryFirstStage, Reranker, Scale, TwoStageSearch
-from resift.chroma import ChromaFirstStage, StaticEmbedding
+from resift.chroma import ChromaFirstStage, HybridFirstStage, StaticEmbedding
 from resift.cli.app import app
 from resift.mcp import mcp_server
 from resift.search.collections import open_collection
@@ -63,6 +63,9 @@ async def test_an_agent_searches_reads_and_reranks(search: TwoStageSearch) -> No
         best = found["results"][0]
         assert (best["rank"], Path(best["path"]).name, found["note"]) == (1, "pandas.md", None)
         assert PAGES["pandas.md"][best["start"] : best["end"]] == "Pandas eat bamboo all day."
+        evidence = best["evidence"]
+        assert evidence["text"] == PAGES["pandas.md"][evidence["start"] : evidence["end"]]
+        assert evidence["text"] == "Pandas eat bamboo all day."
         assert best["relevance"] > 0.5 > found["results"][1]["relevance"]
         read = await call(client, "read_passages", id=best["id"])
         assert ["China" in passage["text"] for passage in read["passages"]] == [False, True]
@@ -70,6 +73,21 @@ async def test_an_agent_searches_reads_and_reranks(search: TwoStageSearch) -> No
         assert [passage["id"] for passage in alone["passages"]] == [best["id"]]
         order = await call(client, "rerank", question="what eats bamboo?", texts=["Stocks fell.", "Pandas eat bamboo."])
         assert [row["index"] for row in order["results"]] == [1, 0]
+        assert order["results"][0]["evidence"]["text"] == "Pandas eat bamboo."
+
+
+async def test_evidence_can_be_left_out(search: TwoStageSearch) -> None:
+    async with Client(mcp_server(search, evidence=False)) as client:
+        found = await call(client, "search", question="what eats bamboo?")
+        assert [result["evidence"] for result in found["results"]] == [None] * len(found["results"])
+
+
+async def test_words_and_vectors_together(search: TwoStageSearch) -> None:
+    both = TwoStageSearch(HybridFirstStage(search.first_stage), search.reranker)
+    async with Client(mcp_server(both)) as client:
+        best = (await call(client, "search", question="what eats bamboo?", top_k=1))["results"][0]
+        assert Path(best["path"]).name == "pandas.md"
+        assert (await call(client, "read_passages", id=best["id"], around=0))["passages"][0]["id"] == best["id"]
 
 
 async def test_it_says_when_nothing_answers(search: TwoStageSearch) -> None:

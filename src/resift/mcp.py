@@ -9,12 +9,13 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resift._util.worker import Worker
 from resift.errors import InputError, MissingExtraError, ResiftError
-from resift.reranking.ranking import Hit, Ranking
-from resift.search.chroma import ChromaFirstStage, get_records
+from resift.reranking.ranking import ANSWERABLE, Hit, Ranking
+from resift.reranking.sentences import ScoredSentence
+from resift.search.chroma import get_records
 from resift.search.two_stage import Passage, TwoStageSearch
 
 try:
@@ -34,7 +35,10 @@ try:
 except ImportError as error:
     raise MissingExtraError("the MCP server", "mcp") from error
 
-ENOUGH = 0.1
+if TYPE_CHECKING:
+    from chromadb import Collection
+
+ENOUGH = ANSWERABLE
 """From this relevance on, a passage counts as an answer; below, the agent is told so."""
 MAX_RESULTS = 50
 MAX_TEXTS = 1000
@@ -42,9 +46,20 @@ CALLS_WAITING = 64
 THIS_MACHINE = "127.0.0.1"
 INSTRUCTIONS = (
     "Search the user's own documents. `relevance` is 0 to 1: below {enough} a passage hardly answers the question, and "
-    "`note` says so when none does. Cite `path` and `section`. Ask short questions in plain words; search again with "
-    "other words rather than asking for more results."
+    "`note` says so when none does. Cite `path`, `section` and the sentence in `evidence`. Ask short questions in plain "
+    "words; search again with other words rather than asking for more results."
 )
+
+
+class Evidence(BaseModel):
+    """The sentence that answers, to be cited."""
+
+    text: str
+    relevance: float | None
+    start: int | None = Field(
+        default=None, description="Offset in the file's text (of a text that was given: in that text)."
+    )
+    end: int | None = None
 
 
 class PassageText(BaseModel):
@@ -64,6 +79,7 @@ class FoundPassage(PassageText):
 
     rank: int
     relevance: float | None = Field(description="0 to 1; null where the model has no such scale, or gave no score.")
+    evidence: Evidence | None = None
 
 
 class SearchAnswer(BaseModel):
@@ -79,6 +95,7 @@ class RankedText(BaseModel):
     rank: int
     index: int = Field(description="Its place in the list that was given, from 0.")
     relevance: float | None
+    evidence: Evidence | None = None
 
 
 class RerankAnswer(BaseModel):
@@ -94,12 +111,13 @@ class ReadAnswer(BaseModel):
     passages: list[PassageText]
 
 
-def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, **options: Any) -> MCPServer:
+def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, evidence: bool = True, **options: Any) -> MCPServer:
     """Return an MCP server with the tools `search`, `rerank` and `read_passages`.
 
     Args:
-        search: Two-stage search over a `ChromaFirstStage`.
+        search: Two-stage search over a `ChromaFirstStage`, or over a `HybridFirstStage` of one.
         enough: The relevance from which on a passage counts as an answer. Where none reaches it, a note says so.
+        evidence: Whether results have the sentence that answers; a service or an LLM is asked once more for it.
         **options: Options of the SDK's server.
 
     Returns:
@@ -109,7 +127,8 @@ def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, **options: Any
         InputError: A search over something else than Chroma.
     """
     stage = search.first_stage
-    if not isinstance(stage, ChromaFirstStage):
+    collection = getattr(stage, "collection", None)
+    if collection is None:
         raise InputError(f"the MCP server reads passages from Chroma, and the first stage is a {type(stage).__name__}")
     worker = Worker(CALLS_WAITING, "the collection")
     if not IN_SETTINGS:  # before version 2, the SDK told its own version
@@ -121,7 +140,7 @@ def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, **options: Any
     async def find(question: str, top_k: int = 5) -> SearchAnswer:
         """Find the passages of the user's documents that answer a question, best first, with their relevance."""
         with_limit = min(_at_least_one("top_k", top_k), MAX_RESULTS)
-        ranking = await _told(search.asearch(question, with_limit))
+        ranking = await _told(search.asearch(question, with_limit, evidence=int(evidence)))
         results = [_found(hit.document, hit) for hit in ranking]
         return SearchAnswer(results=results, note=_note(ranking, enough))
 
@@ -130,32 +149,36 @@ def mcp_server(search: TwoStageSearch, *, enough: float = ENOUGH, **options: Any
         """Order texts by how well they answer a question, best first: say, the results of another search."""
         if len(texts) > MAX_TEXTS:
             raise ToolError(f"{len(texts)} texts are more than the {MAX_TEXTS} of a call")
-        ranking = await _told(search.reranker.arank(question, texts, top_k=top_k))
-        results = [RankedText(rank=hit.rank, index=hit.index, relevance=_relevance(hit)) for hit in ranking]
+        ranking = await _told(search.reranker.arank(question, texts, top_k=top_k, evidence=int(evidence)))
+        results = [
+            RankedText(rank=hit.rank, index=hit.index, relevance=_relevance(hit.relevance), evidence=_evidence(hit, 0))
+            for hit in ranking
+        ]
         return RerankAnswer(results=results, note=_note(ranking, enough))
 
     @server.tool(annotations=read_only)
     async def read_passages(id: str, around: int = 1) -> ReadAnswer:
         """Read a passage that a search found, and so many before and after it in the same file."""
-        answer: ReadAnswer = await _told(worker.run(lambda: _read(stage, id, min(max(0, around), MAX_RESULTS))))
+        answer: ReadAnswer = await _told(worker.run(lambda: _read(collection, id, min(max(0, around), MAX_RESULTS))))
         return answer
 
     return server
 
 
-def run(search: TwoStageSearch, *, enough: float = ENOUGH, port: int | None = None) -> None:
+def run(search: TwoStageSearch, *, enough: float = ENOUGH, evidence: bool = True, port: int | None = None) -> None:
     """Run the server until the agent ends it.
 
     Args:
         search: As `mcp_server` takes it.
         enough: The same.
+        evidence: The same.
         port: Serve streamable HTTP there, to this machine alone, at /mcp. None: standard input and output.
 
     Raises:
         InputError: As `mcp_server`; or the port is taken.
     """
     if port is None:
-        mcp_server(search, enough=enough).run("stdio")
+        mcp_server(search, enough=enough, evidence=evidence).run("stdio")
         return
     try:
         socket.create_server((THIS_MACHINE, port)).close()  # the SDK's server ends the process where it can't listen
@@ -164,9 +187,9 @@ def run(search: TwoStageSearch, *, enough: float = ENOUGH, port: int | None = No
             f"can't listen on {THIS_MACHINE} port {port}: {os.strerror(error.errno or 0)}; give another --port"
         ) from None
     if IN_SETTINGS:
-        mcp_server(search, enough=enough, port=port).run("streamable-http")
+        mcp_server(search, enough=enough, evidence=evidence, port=port).run("streamable-http")
     else:
-        mcp_server(search, enough=enough).run("streamable-http", port=port)
+        mcp_server(search, enough=enough, evidence=evidence).run("streamable-http", port=port)
 
 
 async def _told(awaited: Any) -> Any:
@@ -186,7 +209,7 @@ def _at_least_one(name: str, number: int) -> int:
 def _note(ranking: Ranking[Any], enough: float) -> str | None:
     """Return what an agent must know: that nothing is relevant enough, or that the order is not the model's."""
     notes = [f"This order is not wholly the model's: {ranking.degraded}."] if ranking.degraded else []
-    best = max((hit.relevance for hit in ranking if hit.relevance is not None), default=None)
+    best = ranking.best_relevance
     if not ranking.hits:
         notes.append("Nothing was found.")
     elif best is not None and best < enough:
@@ -195,11 +218,35 @@ def _note(ranking: Ranking[Any], enough: float) -> str | None:
 
 
 def _found(passage: Passage, hit: Hit[Passage]) -> FoundPassage:
-    return FoundPassage(rank=hit.rank, relevance=_relevance(hit), **_source(passage.id, passage.text, passage.metadata))
+    source = _source(passage.id, passage.text, passage.metadata)
+    return FoundPassage(
+        rank=hit.rank, relevance=_relevance(hit.relevance), evidence=_evidence(hit, _begin(source)), **source
+    )
 
 
-def _relevance(hit: Hit[Any]) -> float | None:
-    return None if hit.relevance is None else round(hit.relevance, 4)
+def _begin(source: Mapping[str, Any]) -> int | None:
+    """Return the place in the file of the beginning of a passage; None where somebody else's `start` is another thing.
+
+    The first line of a passage, and the empty one below it, are no part of the file's text.
+    """
+    text, start, end = source["text"], source.get("start"), source.get("end")
+    if start is None or end is None or not start < end:
+        return None
+    added = len(text) - (end - start)
+    return start - added if added == 0 or (added > 0 and text[:added].endswith("\n\n")) else None
+
+
+def _evidence(hit: Hit[Any], first: int | None) -> Evidence | None:
+    """Return the best sentence; `first` is the place of the text's beginning, None where it is not known."""
+    if not hit.evidence:
+        return None
+    best: ScoredSentence = hit.evidence[0]
+    place = {} if first is None else {"start": first + best.start, "end": first + best.end}
+    return Evidence(text=best.text, relevance=_relevance(best.relevance), **place)
+
+
+def _relevance(relevance: float | None) -> float | None:
+    return None if relevance is None else round(relevance, 4)
 
 
 def _source(id: str | None, text: str, metadata: Any) -> dict[str, Any]:
@@ -209,8 +256,7 @@ def _source(id: str | None, text: str, metadata: Any) -> dict[str, Any]:
     return {"id": id, "text": text, **{key: value for key, value in known.items() if isinstance(value, kinds[key])}}
 
 
-def _read(stage: ChromaFirstStage, id: str, around: int) -> ReadAnswer:
-    collection = stage.collection
+def _read(collection: Collection, id: str, around: int) -> ReadAnswer:
     found = get_records(collection, ids=[id], include=["documents", "metadatas"])
     if not found["ids"]:
         raise ToolError(f"there is no passage with the id {id[:100]!r}: give one that a search returned")

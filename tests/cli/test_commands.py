@@ -87,7 +87,7 @@ def test_compare_shows_where_each_came_from(here: Path) -> None:
     question = "which animal hunts at night?"
     expected = as_json("search", question)["hits"]
     lines = run("search", question, "--compare").stdout.splitlines()
-    assert lines[0].split() == ["rank", "was", "moved", "score", "similarity", "passage"]
+    assert lines[0].split() == ["rank", "was", "moved", "score", "similarity", "dense", "lexical", "passage"]
     rows = [line.split() for line in lines[1:-1]]
     assert len(rows) == len(expected) == 5
     for row, hit in zip(rows, expected, strict=True):
@@ -95,7 +95,9 @@ def test_compare_shows_where_each_came_from(here: Path) -> None:
         moved = "=" if steps == 0 else f"▲{steps}" if steps > 0 else f"▼{-steps}"
         path = hit["document"]["metadata"]["path"]
         numbers = [f"{hit['score']:.3f}", f"{hit['document']['similarity']:.3f}"]
-        assert row[:6] == [str(hit["rank"]), str(hit["index"] + 1), moved, *numbers, path]
+        ranks = [str(hit["document"]["found"][half]["rank"]) for half in hit["document"]["found"]]
+        cells = [str(hit["rank"]), str(hit["index"] + 1), moved, *numbers, *ranks, path]
+        assert row[: len(cells)] == cells
 
 
 def test_where_filters_and_finds_numbers_and_texts(here: Path) -> None:

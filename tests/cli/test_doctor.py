@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resift.cli.app import app
-from resift.search.collections import REBUILT, create_collection, lock_database
+from resift.search.collections import REBUILT, create_collection, lock_database, open_collection
 
 
 def doctor(*arguments: str, code: int) -> Any:
@@ -41,7 +42,12 @@ def test_a_sound_folder(indexed: Path) -> None:
     assert "WRONG" not in output
     report = json.loads(doctor(".resift", "--json", code=0).stdout)
     assert report["ok"]
-    assert [check["name"] for check in report["checks"]] == ["versions", "database", "collection 'documents'"]
+    assert [check["name"] for check in report["checks"]] == [
+        "versions",
+        "database",
+        "collection 'documents'",
+        "lexical index of 'documents'",
+    ]
 
 
 def test_no_database(here: Path) -> None:
@@ -82,3 +88,16 @@ def test_a_file_that_is_not_stored_whole(indexed: Path) -> None:
 def test_a_repair_that_was_killed(indexed: Path) -> None:
     create_collection(indexed, "documents" + REBUILT, "static")
     assert "a repair was killed before it was done" in doctor(code=1).stdout
+
+
+def test_a_lexical_index_that_is_behind_or_damaged_or_not_there(indexed: Path) -> None:
+    collection = open_collection(indexed, "documents")
+    collection.update(ids=collection.get()["ids"], documents=["Pandas eat bamboo and apples."])
+    output = doctor(code=1).stdout
+    assert "WRONG  lexical index of 'documents': 1 of its 1 passages differ from the collection's" in output
+    assert "-> resift search QUESTION --collection documents --db .resift brings it up to date" in output
+    for file in (indexed / "lexical").rglob("meta.json"):
+        file.write_text("{}")
+    assert "WRONG  lexical index of 'documents': the lexical index in " in doctor(code=1).stdout
+    shutil.rmtree(indexed / "lexical")
+    assert "ok     lexical index of 'documents': there is none yet; the next search makes it" in doctor(code=0).stdout

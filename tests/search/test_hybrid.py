@@ -86,9 +86,9 @@ def test_weights_and_missing_halves() -> None:
 def test_each_half_is_asked_for_more_than_is_wanted() -> None:
     dense = Listed("a")
     HybridFirstStage(dense, Listed("b")).retrieve("q", 5)
-    HybridFirstStage(dense, Listed("b")).retrieve("q", 80)
+    HybridFirstStage(dense, Listed("b")).retrieve("q", 150)
     HybridFirstStage(dense, Listed("b"), depth=7).retrieve("q", 5)
-    assert dense.asked == [100, 160, 7]
+    assert dense.asked == [200, 300, 7]
 
 
 def test_passages_without_ids_are_the_same_where_their_texts_are() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from resift.cli._options import LongDocuments
 from resift.cli._output import note
-from resift.errors import StatesWarning, TruncationWarning
+from resift.errors import LexicalWarning, StatesWarning, TruncationWarning
 
 if TYPE_CHECKING:
     from resift.reranking.ranking import Stats
@@ -45,15 +45,17 @@ def reranker(
 
 @contextmanager
 def note_states_warnings() -> Iterator[None]:
-    """Turn warnings of states that can't be used into notes, each once; other warnings pass."""
+    """Turn warnings of kept states and of a lexical index into notes, each once; other warnings pass."""
+    kinds = (StatesWarning, LexicalWarning)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", StatesWarning)
+        for kind in kinds:
+            warnings.simplefilter("always", kind)
         yield
-    messages = [str(warning.message) for warning in caught if issubclass(warning.category, StatesWarning)]
+    messages = [str(warning.message) for warning in caught if issubclass(warning.category, kinds)]
     for message in dict.fromkeys(messages):
         note(message)
     for warning in caught:
-        if not issubclass(warning.category, StatesWarning):
+        if not issubclass(warning.category, kinds):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 

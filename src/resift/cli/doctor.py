@@ -32,7 +32,7 @@ class Check:
 
 
 def doctor(db: Folder = DB, as_json: Json = False) -> None:
-    """Check a database folder: collections, vectors, kept states, versions. Nothing is changed.
+    """Check a database folder: collections, vectors, lexical indexes, kept states, versions. Nothing is changed.
 
     Exit code 1 if something is wrong.
     """
@@ -72,7 +72,10 @@ def _check_folder(db: Path) -> Iterator[Check]:
             if not collections:
                 yield Check("collections", "there is none", f"resift index FOLDER --db {db}")
             for collection in collections:
-                yield _check_collection(db, collection)
+                check = _check_collection(db, collection)
+                yield check
+                if not check.way_out:
+                    yield _check_lexical(db, collection)
             if (db / STATES).exists():
                 error = _sqlite_error(db / STATES)
                 way_out = "delete the file; resift index FOLDER --keep-states makes it again" if error else ""
@@ -109,6 +112,19 @@ def _check_collection(db: Path, collection: Collection) -> Check:
     return Check(
         name, f"{collection.count()} records, embedded with {own.replace('-', ':') or 'a function of its own'}"
     )
+
+
+def _check_lexical(db: Path, collection: Collection) -> Check:
+    from resift.search.in_step import CollectionIndex
+
+    name = f"lexical index of {collection.name!r}"
+    index = CollectionIndex(collection)
+    if not index.is_made:
+        return Check(name, "there is none yet; the next search makes it")
+    if behind := index.behind(exact=True):
+        again = f"resift search QUESTION --collection {collection.name} --db {db}"
+        return Check(name, behind, f"{again} brings it up to date, as resift index does")
+    return Check(name, f"in step with the collection, {index.bytes():,} bytes")
 
 
 def _sqlite_error(file: Path) -> str:

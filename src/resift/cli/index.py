@@ -84,13 +84,16 @@ def index(
     from resift.documents import ingest
     from resift.documents import keep_states as add_states
     from resift.documents.files import find_files
-    from resift.search.collections import lock_database
+    from resift.search.collections import list_collections, lock_database
+    from resift.search.in_step import CollectionIndex, remove_others
 
     find_files(paths)  # before the database is made: a mistyped path leaves nothing behind
     states_file = db / STATES if keep_states else None
     with lock_database(db), note_states_warnings():
         target = _database.create(db, collection, embedder and embedder.value, states_file)
         target = _database.repair(db, target, states_file)
+        lexical = CollectionIndex(target)
+        lexical.mark()
         with _bar() as progress:
             report = ingest(
                 target,
@@ -103,6 +106,9 @@ def index(
                 chunk_tokens=chunk_tokens,
                 chunk_overlap=chunk_overlap,
             )
+        remove_others(db, list_collections(db))
+        with bar("indexing words") as words_progress:
+            lexical.update(locked=True, progress=words_progress)
         if states_file is None:
             size = None
         else:
@@ -115,7 +121,8 @@ def index(
         )
     if as_json:
         states = {} if size is None else {"states_bytes": size}
-        json_document({"collection": collection, "db": str(db), **asdict(report), "total": target.count(), **states})
+        totals = {"total": target.count(), "lexical_bytes": lexical.bytes(), **states}
+        json_document({"collection": collection, "db": str(db), **asdict(report), **totals})
     else:
         console().print(_summary(report, collection, target.count()))
         if size is not None:

@@ -9,6 +9,7 @@ import typer
 
 from resift.cli._models import reranker
 from resift.cli._options import COLLECTION, DB, STATES, CalibrationFile, Collection, Db, Instruction, Long, Model
+from resift.cli._search import Embedder, Hybrid
 from resift.errors import InputError
 
 PORT = 8000
@@ -32,6 +33,11 @@ def mcp(
     long_documents: Long = None,
     calibration: CalibrationFile = None,
     instruction: Instruction = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence/--no-evidence", help="Give the sentence that answers with each result.")
+    ] = True,
+    hybrid: Hybrid = None,
+    embedder: Embedder = None,
     transport: Annotated[
         Transport,
         typer.Option("--transport", help="stdio, for agents that start it; http, at http://127.0.0.1:PORT/mcp."),
@@ -42,15 +48,12 @@ def mcp(
     ] = None,
 ) -> None:
     """Serve search, rerank and read to an agent, by the Model Context Protocol. It only reads."""
-    from resift.cli import _database
+    from resift.cli._search import two_stages
     from resift.mcp import run
-    from resift.search.chroma import ChromaFirstStage
-    from resift.search.two_stage import TwoStageSearch
 
     if port is not None and transport is Transport.STDIO:
         raise InputError("--port is for --transport http: give both, or neither")
-    stage = ChromaFirstStage(_database.existing(db, collection))
     ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
-    search = TwoStageSearch(stage, ranker, candidates=candidates)
+    search = two_stages(db, collection, ranker, candidates=candidates, hybrid=hybrid, embedder=embedder)
     http: dict[str, Any] = {"port": port or PORT} if transport is Transport.HTTP else {}
-    run(search, enough=enough, **http)
+    run(search, enough=enough, evidence=evidence, **http)

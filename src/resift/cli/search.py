@@ -19,7 +19,6 @@ from resift.cli._options import (
     CalibrationFile,
     Collection,
     Db,
-    EmbedderName,
     Instruction,
     Json,
     Long,
@@ -28,6 +27,7 @@ from resift.cli._options import (
     check_file,
 )
 from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
+from resift.cli._search import Embedder, Hybrid
 from resift.errors import InputError
 
 WHOLE_NUMBERS = range(-(2**63), 2**63)
@@ -64,35 +64,27 @@ def search(
         list[str] | None,
         typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata; may be repeated."),
     ] = None,
-    embedder: Annotated[
-        EmbedderName | None,
-        typer.Option(
-            "--embedder",
-            help="What embedded a collection that keeps no embedding function.",
-            show_default="the collection's own",
-        ),
-    ] = None,
+    hybrid: Hybrid = None,
+    embedder: Embedder = None,
     as_json: Json = False,
 ) -> None:
     """Search what `resift index` has indexed: a fast first stage, then the reranker."""
-    from resift.cli import _database
-    from resift.search.chroma import ChromaFirstStage
-    from resift.search.query_embedding import UnknownEmbeddingError
-    from resift.search.two_stage import TwoStageSearch
+    from resift.cli._search import embedding_advice, two_stages
 
-    opened = _database.existing(db, collection, embedder and embedder.value)
-    try:
-        stage = ChromaFirstStage(opened, where=_filter(where or []))
-        with no_truncation_warning(), note_states_warnings():
-            ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
-            two_stages = TwoStageSearch(stage, ranker, candidates=max(candidates, top_k))
-            pictured = html is not None or svg is not None  # that shows the first stage's best, wherever they are now
-            ranking = two_stages.search(question, None if pictured else top_k, min_relevance=min_relevance)
-    except UnknownEmbeddingError as error:
-        raise InputError(
-            f"{error.reason}; if a bundled bi-encoder did, say --embedder static or --embedder dense; else search it "
-            "from Python, with ChromaFirstStage(collection, embed=function)"
-        ) from error
+    conditions = _filter(where or [])
+    with no_truncation_warning(), note_states_warnings(), embedding_advice():
+        ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
+        stages = two_stages(
+            db,
+            collection,
+            ranker,
+            candidates=max(candidates, top_k),
+            hybrid=hybrid,
+            embedder=embedder,
+            where=conditions,
+        )
+        pictured = html is not None or svg is not None  # that shows the first stage's best, wherever they are now
+        ranking = stages.search(question, None if pictured else top_k, min_relevance=min_relevance)
     if html is not None:
         ranking.to_html(html, top=top_k, title=_source)
     if svg is not None:
@@ -104,7 +96,7 @@ def search(
         _show_comparison(ranking)
     else:
         _show(ranking)
-    note_truncation(ranking.stats, long_documents, two_stages.reranker.scorer)
+    note_truncation(ranking.stats, long_documents, stages.reranker.scorer)
 
 
 def _filter(conditions: list[str]) -> dict[str, Any] | None:
@@ -143,7 +135,9 @@ def _condition(condition: str) -> dict[str, Any]:
 
 
 def _document(passage: Passage) -> dict[str, Any]:
-    return {"id": passage.id, "similarity": passage.similarity, "metadata": dict(passage.metadata)}
+    found = {half: {"rank": place.rank, "score": place.score} for half, place in passage.found.items()}
+    fused = {"found": found, "fused": passage.fused} if found else {}
+    return {"id": passage.id, "similarity": passage.similarity, **fused, "metadata": dict(passage.metadata)}
 
 
 def _show(ranking: Ranking[Passage]) -> None:
@@ -161,13 +155,18 @@ def _show(ranking: Ranking[Passage]) -> None:
 
 def _show_comparison(ranking: Ranking[Passage]) -> None:
     screen = console()
-    rows = []
+    halves = sorted({half for hit in ranking for half in hit.document.found})  # none, or dense and lexical
+    rows: list[tuple[str | Text, ...]] = []
     for hit in ranking:
         source, text = _source_and_body(hit.document)
         cells = (str(hit.rank), str(hit.index + 1), movement(hit.moved))
         scores = (number(hit.score), number(hit.document.similarity))
-        rows.append((*cells, *scores, Text(source, "bold").append(f"  {snippet(text, screen.width)}", "not bold")))
-    screen.print(table("", (">rank", ">was", ">moved", ">score", ">similarity", "passage"), rows))
+        found = [hit.document.found.get(half) for half in halves]
+        ranks = ("" if place is None else str(place.rank) for place in found)
+        passage = Text(source, "bold").append(f"  {snippet(text, screen.width)}", "not bold")
+        rows.append((*cells, *scores, *ranks, passage))
+    head = (">rank", ">was", ">moved", ">score", ">similarity", *(f">{half}" for half in halves), "passage")
+    screen.print(table("", head, rows))
     _show_end(ranking)
 
 

@@ -23,7 +23,7 @@ from resift.search.candidates import (
 from resift.search.two_stage import AsyncFirstStage, FirstStage, ManyFirstStage
 
 DENSE, LEXICAL = "dense", "lexical"
-DEPTH = 100  # of each half, or twice as many as are wanted
+DEPTH = 200  # of each half, or twice as many as are wanted: what is far down in both may be among the best of all
 
 
 class HybridFirstStage:
@@ -39,7 +39,7 @@ class HybridFirstStage:
         dense: What finds by meaning: a `ChromaFirstStage`, or any first stage.
         lexical: What finds by words. None: a `resift.chroma.LexicalFirstStage` of the same collection and filters.
         weights: What each half counts, the dense first; 1 each unless given.
-        depth: How many passages each half fetches. None: twice as many as are wanted, and at least 100.
+        depth: How many passages each half fetches. None: twice as many as are wanted, and at least 200.
 
     Raises:
         InputError: No first stages, impossible weights, two halves of one collection with different filters, or no
@@ -67,6 +67,12 @@ class HybridFirstStage:
     def name(self) -> str:
         """What reports call it."""
         return f"{name_of_stage(self.dense)} + {name_of_stage(self.lexical)}"
+
+    @property
+    def collection(self) -> Any:
+        """The Chroma collection that both halves search; None where they don't search the same one."""
+        own = getattr(self.dense, "collection", None)
+        return own if getattr(self.lexical, "collection", None) is own else None
 
     def filtered(
         self, where: dict[str, Any] | None = None, where_document: dict[str, Any] | None = None
@@ -116,8 +122,7 @@ class HybridFirstStage:
 
     def _is_behind(self, dense: Sequence[Passage]) -> bool:
         """Return whether the lexical half lacks what the dense one found in the same collection."""
-        own = getattr(self.lexical, "collection", None)
-        if own is None or getattr(self.dense, "collection", None) is not own:
+        if self.collection is None:
             return False
         lacks: Callable[[Sequence[Passage]], bool] = getattr(self.lexical, "lacks", lambda _: False)
         return lacks(dense)

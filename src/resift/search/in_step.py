@@ -162,6 +162,10 @@ class CollectionIndex:
         """Say that the collection is about to be changed: until the next `update`, the index counts as behind."""
         self._mark(there=True)
 
+    def bytes(self) -> int:
+        """Return the size of the index's files."""
+        return self._opened().bytes()
+
     @property
     def is_made(self) -> bool:
         """Whether there is an index, in step or not."""
