@@ -160,7 +160,9 @@ def pools(folder: Path) -> Iterator[Question]:
     collection = read_collection(folder)
     for query, judged in collection.qrels.items():
         text, answers = "", []
-        for document, grade in judged.items():
+        listed = list(judged.items())
+        random.Random(query).shuffle(listed)  # some list the relevant ones first
+        for document, grade in listed:
             start = len(text)
             text += collection.documents[document] + " "
             answers += [(start, len(text) - 1)] if grade > 0 else []

@@ -46,8 +46,8 @@ CALLS_WAITING = 64
 THIS_MACHINE = "127.0.0.1"
 INSTRUCTIONS = (
     "Search the user's own documents. `relevance` is 0 to 1: below {enough} a passage hardly answers the question, and "
-    "`note` says so when none does. Cite `path`, `section` and the sentence in `evidence`. Ask short questions in plain "
-    "words; search again with other words rather than asking for more results."
+    "`note` says so when none does. Cite `path`, `section` and the sentence in `evidence`. Ask short questions in "
+    "plain words; search again with other words rather than asking for more results."
 )
 
 

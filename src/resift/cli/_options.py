@@ -56,6 +56,10 @@ Long = Annotated[
         show_default="max_window for the bundled models, truncate for others",
     ),
 ]
+EvidenceShown = Annotated[
+    bool,
+    typer.Option("--evidence", help="Show the sentence that answers, of each result, in place of its beginning."),
+]
 CalibrationFile = Annotated[
     Path | None,
     typer.Option("--calibration", help="A file of `resift threshold --save`: relevance is then a probability."),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from resift.cli._models import no_truncation_warning, note_truncation, reranker
-from resift.cli._options import CalibrationFile, Instruction, Json, Long, MinRelevance, Model, TopK
+from resift.cli._options import CalibrationFile, EvidenceShown, Instruction, Json, Long, MinRelevance, Model, TopK
 from resift.cli._output import console, json_document, movement, note, number, snippet, table
 from resift.errors import InputError
 
@@ -30,13 +30,16 @@ def rerank(
     long_documents: Long = None,
     calibration: CalibrationFile = None,
     instruction: Instruction = None,
+    evidence: EvidenceShown = False,
     as_json: Json = False,
 ) -> None:
     """Rerank documents from a file or a pipe."""
     documents = _read_documents(file, jsonl or file.lower().endswith(".jsonl"))
     ranker = reranker(model, long_documents, calibration=calibration, instruction=instruction)
     with no_truncation_warning():
-        ranking = ranker.rank(question, documents, text=_text, top_k=top_k, min_relevance=min_relevance)
+        ranking = ranker.rank(
+            question, documents, text=_text, top_k=top_k, min_relevance=min_relevance, evidence=evidence
+        )
     if as_json:
         json_document(ranking.to_dict(document=_fields))
     else:
@@ -48,7 +51,7 @@ def rerank(
                 movement(hit.moved),
                 number(hit.score),
                 number(hit.relevance),
-                snippet(hit.text, screen.width),
+                snippet(hit.evidence[0].text if hit.evidence else hit.text, screen.width),
             )
             for hit in ranking
         ]

@@ -19,6 +19,7 @@ from resift.cli._options import (
     CalibrationFile,
     Collection,
     Db,
+    EvidenceShown,
     Instruction,
     Json,
     Long,
@@ -34,7 +35,7 @@ WHOLE_NUMBERS = range(-(2**63), 2**63)
 """What databases hold of them; a longer one is stored as a text."""
 
 if TYPE_CHECKING:
-    from resift.reranking.ranking import Ranking
+    from resift.reranking.ranking import Hit, Ranking
     from resift.search.two_stage import Passage
 
 
@@ -49,6 +50,7 @@ def search(
     long_documents: Long = None,
     calibration: CalibrationFile = None,
     instruction: Instruction = None,
+    evidence: EvidenceShown = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show each result's first-stage rank and score beside the final ones.")
     ] = False,
@@ -84,7 +86,8 @@ def search(
             where=conditions,
         )
         pictured = html is not None or svg is not None  # that shows the first stage's best, wherever they are now
-        ranking = stages.search(question, None if pictured else top_k, min_relevance=min_relevance)
+        wanted = None if pictured else top_k
+        ranking = stages.search(question, wanted, min_relevance=min_relevance, evidence=evidence)
     if html is not None:
         ranking.to_html(html, top=top_k, title=_source)
     if svg is not None:
@@ -143,7 +146,7 @@ def _document(passage: Passage) -> dict[str, Any]:
 def _show(ranking: Ranking[Passage]) -> None:
     screen = console()
     for hit in ranking:
-        source, text = _source_and_body(hit.document)
+        source, text = _source_and_text(hit)
         relevance = "" if hit.relevance is None else f"  relevance {number(hit.relevance)}"
         head = (
             Text(f"{hit.rank}. ").append(source, style="bold").append(f"  score {number(hit.score)}{relevance}", "dim")
@@ -158,7 +161,7 @@ def _show_comparison(ranking: Ranking[Passage]) -> None:
     halves = sorted({half for hit in ranking for half in hit.document.found})  # none, or dense and lexical
     rows: list[tuple[str | Text, ...]] = []
     for hit in ranking:
-        source, text = _source_and_body(hit.document)
+        source, text = _source_and_text(hit)
         cells = (str(hit.rank), str(hit.index + 1), movement(hit.moved))
         scores = (number(hit.score), number(hit.document.similarity))
         found = [hit.document.found.get(half) for half in halves]
@@ -181,10 +184,13 @@ def _show_end(ranking: Ranking[Passage]) -> None:
     console().print(Text(line, style="dim"))
 
 
-def _source_and_body(passage: Passage) -> tuple[str, str]:
-    """Return where a passage comes from, in one line, and its text without that line."""
+def _source_and_text(hit: Hit[Passage]) -> tuple[str, str]:
+    """Return where a passage comes from, in one line, and the sentence that answers, or its text without that line."""
     from resift.documents.passages import body
 
+    passage = hit.document
+    if hit.evidence:
+        return _source(passage), hit.evidence[0].text
     title, section = str(passage.metadata.get("title", "")), str(passage.metadata.get("section", ""))
     return _source(passage), body(passage.text, title, section)
 
