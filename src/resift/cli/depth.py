@@ -9,7 +9,17 @@ import typer
 from rich.text import Text
 
 from resift.cli._models import no_truncation_warning, note_left_out
-from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Model, Qrels, Queries, check_plot
+from resift.cli._options import (
+    FirstStage,
+    Html,
+    Json,
+    JudgedCollection,
+    KeepIdenticalIds,
+    Model,
+    Qrels,
+    Queries,
+    check_plot,
+)
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -31,6 +41,7 @@ def depth(
         Path | None,
         typer.Option("--plot", callback=check_plot, help="Plot quality over latency in a .png or .svg file."),
     ] = None,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Measure how many candidates to rerank: quality and latency at every depth, and a recommendation."""
@@ -55,6 +66,8 @@ def depth(
         from resift.evaluation.plot import plot_depths
 
         plot_depths(report, plot)
+    if html is not None:
+        report.to_html(collection, html)
     if as_json:
         json_document(report.to_dict())
     else:

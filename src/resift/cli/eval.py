@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resift.cli._models import no_truncation_warning, note_left_out
-from resift.cli._options import FirstStage, Json, JudgedCollection, KeepIdenticalIds, Qrels, Queries
+from resift.cli._options import FirstStage, Html, Json, JudgedCollection, KeepIdenticalIds, Qrels, Queries
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 
@@ -42,6 +42,7 @@ def evaluate(
     per_query: Annotated[
         Path | None, typer.Option("--per-query", help="Write the figures of every query to a jsonl file.")
     ] = None,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Measure with and without reranking: quality with a confidence interval, latency, pairs per second."""
@@ -64,6 +65,8 @@ def evaluate(
         )
     if per_query is not None:
         per_query.write_text("".join(json.dumps(row) + "\n" for row in report.per_query()), encoding="utf-8")
+    if html is not None:
+        report.to_html(collection, html)
     if as_json:
         json_document(report.to_dict())
     else:

@@ -12,6 +12,7 @@ from resift.cli._models import no_truncation_warning, note_left_out, reranker
 from resift.cli._options import (
     CalibrationFile,
     FirstStage,
+    Html,
     Json,
     JudgedCollection,
     KeepIdenticalIds,
@@ -54,6 +55,7 @@ def threshold(
         Path | None,
         typer.Option("--save", help="Fit a calibration on these judgements, measure with it, and write it here."),
     ] = None,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Measure what relevance is worth: is 0.8 right in 8 of 10 cases, and which --min-relevance to set."""
@@ -84,6 +86,8 @@ def threshold(
         from resift.evaluation.plot import plot_reliability
 
         plot_reliability(report, plot)
+    if html is not None:
+        report.to_html(collection, html)
     if as_json:
         json_document(report.to_dict())
     else:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import MAIN_METRIC, check_keeps_all
+from resift.evaluation.experiment import MAIN_METRIC, QUERIES_SHOWN, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.metrics import Comparison, compare, measure
+from resift.report.page import written
 from resift.reranking.reranker import Reranker
 
 DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)
@@ -77,6 +80,14 @@ class DepthReport:
     points: Sequence[DepthPoint]
     notes: Sequence[str] = ()
     """What was left out, or counts otherwise than it may seem."""
+    lists: Run = field(default_factory=dict, repr=False)
+    """Every query's candidates, in first-stage order."""
+    orders: Mapping[str, Sequence[int]] = field(default_factory=dict, repr=False)
+    """Their places in that order, in the reranker's."""
+
+    def run_at(self, depth: int) -> Run:
+        """Return the order that reranking the first `depth` candidates gives."""
+        return {query: _reranked(order, self.lists[query], depth) for query, order in self.orders.items()}
 
     @property
     def recommended(self) -> DepthPoint | None:
@@ -126,6 +137,27 @@ class DepthReport:
             "recommended": chosen and chosen.depth,
             "recommendation": self.recommendation,
         }
+
+    def to_html(
+        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
+    ) -> str:
+        """Return a page with a recommendation, a plot, and the queries that were won and lost.
+
+        It is one file, which asks for nothing.
+
+        Args:
+            collection: The collection that was measured.
+            path: A file to write it to as well.
+            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
+                others are counted.
+
+        Raises:
+            InputError: `queries` is negative.
+            OSError: The file can't be written.
+        """
+        from resift.evaluation.html import depth_page  # not at the top: measuring needs none of it
+
+        return written(depth_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def _better(self) -> list[DepthPoint]:
         return [point for point in self.points if point.comparison and point.comparison.verdict == "better"]
@@ -217,7 +249,10 @@ def measure_depths(
         points.append(DepthPoint(depth, _mean(after), after, compare(before, after), seconds[depth]))
     name = stage if isinstance(stage, str) else stage_name(stage)
     notes = (*collection.notes, *found.notes)
-    return DepthReport(collection.name, name, reranker.scorer.name, len(lists), len(sample), cache_hits, points, notes)
+    model = reranker.scorer.name
+    return DepthReport(
+        collection.name, name, model, len(lists), len(sample), cache_hits, points, notes, lists=lists, orders=orders
+    )
 
 
 class _StepCounter:

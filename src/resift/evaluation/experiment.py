@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
 from resift.evaluation.metrics import METRICS, Comparison, compare, measure
+from resift.report.page import written
 from resift.reranking.reranker import Reranker
 
 MAIN_METRIC = METRICS[0]
+QUERIES_SHOWN = 40  # of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Evaluation:
     """Candidates that were scored, over all queries."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Queries that the reranker can't take (too long for it), and why. They count with their first-stage order."""
+    run: Run = field(default_factory=dict, repr=False)
+    """The order of every query's candidates."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain data for JSON, without the single queries."""
@@ -84,6 +90,27 @@ class EvaluationReport:
             "notes": list(self.notes),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
         }
+
+    def to_html(
+        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
+    ) -> str:
+        """Return a page with figures, plots and the queries that were won and lost.
+
+        It is one file, which asks for nothing.
+
+        Args:
+            collection: The collection that was measured.
+            path: A file to write it to as well.
+            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
+                others are counted.
+
+        Raises:
+            InputError: `queries` is negative.
+            OSError: The file can't be written.
+        """
+        from resift.evaluation.html import evaluation_page  # not at the top: measuring needs none of it
+
+        return written(evaluation_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def per_query(self) -> list[dict[str, Any]]:
         """Return a row of plain data for each query and order, for JSON."""
@@ -145,7 +172,7 @@ def evaluate(
     qrels = {query: collection.qrels[query] for query in lists}
     before = measure(qrels, lists)
     name = stage_name(stage)
-    evaluations = [Evaluation(f"first stage: {name}", _means(before), before)]
+    evaluations = [Evaluation(f"first stage: {name}", _means(before), before, run=lists)]
     for model, outcome in outcomes.items():
         pairs = sum(len(listed) for query, listed in lists.items() if query not in outcome.refused)
         cost = Evaluation(model, {}, {}, seconds=outcome.seconds, pairs=pairs, refused=outcome.refused)
@@ -212,7 +239,7 @@ def _with_figures(
     """Return the evaluation with the metrics of a run, compared with the first stage's main metric."""
     after = measure(qrels, run)
     comparison = compare(before, after[MAIN_METRIC])
-    return replace(evaluation, metrics=_means(after), per_query=after, comparison=comparison)
+    return replace(evaluation, metrics=_means(after), per_query=after, comparison=comparison, run=run)
 
 
 def _means(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -20,7 +20,8 @@ except ImportError as error:
 
 PLOT_SUFFIXES = (".png", ".svg")
 DOTS_PER_INCH = 200  # of a PNG
-TEXT_COLOR, FAINT_COLOR, LINE_COLOR, MARK_COLOR = "#222222", "#8a8a8a", "#1f6feb", "#d1495b"
+# Those of the pages (report/style.css), where they are light.
+TEXT_COLOR, FAINT_COLOR, LINE_COLOR, MARK_COLOR = "#1c2430", "#5b6572", "#1f66c4", "#9f4a06"
 TICK_SECONDS = tuple(step * 10.0**power for power in range(-4, 4) for step in (1, 2, 5))
 
 
@@ -125,7 +126,7 @@ def _frame(axes: Axes, points: list[DepthPoint]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT_COLOR)
     axes.tick_params(colors=TEXT_COLOR, labelsize=9)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.grid(axis="y", color="#d9dfe7", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
@@ -196,5 +197,5 @@ def _unit_frame(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT_COLOR)
     axes.tick_params(colors=TEXT_COLOR, labelsize=9)
-    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.grid(color="#d9dfe7", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
-from resift.evaluation.collection import Collection
-from resift.evaluation.experiment import check_keeps_all
+from resift.evaluation.collection import Collection, Run
+from resift.evaluation.experiment import QUERIES_SHOWN, check_keeps_all
 from resift.evaluation.first_stage import Stage, find_candidates, stage_name
+from resift.report.page import written
 from resift.reranking.reranker import Reranker
 
 BIN_COUNT = 10
@@ -53,6 +56,15 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredCandidate:
+    """A candidate with its relevance, and whether it is judged relevant."""
+
+    id: str
+    relevance: float
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdReport:
     """The relevance that the model promises beside the relevance found, in bins, and what each cut keeps."""
 
@@ -69,6 +81,8 @@ class ThresholdReport:
     cuts: Sequence[Cut]
     notes: Sequence[str] = ()
     """What was left out, or counts otherwise than it may seem."""
+    candidates: Mapping[str, Sequence[ScoredCandidate]] = field(default_factory=dict, repr=False)
+    """query → its candidates, in the reranker's order."""
 
     @property
     def error(self) -> float:
@@ -79,6 +93,27 @@ class ThresholdReport:
     def recommended(self) -> Cut:
         """The cut of highest F1; of several the lowest, which loses less."""
         return max(self.cuts, key=lambda cut: cut.f1)
+
+    def to_html(
+        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
+    ) -> str:
+        """Return a page with figures, plots, and what the recommended cut does to single queries.
+
+        It is one file, which asks for nothing.
+
+        Args:
+            collection: The collection that was measured.
+            path: A file to write it to as well.
+            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
+                others are counted.
+
+        Raises:
+            InputError: `queries` is negative.
+            OSError: The file can't be written.
+        """
+        from resift.evaluation.html import threshold_page  # not at the top: measuring needs none of it
+
+        return written(threshold_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""
@@ -143,6 +178,8 @@ class JudgedScores:
     relevant: NDArray[np.bool_]
     queries: int
     notes: Sequence[str]
+    run: Run
+    """query → the candidates, in the order of the scores."""
 
 
 def judged_scores(
@@ -161,17 +198,20 @@ def judged_scores(
     check_keeps_all(reranker)
     found = find_candidates(stage, collection, depth, limit, ignore_identical_ids=ignore_identical_ids)
     scores, relevances, judgements = [], [], []
+    run: dict[str, list[str]] = {}
     for done, (query, listed) in enumerate(found.run.items()):
         if progress is not None:
             progress(done, len(found.run))
-        for hit in reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__):
+        ranking = reranker.rank(collection.queries[query], listed, text=collection.documents.__getitem__)
+        run[query] = ranking.documents
+        for hit in ranking:
             scores.append(hit.score)
             relevances.append(hit.relevance or 0.0)
             judgements.append(collection.qrels[query].get(hit.document, 0) >= grade)
     relevant = np.array(judgements, bool)
     if not relevant.any():
         raise InputError(f"no candidate of {collection.name} has grade {grade}: there is nothing to set a threshold by")
-    return JudgedScores(scores, np.array(relevances, float), relevant, len(found.run), found.notes)
+    return JudgedScores(scores, np.array(relevances, float), relevant, len(found.run), found.notes, run)
 
 
 def threshold_report(
@@ -190,7 +230,13 @@ def threshold_report(
         reliability(relevance, relevant),
         [_cut(value, relevance, relevant, judged.queries) for value in CUTS],
         (*collection.notes, *judged.notes),
+        _candidates(judged),
     )
+
+
+def _candidates(judged: JudgedScores) -> dict[str, list[ScoredCandidate]]:
+    rows = zip(judged.relevance.tolist(), judged.relevant.tolist(), strict=True)
+    return {query: [ScoredCandidate(id, *next(rows)) for id in listed] for query, listed in judged.run.items()}
 
 
 def reliability(relevance: NDArray[np.float64], relevant: NDArray[np.bool_]) -> list[Bin]:

@@ -111,22 +111,34 @@ def _right(place: Place, from_row: float) -> Html:
         "li",
         _line(place, from_row),
         element("span", place.after, class_="rank"),
-        _name(place, f"was {place.before}", place.detail_after, bar=relevance_bar(place.relevance)),
+        _name(place, f"was {place.before}", place.detail_after, is_final=True),
         movement(place),
     )
 
 
-def _name(place: Place, moved: str, detail: str, bar: Html | None = None) -> Html:
+def _name(place: Place, moved: str, detail: str, *, is_final: bool = False) -> Html:
     title: Child = element("bdi", place.title)
-    if place.link is not None and bar is not None:
+    if place.link is not None and is_final:
         title = element("a", title, href=f"#{place.link}")
     grade = None if place.grade is None else element("span", f"judged {place.grade}", class_=grade_class(place.grade))
+    bar = relevance_bar(place.relevance) if is_final else None
     return element(
         "span",
         element("span", title, class_="title", title=place.title),
         element("span", grade, bar, " · ".join(filter(None, (moved, detail))), class_="detail"),
         class_="name",
     )
+
+
+def ranks(places: Sequence[tuple[Place, Html | None]]) -> Html:
+    """Return one order as a column: documents with what stands at the end of their rows."""
+    rows = (
+        element(
+            "li", element("span", place.after, class_="rank"), _name(place, "", place.detail_after, is_final=True), end
+        )
+        for place, end in places
+    )
+    return element("div", element("ol", *rows), class_="moves alone")
 
 
 def grade_class(grade: int) -> str:

@@ -88,6 +88,8 @@ def notice(*content: Child) -> Html:
     return element("p", *content, class_="notice", role="note")
 
 
-def write_page(html: str, path: str | PathLike[str]) -> None:
-    """Write a page to a file. Raise OSError where that fails."""
-    Path(path).write_text(html, encoding="utf-8")
+def written(content: str, path: str | PathLike[str] | None) -> str:
+    """Return a page or a picture; write it to the file, if there is one. Raise OSError where that fails."""
+    if path is not None:
+        Path(path).write_text(content, encoding="utf-8")
+    return content

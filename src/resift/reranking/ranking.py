@@ -273,14 +273,11 @@ class Ranking(Sequence[Hit[T]]):
             InputError: `top` is below 1.
             OSError: The file can't be written.
         """
-        from resift.report.page import write_page
+        from resift.report.page import written
         from resift.reranking.page import ranking_page
 
         whole_number("top", top, 1)
-        html = ranking_page(self, top=top, title=title, first_stage=first_stage)
-        if path is not None:
-            write_page(html, path)
-        return html
+        return written(ranking_page(self, top=top, title=title, first_stage=first_stage), path)
 
     def to_svg(
         self,
@@ -294,14 +291,11 @@ class Ranking(Sequence[Hit[T]]):
 
         Arguments and errors are those of `to_html`.
         """
-        from resift.report.page import write_page
+        from resift.report.page import written
         from resift.reranking.page import ranking_picture
 
         whole_number("top", top, 1)
-        svg = ranking_picture(self, top=top, title=title, first_stage=first_stage)
-        if path is not None:
-            write_page(svg, path)
-        return svg
+        return written(ranking_picture(self, top=top, title=title, first_stage=first_stage), path)
 
     def __repr__(self) -> str:
         head = f"<Ranking of {self.stats.documents} documents by {self.model}, {self.scale} scores>"
