@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from resift import Reranker
+from resift import HybridFirstStage, Reranker
 from resift.documents import ingest
 from resift.playground.asgi import application
 from resift.playground.code import Source
@@ -56,10 +56,24 @@ def make_reranker() -> Callable[[str, str | None], Reranker]:
     return make
 
 
+@pytest.fixture(scope="session")
+def stages(database: Path) -> tuple[ChromaFirstStage, HybridFirstStage]:
+    """Return both first stages over the collection."""
+    vectors = ChromaFirstStage(create_collection(database, "zoo"))
+    return vectors, HybridFirstStage(vectors)
+
+
 @pytest.fixture
-def playground(database: Path, tmp_path: Path, make_reranker: Callable[[str, str | None], Reranker]) -> Playground:
+def playground(
+    database: Path,
+    stages: tuple[ChromaFirstStage, HybridFirstStage],
+    tmp_path: Path,
+    make_reranker: Callable[[str, str | None], Reranker],
+) -> Playground:
+    vectors, hybrid = stages
     return Playground(
-        ChromaFirstStage(create_collection(database, "zoo")),
+        vectors,
+        hybrid=hybrid,
         models=["resift:small", "resift:tiny"],
         make_reranker=make_reranker,
         judgements=Judgements(tmp_path / "judgements", "zoo"),

@@ -19,7 +19,7 @@ QUESTION = "what eats bamboo?"
 
 
 def asked(**settings: Any) -> dict[str, Any]:
-    return {"query": QUESTION, "model": "resift:small", "candidates": 20, **settings}
+    return {"query": QUESTION, "model": "resift:tiny", "candidates": 20, **settings}
 
 
 def search(client: TestClient, **settings: Any) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def problem(client: TestClient, path: str, status: int, **body: Any) -> str:
 
 
 def test_both_stages_are_what_two_stage_search_gives(client: TestClient, playground: Playground) -> None:
-    found = search(client, top_k=3)
-    ranking = TwoStageSearch(playground.first_stage, Reranker(), candidates=20).search(QUESTION, None)
+    found = search(client, top_k=3, model="resift:small")
+    ranking = TwoStageSearch(playground.stages["hybrid"], Reranker(), candidates=20).search(QUESTION, None)
     hits = found["hits"]
     assert [hit["id"] for hit in hits] == [hit.document.id for hit in ranking]
     assert [(hit["rank"], hit["was"], hit["moved"]) for hit in hits] == [
@@ -54,7 +54,9 @@ def test_both_stages_are_what_two_stage_search_gives(client: TestClient, playgro
 
 def test_a_threshold_keeps_what_search_keeps(client: TestClient, playground: Playground) -> None:
     found = search(client, top_k=20, min_relevance=0.3)
-    ranking = TwoStageSearch(playground.first_stage, Reranker(), candidates=20).search(QUESTION, 20, min_relevance=0.3)
+    ranking = TwoStageSearch(playground.stages["hybrid"], Reranker("resift:tiny"), candidates=20).search(
+        QUESTION, 20, min_relevance=0.3
+    )
     assert 0 < len(ranking) < len(found["hits"])
     assert [hit["id"] for hit in found["hits"] if hit["kept"]] == [hit.document.id for hit in ranking]
 
@@ -63,13 +65,28 @@ def test_fusion_is_the_order_of_fused_and_shows_the_models_own_scores(
     client: TestClient, playground: Playground
 ) -> None:
     found = search(client, fuse=0.7)
-    reranker = Reranker(Fused("resift:small", weight=0.7))
-    ranking = TwoStageSearch(playground.first_stage, reranker, candidates=20).search(QUESTION, None)
+    reranker = Reranker(Fused("resift:tiny", weight=0.7))
+    ranking = TwoStageSearch(playground.stages["hybrid"], reranker, candidates=20).search(QUESTION, None)
     assert [hit["id"] for hit in found["hits"]] == [hit.document.id for hit in ranking]
     assert [hit["fused"] for hit in found["hits"]] == pytest.approx([hit.score for hit in ranking])
     plain = {hit["id"]: hit["score"] for hit in search(client)["hits"]}
     assert {hit["id"]: hit["score"] for hit in found["hits"]} == plain
     assert "no relevance" in problem(client, "/api/search", 400, **asked(fuse=0.7, min_relevance=0.5))
+
+
+def test_the_first_stage_searches_words_too_unless_vectors_are_chosen(
+    client: TestClient, playground: Playground
+) -> None:
+    hybrid, vectors = search(client), search(client, first_stage="vectors")
+    dense = playground.first_stage.retrieve(QUESTION, 20)
+    in_order = sorted(vectors["hits"], key=lambda hit: hit["was"])
+    assert [hit["id"] for hit in in_order] == [passage.id for passage in dense]
+    assert {tuple(hit["found"]) for hit in vectors["hits"]} == {()}
+    best = min(hybrid["hits"], key=lambda hit: hit["was"])
+    assert best["found"].keys() == {"dense", "lexical"}
+    playground.stages = {"vectors": playground.first_stage}
+    assert "only vectors" in problem(client, "/api/search", 400, **asked(first_stage="hybrid"))
+    assert search(client)["hits"] == vectors["hits"]
 
 
 def test_more_results_than_candidates_are_fetched_as_search_does(client: TestClient) -> None:
@@ -87,8 +104,8 @@ def test_every_text_comes_through_as_it_is(client: TestClient) -> None:
 
 
 def test_an_explanation_adds_up_and_covers_the_passage(client: TestClient, playground: Playground) -> None:
-    best = search(client)["hits"][0]
-    why = client.post("/api/explain", json=asked(id=best["id"])).json()
+    best = search(client, model="resift:small")["hits"][0]
+    why = client.post("/api/explain", json=asked(id=best["id"], model="resift:small")).json()
     text = playground.first_stage.collection.get(ids=[best["id"]])["documents"][0]  # type: ignore[index]
     assert "".join(piece["text"] for piece in why["pieces"]) == text
     assert why["score"] == pytest.approx(best["score"], abs=1e-3)
@@ -131,12 +148,12 @@ def test_degraded_and_failing_models_are_told(playground: Playground, client: Te
 @pytest.mark.filterwarnings("ignore::resift.TruncationWarning")
 def test_truncation_is_told(playground: Playground, client: TestClient) -> None:
     collection = playground.first_stage.collection
-    collection.add(ids=["long"], documents=["Pandas eat bamboo. " * 70])
+    collection.add(ids=["long"], documents=["Pandas eat bamboo. " * 60])
     try:
-        found = search(client, long_documents="truncate")
+        found = search(client, model="resift:small", long_documents="truncate")
         assert found["truncated"] == 1
         assert [hit["id"] for hit in found["hits"] if hit["truncated"]] == ["long"]
-        assert search(client)["truncated"] == 0
+        assert search(client, model="resift:small")["truncated"] == 0
     finally:
         collection.delete(ids=["long"])
 

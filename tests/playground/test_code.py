@@ -25,8 +25,8 @@ KINDS = ("python", "langchain", "llama-index")
 TINY = {"model": "resift:tiny"}
 SETTINGS = [
     pytest.param({"top_k": 20, "min_relevance": 0.2, **TINY}, id="threshold"),
-    pytest.param({"top_k": 5, "fuse": 0.6, **TINY}, id="fused"),
-    pytest.param({"top_k": 4}, id="small", marks=pytest.mark.slow),
+    pytest.param({"top_k": 5, "fuse": 0.6, "first_stage": "vectors", **TINY}, id="vectors, fused"),
+    pytest.param({"top_k": 4, "first_stage": "vectors"}, id="small, vectors", marks=pytest.mark.slow),
     pytest.param(
         {"top_k": 5, "fuse": 0.4, "long_documents": "first_window", "candidates": 6},
         id="fused, long documents",
@@ -104,7 +104,7 @@ def test_a_collection_with_another_embedding_function(
     with TestClient(application(playground), base_url=address, headers={"Origin": address}) as client:
         shown = [hit["id"] for hit in client.post("/api/search", json=asked).json()["hits"] if hit["kept"]]
         codes = client.post("/api/code", json=asked).json()
-        assert "embedding function" in client.get("/api/state").json()["first_stage"]
+        assert "embedding function" in client.get("/api/state").json()["bi_encoder"]
     assert shown[0] == ids[0]
     assert [run(code) for code in codes.values()] == [shown] * 3
 

@@ -54,8 +54,9 @@ def test_it_opens_a_collection(database: Path, served: list[Any], tmp_path: Path
     result = run("--database", database, "--collection", "zoo", "--judgements", tmp_path / "marks")
     assert re.search(r"the playground is at http://127\.0\.0\.1:\d+/", result.stdout)
     ((state, found, code),) = served
-    assert (state["collection"], state["passages"], state["first_stage"]) == ("zoo", 11, "resift:static")
-    assert state["models"] == ["resift:small", "resift:tiny"]
+    assert (state["collection"], state["passages"], state["bi_encoder"]) == ("zoo", 11, "resift:static")
+    assert state["models"] == ["resift:small", "resift:tiny", "resift:fast"]
+    assert state["first_stages"] == ["hybrid", "vectors"]
     assert state["judgements"]["folder"] == str(tmp_path / "marks")
     assert found["hits"][0]["source"] == "pandas.md"
     assert str(database) in code["python"]

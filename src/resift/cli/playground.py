@@ -11,6 +11,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,12 +108,14 @@ def make_playground(
 ) -> Playground:
     """Return the playground over a collection. Raises InputError where it isn't there, or is empty."""
     from resift.cli import _database as databases
-    from resift.models.bundled import BUNDLED, TINY
+    from resift.cli._search import embedding_advice
+    from resift.models.bundled import list_bundled
     from resift.playground.code import Source
     from resift.playground.judgements import Judgements
     from resift.playground.session import Playground
     from resift.search.chroma import ChromaFirstStage
     from resift.search.collections import EMBEDDINGS
+    from resift.search.hybrid import HybridFirstStage
     from resift.search.query_embedding import stored_embedding
 
     opened = databases.existing(db, collection, embedder and embedder.value)
@@ -123,11 +126,14 @@ def make_playground(
         chosen = None if long_documents is None else LongDocuments(long_documents)
         return reranker(model, chosen, db / STATES)
 
+    with embedding_advice():
+        vectors = ChromaFirstStage(opened)
     stored = stored_embedding(opened)
     bi_encoder = next((name for name, function in EMBEDDINGS.items() if function.name() == stored), None)
     return Playground(
-        ChromaFirstStage(opened),
-        models=[*models, *(f"resift:{name}" for name in (*BUNDLED, TINY))],
+        vectors,
+        hybrid=None if find_spec("tantivy") is None else HybridFirstStage(vectors),
+        models=[*models, *(model.name for model in list_bundled() if "bi-encoder" not in model.kind)],
         make_reranker=make,
         judgements=Judgements(judgements, collection),
         source=Source(db.resolve(), collection, bi_encoder, db.resolve() / STATES),

@@ -27,13 +27,14 @@ from resift.playground.judgements import RIGHT, WRONG
 from resift.playground.requests import ExplainRequest, MarkRequest, SearchRequest
 from resift.playground.session import Playground
 from resift.report.style import style
-from resift.serving.api_shapes import RefusedError
+from resift.serving.api_shapes import ErrorKind, RefusedError
 from resift.serving.body import read_body
 from resift.serving.in_flight import InFlight
 from resift.text.half_pairs import replace_half_pairs
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
+BODY_SECONDS = 20.0
 MAX_BODY = 100_000  # bytes: a question and its settings
 CALLS_WAITING = 64
 PROBLEMS_SHOWN = 3
@@ -65,8 +66,10 @@ def application(playground: Playground) -> Starlette:
                     return await make(request)
                 except ClientDisconnect:
                     return Response(status_code=499)
-                except RefusedError:
-                    return _problem(413, f"the request is larger than {MAX_BODY} bytes: ask a shorter question")
+                except RefusedError as error:  # its words are for callers of the service
+                    too_large = error.kind is ErrorKind.TOO_LARGE
+                    words = f"larger than {MAX_BODY} bytes: ask a shorter question" if too_large else "not complete"
+                    return _problem(413 if too_large else 408, f"the request is {words}")
                 except ValidationError as error:
                     return _problem(400, _in_words(error))
                 except InputError as error:
@@ -80,7 +83,7 @@ def application(playground: Playground) -> Starlette:
 
     def post(kind: type[Asked], do: Callable[[Asked], Any]) -> Callable[[Request], Awaitable[Response]]:
         async def make(request: Request) -> Response:
-            asked = kind.model_validate(_parsed(await read_body(request, MAX_BODY)))
+            asked = kind.model_validate(_parsed(await read_body(request, MAX_BODY, BODY_SECONDS)))
             return _json(await worker.run(partial(do, asked)))
 
         return answers(make)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEME = "resift:"
+HYBRID = "hybrid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class SearchSettings:
     long_documents: str | None
     fuse: float
     """The first stage's weight in the order; 0: none."""
+    first_stage: str | None = None
+    """"hybrid": words are searched too; else vectors alone."""
+
+    @property
+    def hybrid(self) -> bool:
+        """Whether words are searched too."""
+        return self.first_stage == HYBRID
 
 
 def snippets(source: Source, settings: SearchSettings, query: str) -> dict[str, str]:
@@ -56,13 +64,13 @@ def snippets(source: Source, settings: SearchSettings, query: str) -> dict[str, 
 def _python(source: Source, settings: SearchSettings, query: str) -> str:
     names, reranker = _reranker(source, settings)
     return _program(
-        ["import chromadb", _from("resift", [*names, "TwoStageSearch"]), "from resift.chroma import ChromaFirstStage"],
+        ["import chromadb", _from("resift", [*names, "TwoStageSearch"]), _stage_import(settings)],
         [
             _open(source),
             f"reranker = {reranker}",
             _call(
                 "search = TwoStageSearch",
-                ["ChromaFirstStage(collection)", "reranker", f"candidates={_depth(settings)}"],
+                [_stage(settings), "reranker", f"candidates={_depth(settings)}"],
             ),
             "",
             f"ranking = {_call('search.search', [repr(query), *_limits(settings, 'top_k')])}",
@@ -79,9 +87,10 @@ def _langchain(source: Source, settings: SearchSettings, query: str) -> str:
         "import chromadb",
         "from langchain_resift import ResiftRetriever",
         *([_from("resift", names)] if names else []),
-        _registers(source),
+        _stage_import(settings) if settings.hybrid else _registers(source),
     ]
-    arguments = ["first_stage=collection", f"candidates={_depth(settings)}", *_limits(settings, "k"), *options]
+    first_stage = _stage(settings) if settings.hybrid else "collection"
+    arguments = [f"first_stage={first_stage}", f"candidates={_depth(settings)}", *_limits(settings, "k"), *options]
     return _program(
         imports,
         [
@@ -109,18 +118,18 @@ def _llama_index(source: Source, settings: SearchSettings, query: str) -> str:
     ]
     depth = _depth(settings)
     resift = [_from("resift", names)] if names else []
-    if source.bi_encoder is None:  # the collection's own function embeds the question
+    if settings.hybrid or source.bi_encoder is None:  # the collection's own function embeds the question
         return _program(
             [
                 "import chromadb",
                 "from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode",
                 "from llama_index.postprocessor.resift import ResiftRerank",
                 *resift,
-                "from resift.chroma import ChromaFirstStage",
+                _stage_import(settings),
             ],
             [
                 _open(source),
-                "first_stage = ChromaFirstStage(collection)",
+                f"first_stage = {_stage(settings)}",
                 "",
                 "",
                 "def candidates(question):",
@@ -171,6 +180,16 @@ def _registers(source: Source) -> str:
         "import resift.chroma  # noqa: F401 - Chroma finds resift's embedding functions by it"
         if (source.bi_encoder is not None)
         else ""
+    )
+
+
+def _stage_import(settings: SearchSettings) -> str:
+    return f"from resift.chroma import ChromaFirstStage{', HybridFirstStage' if settings.hybrid else ''}"
+
+
+def _stage(settings: SearchSettings) -> str:
+    return (
+        f"{'HybridFirstStage(' if settings.hybrid else ''}ChromaFirstStage(collection){')' if settings.hybrid else ''}"
     )
 
 

@@ -56,6 +56,7 @@ def describe_search(
             "score": _number(own[hit.index]),
             "relevance": own[hit.index].relevance,
             "fused": hit.score if ranking is not base else None,
+            "found": {half: place.rank for half, place in hit.document.found.items()},
             "truncated": own[hit.index].truncated,
             "kept": keep,
             "mark": mark_of(grade),

@@ -29,12 +29,20 @@ class SearchRequest(BaseModel):
     min_relevance: float | None = Field(default=None, ge=0, le=1)
     long_documents: Literal["max_window", "first_window", "truncate"] | None = None
     fuse: float = Field(default=0.0, ge=0, le=1)
+    first_stage: Literal["hybrid", "vectors"] | None = None
+    """None: the playground's own."""
 
     @property
     def settings(self) -> SearchSettings:
         """What is chosen."""
         return SearchSettings(
-            self.model, self.candidates, self.top_k, self.min_relevance, self.long_documents, self.fuse
+            self.model,
+            self.candidates,
+            self.top_k,
+            self.min_relevance,
+            self.long_documents,
+            self.fuse,
+            self.first_stage,
         )
 
 

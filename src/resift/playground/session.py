@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from resift.errors import InputError
 from resift.explanation.explain import plan_occlusion
-from resift.playground.code import SearchSettings, Source, snippets
+from resift.playground.code import HYBRID, SearchSettings, Source, snippets
 from resift.playground.judgements import Judgements, commands
 from resift.playground.pages import describe_explanation, describe_search, mark_of
 from resift.reranking.limits import Limits
@@ -20,10 +20,12 @@ from resift.scorer import Scale
 from resift.scoring.ensemble import Fused
 from resift.search.candidates import Passage
 from resift.search.chroma import ChromaFirstStage, get_records
+from resift.search.hybrid import HybridFirstStage
 from resift.search.two_stage import TwoStageSearch
 
 MakeReranker = Callable[[str, str | None], Reranker]
 """Model and `long_documents` (None: the model's own way) → reranker."""
+VECTORS = "vectors"
 LONG_DOCUMENTS = ("max_window", "first_window", "truncate")
 
 
@@ -44,11 +46,12 @@ class Playground:
     """A collection that is searched and judged. Its calls come one at a time.
 
     Args:
-        first_stage: The collection.
+        first_stage: The collection, searched by vectors.
+        hybrid: The same, searched by words too, which is then the default. None: it can't be.
         models: Names of the models to choose from, the default first.
         make_reranker: Makes a reranker; each is made once.
         judgements: Where marks are kept.
-        source: What the generated code opens. None: the collection has no folder.
+        source: What the generated code opens.
         temporary: Whether the database goes when the playground ends.
     """
 
@@ -60,9 +63,15 @@ class Playground:
         make_reranker: MakeReranker,
         judgements: Judgements,
         source: Source,
+        hybrid: HybridFirstStage | None = None,
         temporary: bool = False,
     ) -> None:
         self.first_stage = first_stage
+        self.stages: Mapping[str, ChromaFirstStage | HybridFirstStage] = {
+            **({} if hybrid is None else {HYBRID: hybrid}),
+            VECTORS: first_stage,
+        }
+        """Name → first stage, the default first."""
         self.models = tuple(dict.fromkeys(models))
         self.judgements = judgements
         self.source = source
@@ -79,7 +88,8 @@ class Playground:
             "database": str(self.source.database),
             "temporary": self.temporary,
             "passages": collection.count(),
-            "first_stage": f"resift:{bi_encoder}" if bi_encoder else "the collection's own embedding function",
+            "bi_encoder": f"resift:{bi_encoder}" if bi_encoder else "the collection's own embedding function",
+            "first_stages": list(self.stages),
             "models": list(self.models),
             "long_documents": list(LONG_DOCUMENTS),
             "version": version("resift"),
@@ -125,7 +135,7 @@ class Playground:
     def mark(self, query: str, id: str, grade: int | None, settings: SearchSettings) -> dict[str, Any]:
         """Keep a mark, and with it what the first stage finds for the question. Raises as `Judgements.mark` does."""
         passage = self._passage(id)
-        candidates = self.first_stage.retrieve(query, max(settings.candidates, settings.top_k))
+        candidates = self._stage(settings).retrieve(query, max(settings.candidates, settings.top_k))
         self.judgements.mark(query, passage, grade, candidates)
         texts = [each.text for each in candidates]
         marks = zip(candidates, self.judgements.grades(query, texts), strict=True)
@@ -142,10 +152,19 @@ class Playground:
         source = (
             self.source if default else Source(self.source.database, self.source.collection, self.source.bi_encoder)
         )
-        return snippets(source, settings, query)
+        return snippets(source, replace(settings, first_stage=self._stage_name(settings)), query)
 
     def _two_stages(self, reranker: Reranker, settings: SearchSettings) -> TwoStageSearch:
-        return TwoStageSearch(self.first_stage, reranker, candidates=max(settings.candidates, settings.top_k))
+        return TwoStageSearch(self._stage(settings), reranker, candidates=max(settings.candidates, settings.top_k))
+
+    def _stage(self, settings: SearchSettings) -> ChromaFirstStage | HybridFirstStage:
+        return self.stages[self._stage_name(settings)]
+
+    def _stage_name(self, settings: SearchSettings) -> str:
+        name = settings.first_stage or next(iter(self.stages))
+        if name not in self.stages:
+            raise InputError("words can't be searched here, only vectors: pip install -U 'resift[chroma]'")
+        return name
 
     def _reranker(self, settings: SearchSettings) -> Reranker:
         self._check_model(settings.model)

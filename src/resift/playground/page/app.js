@@ -14,7 +14,8 @@ const LONG = {
   first_window: "beginning",
   truncate: "cut, with a note",
 };
-const SETTINGS = ["model", "candidates", "top_k", "min_relevance", "fuse", "long_documents"];
+const STAGES = { hybrid: "vectors and words", vectors: "vectors" };
+const SETTINGS = ["model", "first_stage", "candidates", "top_k", "min_relevance", "fuse", "long_documents"];
 const WAIT = 250; // milliseconds after a setting has changed
 
 let opened = null; // what /api/state says
@@ -28,6 +29,7 @@ function request() {
   return {
     query: value("question").trim(),
     model: value("model"),
+    first_stage: value("first_stage"),
     candidates: whole("candidates", 50),
     top_k: whole("top_k", 5),
     min_relevance: $("min_relevance").disabled || Number(value("min_relevance")) === 0 ? null : Number(value("min_relevance")),
@@ -54,7 +56,7 @@ async function search() {
     if (mine !== turn) return;
     shown = { asked, found };
     lit = null;
-    drawResults(found, opened.first_stage, { open, show, mark, moved: draw });
+    drawResults(found, about(asked), { open, show, mark, moved: draw });
     $("rest").open = false;
     remember(asked);
     drawNotices(found);
@@ -68,6 +70,10 @@ async function search() {
   } finally {
     if (mine === turn) document.body.removeAttribute("aria-busy");
   }
+}
+
+function about(asked) {
+  return asked.first_stage === "hybrid" ? `${opened.bi_encoder} and BM25, fused by rank` : `${opened.bi_encoder} · similarity`;
 }
 
 function summary(found) {
@@ -248,10 +254,11 @@ async function start() {
     say(error.message, true);
     return;
   }
-  $("about").textContent = `${opened.collection} · ${count(opened.passages, "passage")} · ${opened.first_stage}`;
+  $("about").textContent = `${opened.collection} · ${count(opened.passages, "passage")} · ${opened.bi_encoder}`;
   $("version").textContent = `resift ${opened.version}`;
   document.title = `${opened.collection} · resift playground`;
   $("model").append(...opened.models.map((name) => el("option", { value: name }, name)));
+  $("first_stage").append(...opened.first_stages.map((name) => el("option", { value: name }, STAGES[name] ?? name)));
   $("long_documents").append(...["", ...opened.long_documents].map((name) => el("option", { value: name }, LONG[name] ?? name)));
   drawJudged(opened.judgements, again);
   if (window.innerWidth < 640) $("settings").open = false;

@@ -12,7 +12,7 @@ export function drawResults(found, firstStage, actions) {
   $("welcome").hidden = true;
   $("results").hidden = false;
   $("final-about").textContent = `${found.model} · ${found.scale} score${kept.some((hit) => hit.relevance !== null) ? ", and relevance 0 to 1" : ""}`;
-  $("first-about").textContent = `${firstStage} · similarity`;
+  $("first-about").textContent = firstStage;
   $("final").replaceChildren(...kept.map((hit) => drawHit(hit, found, actions)));
   if (!kept.length) $("final").append(el("li", { class: "nothing" }, nothing(found)));
   $("rest").hidden = !others.length;
@@ -132,11 +132,18 @@ function drawCandidate(hit, actions) {
       { type: "button", class: "open", onclick: () => actions.show(hit.id) },
       el("span", { class: "rank" }, String(hit.was)),
       el("span", { class: "about" }, el("span", { class: "source", dir: "auto" }, hit.place || hit.source), el("span", { class: "excerpt", dir: "auto" }, excerpt(hit.body))),
-      el("span", { class: "similarity" }, number(hit.similarity)),
+      el("span", { class: "similarity" }, ...halves(hit)),
       el("span", { class: `badge anchor ${hit.kept ? moved.kind : "out"}` }, `→ ${hit.rank}`),
       el("span", { class: "visually-hidden" }, hit.kept ? `, now rank ${hit.rank}` : `, now rank ${hit.rank}, not kept`),
     ),
   );
+}
+
+/** The ranks in both halves of a hybrid first stage; else the similarity. */
+function halves(hit) {
+  const names = { dense: "vectors", lexical: "words" };
+  const found = Object.entries(names).map(([half, name]) => el("span", { class: "half" }, `${name} ${hit.found[half] ?? "–"}`));
+  return Object.keys(hit.found).length ? found : [number(hit.similarity)];
 }
 
 /** Show marks on what is drawn. */
