@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resift.cli._models import no_truncation_warning, note_left_out
-from resift.cli._options import FirstStage, Html, Json, JudgedCollection, KeepIdenticalIds, Qrels, Queries
+from resift.cli._options import DB, Html, Json, KeepIdenticalIds, Qrels, Queries
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
+from resift.errors import InputError
 
 if TYPE_CHECKING:
-    from resift.evaluation import EvaluationReport
+    from resift.evaluation import Collection, EvaluationReport
+    from resift.evaluation.first_stage import Stage
 
 VERDICTS = {
     "better": "better than the first stage",
@@ -24,8 +26,22 @@ VERDICTS = {
 
 
 def evaluate(
-    folder: JudgedCollection,
-    stage: FirstStage = "bm25",
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="COLLECTION",
+            help="A folder with corpus.jsonl, queries.jsonl, qrels.tsv; or, with --questions, an indexed collection.",
+            show_default=False,
+        ),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            "--first-stage",
+            help="bm25, static, dense (bi-encoders), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
+            show_default="bm25, or an indexed collection's own search",
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", "-m", help="A reranker; may be repeated, to compare in one run.")
     ] = None,
@@ -39,6 +55,30 @@ def evaluate(
     limit: Queries = None,
     qrels: Qrels = None,
     keep_identical_ids: KeepIdenticalIds = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--collection", "-c", help="Measure on this indexed collection.", show_default="documents"),
+    ] = None,
+    db: Annotated[Path | None, typer.Option("--db", help="Folder of its database.", show_default=str(DB))] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            help="JSON lines with query and relevant (path, path#heading, sentence); with --judge, a question a line.",
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", metavar="MODEL", help="An LLM that grades what both orders put first: openai:MODEL."),
+    ] = None,
+    pool: Annotated[int, typer.Option("--pool", min=1, help="Passages of each order that the judge grades.")] = 10,
+    twice: Annotated[
+        float, typer.Option("--twice", min=0, max=1, help="Share of them that it grades again, to compare with itself.")
+    ] = 0.1,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=0, help="Calls that the judge may make without being asked.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what the judge will cost.")] = False,
     per_query: Annotated[
         Path | None, typer.Option("--per-query", help="Write the figures of every query to a jsonl file.")
     ] = None,
@@ -46,23 +86,40 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure with and without reranking: quality with a confidence interval, latency, pairs per second."""
-    from resift.evaluation import evaluate, read_collection
+    from resift.cli._indexed import GRADES, Source, agreement, judging_llm
+    from resift.evaluation import LlmJudge, evaluate, read_collection
     from resift.reranking.reranker import Reranker
 
-    with note_left_out():
-        collection = read_collection(folder, qrels)
-    rerankers = {name: Reranker(name) for name in model or ["resift:small"]}
-    with note_left_out(), no_truncation_warning(), bar() as progress:
-        report = evaluate(
-            collection,
-            rerankers,
-            stage=stage,
-            depth=depth,
-            limit=limit,
-            fuse=fuse,
-            ignore_identical_ids=not keep_identical_ids,
-            progress=progress,
-        )
+    graded_by = None
+    with note_left_out(), no_truncation_warning():
+        if questions is None and judge is None and name is None and db is None:
+            if folder is None:
+                raise InputError("give a judged COLLECTION, or --collection of an indexed one")
+            collection: Collection = read_collection(folder, qrels)
+            chosen: Stage = stage or "bm25"
+            llm = None
+        else:
+            if qrels is not None:
+                raise InputError("--qrels is for a judged folder; an indexed collection has --questions")
+            source = Source.of(folder, db, name, questions, judge)
+            llm = None if judge is None else judging_llm(judge)
+            collection, chosen = source.read(depth, stage, limit)
+        rerankers = {label: Reranker(label) for label in model or ["resift:small"]}
+        with bar() as progress:
+            if llm is not None:
+                agree = agreement(yes, budget)
+                graded_by = LlmJudge(llm, source.db / GRADES, pool=pool, twice=twice, agree=agree, progress=progress)
+            report = evaluate(
+                collection,
+                rerankers,
+                stage=chosen,
+                depth=depth,
+                limit=limit,
+                fuse=fuse,
+                ignore_identical_ids=not keep_identical_ids,
+                progress=progress,
+                judge=graded_by,
+            )
     if per_query is not None:
         per_query.write_text("".join(json.dumps(row) + "\n" for row in report.per_query()), encoding="utf-8")
     if html is not None:

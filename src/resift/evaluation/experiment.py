@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
+from resift.evaluation.judge import LlmJudge
 from resift.evaluation.metrics import METRICS, Comparison, compare, measure
 from resift.report.page import written
 from resift.reranking.reranker import Reranker
@@ -77,6 +78,8 @@ class EvaluationReport:
     """Weight of the first stage in the rows that fuse it with a reranker's order; None where there are none."""
     notes: Sequence[str] = ()
     """What was left out, or counts otherwise than it may seem."""
+    judge: Mapping[str, Any] | None = None
+    """The LLM that graded, and how far it agrees with itself; None where people have judged."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""
@@ -88,6 +91,7 @@ class EvaluationReport:
             "fuse": self.fuse,
             "queries": self.queries,
             "notes": list(self.notes),
+            "judge": None if self.judge is None else dict(self.judge),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
         }
 
@@ -135,6 +139,7 @@ def evaluate(
     fuse: float | None = None,
     ignore_identical_ids: bool = True,
     progress: Progress | None = None,
+    judge: LlmJudge | None = None,
 ) -> EvaluationReport:
     """Rerank the candidates of every query with every reranker, and measure all orders.
 
@@ -153,6 +158,7 @@ def evaluate(
             stage weighs `fuse` and the reranker 1 - `fuse`.
         ignore_identical_ids: Leave out the document that has the query's own id: see `find_candidates`.
         progress: Called with the queries done and the queries in all.
+        judge: An LLM that grades what the orders put first, in the place of the collection's judgements.
 
     Returns:
         The first stage's evaluation, then each reranker's, compared with the first stage.
@@ -170,6 +176,11 @@ def evaluate(
     lists = found.run
     outcomes = _rerank(collection, rerankers, lists, progress)
     qrels = {query: collection.qrels[query] for query in lists}
+    judged = None if judge is None else judge.judge(collection, [lists, *(each.run for each in outcomes.values())])
+    if judged is not None:
+        qrels = {query: dict(judged.qrels[query]) for query in lists if query in judged.qrels}
+        lists = {query: lists[query] for query in qrels}
+        outcomes = {name: outcome.of(qrels) for name, outcome in outcomes.items()}
     before = measure(qrels, lists)
     name = stage_name(stage)
     evaluations = [Evaluation(f"first stage: {name}", _means(before), before, run=lists)]
@@ -190,7 +201,8 @@ def evaluate(
         evaluations,
         ordered=stage != JUDGED,
         fuse=fuse,
-        notes=(*collection.notes, *found.notes),
+        notes=(*collection.notes, *found.notes, *(judged.notes if judged is not None else ())),
+        judge=None if judge is None or judged is None else {"name": judge.name, **judged.to_dict()},
     )
 
 
@@ -201,6 +213,15 @@ class _Outcome:
     run: dict[str, Sequence[str]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+
+    def of(self, queries: Container[str]) -> _Outcome:
+        """Return what it made of these queries alone."""
+        timed = zip((query for query in self.run if query not in self.refused), self.seconds, strict=True)
+        return _Outcome(
+            {query: listed for query, listed in self.run.items() if query in queries},
+            [seconds for query, seconds in timed if query in queries],
+            {query: why for query, why in self.refused.items() if query in queries},
+        )
 
 
 def _rerank(

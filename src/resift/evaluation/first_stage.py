@@ -23,6 +23,14 @@ Stage = str | Run
 """A first stage: a name that `first_stage` takes, or a run, which is what it returns."""
 
 
+class NamedRun(dict[str, Sequence[str]]):
+    """A run that reports call by its name."""
+
+    def __init__(self, name: str, run: Run) -> None:
+        super().__init__(run)
+        self.name = name
+
+
 def first_stage(name: str, collection: Collection, depth: int) -> Run:
     """Return the best `depth` documents of every query.
 
@@ -119,7 +127,7 @@ def stage_name(stage: Stage) -> str:
     ('bm25+chroma:db#notes', 'BM25.trec', 'given run')
     """
     if not isinstance(stage, str):
-        return "given run"
+        return stage.name if isinstance(stage, NamedRun) else "given run"
     return "+".join(_short(part) for part in _parts(stage))
 
 

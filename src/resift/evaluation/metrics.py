@@ -69,6 +69,11 @@ class Comparison:
     ties: int
 
     @property
+    def queries(self) -> int:
+        """How many queries were compared."""
+        return self.wins + self.losses + self.ties
+
+    @property
     def verdict(self) -> str:
         """`better`, `worse` or `no clear difference`, as the interval is above 0, below 0, or around it."""
         if self.low > 0:
