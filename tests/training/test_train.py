@@ -172,14 +172,14 @@ def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Training
 @pytest.mark.parametrize("network", [pytest.param("split", marks=pytest.mark.slow), "cls"])
 def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, network: Any) -> None:
     recipe = Recipe(
-        base, network, separate=1, frozen=False, negatives=4, epochs=6, queries=8, learning_rate=2e-3, held_out=15
+        base, network, separate=1, frozen=False, negatives=4, epochs=6, batch=8, learning_rate=2e-3, held_out=15
     )
     data = prepare_data(pairs, recipe, LoadedModels(count_letters), [], silent)
     learned, held_out = ({candidates.query for candidates in lists} for lists in (data.lists, data.held_out))
     assert not learned & held_out
     seen, model = HeldOut(data.lists), build(recipe)
     untrained = seen(model)["nDCG@10"]
-    figures = train(model, data, recipe, tmp_path, silent)
+    figures = train(model, data, recipe, tmp_path, silent).held_out
     assert seen(model)["nDCG@10"] > untrained + 0.05
     assert HeldOut(data.held_out)(model)["nDCG@10"] == pytest.approx(figures.after, abs=1e-6)
     if network == "split":  # finds what both texts share also where it has not seen them
@@ -190,7 +190,7 @@ def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, n
 def test_a_run_cut_short_comes_to_the_same_end(
     base: str, pairs: list[TrainingPair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(base, separate=2, negatives=3, epochs=2, queries=8, held_out=10, learning_rate=1e-3)
+    recipe = Recipe(base, separate=2, negatives=3, epochs=2, batch=8, held_out=10, learning_rate=1e-3)
     data = load_or_prepare_data(pairs, recipe, LoadedModels(count_letters), [], tmp_path / "cut", silent)
     whole, again = build(recipe), build(recipe)
     train(whole, data, recipe, tmp_path / "whole", silent)
@@ -227,7 +227,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
 
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
-    whole = Recipe(base, separate=2, negatives=3, epochs=1, queries=8, held_out=10, learning_rate=1e-3)
+    whole = Recipe(base, separate=2, negatives=3, epochs=1, batch=8, held_out=10, learning_rate=1e-3)
     start, end, blended = build(whole), build(whole), build(whole)
     data = load_or_prepare_data(pairs, whole, LoadedModels(count_letters), [], tmp_path, silent)
     train(end, data, whole, tmp_path, silent)
@@ -248,7 +248,7 @@ def _same(model: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> b
 
 
 def test_the_function_trains_exports_and_reports(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
-    recipe = Recipe(base, "cls", negatives=3, queries=8, held_out=10, max_length=64)
+    recipe = Recipe(base, "cls", negatives=3, batch=8, held_out=10, max_length=64)
     lines: list[str] = []
     trained = train_reranker(
         pairs, tmp_path / "mine", recipe, teachers=["miner=20"], miner=base, int8=False, licence="MIT", log=lines.append
@@ -268,7 +268,7 @@ def test_the_command_trains_exports_and_reports(base: str, pairs: list[TrainingP
     data = write_jsonl(tmp_path / "pairs.jsonl", *({"query": pair.query, "positive": pair.positive} for pair in pairs))
     arguments = [
         "train", str(tmp_path / "mine"), "--pairs", f"{data}:60", "--base", base, "--miner", base, "--teacher",
-        f"{base}=20", "--held-out", "10", "--queries", "8", "--negatives", "3", "--licence", "MIT", "--json",
+        f"{base}=20", "--held-out", "10", "--batch", "8", "--negatives", "3", "--licence", "MIT", "--json",
     ]  # fmt: skip
     logging.enable_progress_bar()
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -287,8 +287,8 @@ def test_the_command_trains_exports_and_reports(base: str, pairs: list[TrainingP
 
 
 def test_too_few_queries_are_refused(base: str, pairs: list[TrainingPair]) -> None:
-    with pytest.raises(InputError, match="80 different queries are too few: 200 are held out"):
-        prepare_data(pairs, Recipe(base), LoadedModels(count_letters), [], silent)
+    with pytest.raises(InputError, match="80 different queries are too few: 79 are held out, and a step takes 8"):
+        prepare_data(pairs, Recipe(base, held_out=79, batch=8), LoadedModels(count_letters), [], silent)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_an_exported_network_comes_back_and_can_learn_on(base: str, pairs: list[
         for name, weights in first.network.named_parameters():
             assert torch.allclose(back.get_parameter(name), weights, atol=tolerance), name
         assert (back.heads, len(back.separate)) == (first.network.heads, 3)
-    recipe = Recipe(str(tmp_path / "out"), negatives=3, queries=8, held_out=10)
+    recipe = Recipe(str(tmp_path / "out"), negatives=3, batch=8, held_out=10)
     trained = build(recipe)
     train(
         trained, prepare_data(pairs, recipe, LoadedModels(count_letters), [], silent), recipe, tmp_path / "more", silent

@@ -33,14 +33,20 @@ Miner = Annotated[
 ]
 Negatives = Annotated[int, typer.Option("--negatives", min=1, help="Mined for each pair.")]
 Hard = Annotated[float, typer.Option("--hard", min=0, max=1, help="Weight of the labels beside teachers.")]
-Epochs = Annotated[float, typer.Option("--epochs", help="Times through the data.")]
-QueriesPerStep = Annotated[int, typer.Option("--queries", min=1, help="Lists per step.")]
-LearningRate = Annotated[float, typer.Option("--learning-rate", help="At its highest.")]
+BY_SIZE = "by the number of queries"
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Times through the data.", show_default=BY_SIZE)]
+Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Lists of a step.", show_default=BY_SIZE)]
+LearningRate = Annotated[
+    float | None, typer.Option("--learning-rate", help="At its highest.", show_default="by what learns")
+]
 Blend = Annotated[
     float, typer.Option("--blend", help="The trained weights' share in the result; the rest is the start's.")
 ]
 MaxLength = Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")]
-HeldOut = Annotated[int, typer.Option("--held-out", min=2, help="Queries kept back to measure on.")]
+HeldOut = Annotated[
+    int | None,
+    typer.Option("--held-out", min=2, help="Queries kept back to measure on.", show_default="a fifth, at most 200"),
+]
 Judged = Annotated[
     list[str] | None,
     typer.Option("--calibrate", help="Judged collection to fit relevance on, or FOLDER=FIRST_STAGE; repeatable."),
@@ -53,9 +59,9 @@ Licence = Annotated[str, typer.Option("--licence", help="Of the trained weights,
 
 def train(
     folder: Folder, pairs: Pairs, base: Base = "resift:small", network: Network = "split", teacher: Teachers = None,
-    miner: Miner = None, negatives: Negatives = 7, hard: Hard = 0.5, epochs: Epochs = 1.0,
-    queries: QueriesPerStep = 16, learning_rate: LearningRate = 5e-5, blend: Blend = 1.0, max_length: MaxLength = 128,
-    held_out: HeldOut = 200, judged: Judged = None, seed: Seed = 7, float32: Float32 = False, name: Name = "",
+    miner: Miner = None, negatives: Negatives = 7, hard: Hard = 0.5, epochs: Epochs = None,
+    batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = 1.0, max_length: MaxLength = 128,
+    held_out: HeldOut = None, judged: Judged = None, seed: Seed = 7, float32: Float32 = False, name: Name = "",
     licence: Licence = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
@@ -63,7 +69,7 @@ def train(
 
     recipe = Recipe(
         base=base, network=network, max_length=max_length, negatives=negatives, hard=hard, epochs=epochs,
-        queries=queries, learning_rate=learning_rate, blend=blend, held_out=held_out, seed=seed,
+        batch=batch, learning_rate=learning_rate, blend=blend, held_out=held_out, seed=seed,
     )  # fmt: skip
     trained = train_reranker(
         chosen_pairs(pairs, seed),
@@ -82,6 +88,16 @@ def train(
     if as_json:
         files = dict(trained.manifest.files)
         figures = {"before": before, "after": after}
-        json_document({"folder": str(folder), "bytes": trained.size, "held_out": figures, "files": files})
+        json_document(
+            {
+                "folder": str(folder),
+                "bytes": trained.size,
+                "steps": trained.steps,
+                "held_out": figures,
+                "verdict": trained.verdict,
+                "files": files,
+            }
+        )
     else:
         typer.echo(f"{folder}: {trained.size / 1e6:.1f} MB, held-out nDCG@10 {before:.3f} before, {after:.3f} after")
+        typer.echo(trained.verdict)

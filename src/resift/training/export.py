@@ -16,7 +16,7 @@ from resift.export.split import export_split
 from resift.models.manifest import Manifest, sha256
 from resift.training.pairs import TrainingPair
 from resift.training.recipe import Recipe
-from resift.training.reranker_trainer import HeldOutFigures
+from resift.training.reranker_trainer import Training
 from resift.training.run_key import run_key
 from resift.training.split_cross_encoder import TOKENS_IN_USE, SplitPairs, exported_folder
 from resift.training.teachers import Teacher
@@ -60,12 +60,13 @@ def write_card(
     files: Sequence[Path],
     teachers: Sequence[Teacher],
     pairs: Sequence[TrainingPair],
-    held_out: HeldOutFigures,
+    training: Training,
     calibration: tuple[float, float],
     judged: Sequence[str] = (),
 ) -> str:
     """Write the folder's README.md: base, data with checksums, recipe, versions, what was measured. Return its text."""
-    settings = "\n".join(f"| {name} | {value} |" for name, value in asdict(recipe).items() if name != "base")
+    chosen = asdict(recipe) | training.sizes._asdict()
+    settings = "\n".join(f"| {name} | {value} |" for name, value in chosen.items() if name != "base")
     data = "\n".join(f"| {file.name} | `{sha256(file)[:16]}` |" for file in files)
     data = data or f"| pairs given in Python | `{run_key(pairs)[:16]}` |"
     taught = ", ".join(f"{Path(teacher.model).name} (x {teacher.scale:g})" for teacher in teachers) or "none"
@@ -80,9 +81,9 @@ Use it: `Reranker("{folder}")`.
 
 {len(pairs):,} pairs of query and positive. Teachers: {taught}.
 
-Held-out lists ({recipe.held_out} queries, each positive among its {recipe.negatives} mined negatives), nDCG@10:
-{held_out.before:.3f} before training, {held_out.after:.3f} after. That tells whether it learned, not how
-good it is: measure on questions of your own with `resift eval`.
+Held-out lists ({training.sizes.held_out} queries, each positive among its {recipe.negatives} mined negatives), nDCG@10:
+{training.held_out.before:.3f} before training, {training.held_out.after:.3f} after {training.steps:,} steps. That tells
+whether it learned, not how good it is: measure on questions of your own with `resift eval`.
 
 `relevance` is calibrated on {calibrated_on} (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f}).
 

@@ -27,6 +27,13 @@ class HeldOut(BaseEvaluator):
 
     def __call__(self, model: Any, *_: Any, **__: Any) -> dict[str, float]:
         """Return nDCG@10 by its name, as the trainer wants it, which passes folder and steps too."""
+        by_query = self.by_query(model)
+        return {METRIC: sum(by_query.values()) / len(by_query)}
+
+    def by_query(self, model: Any) -> dict[str, float]:
+        """Return the nDCG@10 of each list, by its number; nothing where there are no lists."""
+        if not self.lists:
+            return {}
         scores = logits(model, self.lists)
         qrels, run = {}, {}
         for index, (candidates, values) in enumerate(zip(self.lists, scores, strict=True)):
@@ -34,8 +41,7 @@ class HeldOut(BaseEvaluator):
             qrels[query] = {str(document): 1 for document in range(candidates.positives)}
             order = sorted(range(len(values)), key=lambda n: (-values[n], candidates.documents[n]))
             run[query] = [str(document) for document in order]
-        by_query = measure(qrels, run, (METRIC,))[METRIC]
-        return {METRIC: sum(by_query.values()) / len(by_query)}
+        return dict(measure(qrels, run, (METRIC,))[METRIC])
 
 
 def logits(model: CrossEncoder, lists: Sequence[CandidateList], rows: int = 256) -> list[list[float]]:

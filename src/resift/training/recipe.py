@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resift.errors import InputError
 
 Network = Literal["split", "cls"]
+
+SMALL, LARGE = 2_000, 20_000  # queries: below and above them a step takes fewer lists, or more
+STEPS = 150  # that a run has at least, where few pairs are gone through several times
+MOST_EPOCHS = 8  # by default: from then on the same lists teach little but themselves
+MOST_HELD_OUT = 200  # by default: more make the figures hardly surer
+READER_RATE, WHOLE_RATE = 3e-4, 5e-5  # for a reader on a frozen bi-encoder, and for a network that learns as a whole
+
+
+class Sizes(NamedTuple):
+    """Settings that depend on how many queries there are."""
+
+    held_out: int
+    """Queries kept back."""
+    batch: int
+    """Lists of a step."""
+    epochs: float
+    learning_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +43,12 @@ class Recipe:
         negatives: Wrong answers mined for each pair.
         keywords: Share of the queries that are cut down to keywords, 0 to 1.
         hard: Share of the target that the known positive gets, 0 to 1; the teachers' scores get the rest.
-        epochs: Times through the data.
-        queries: Lists per step.
-        learning_rate: At its highest.
+        epochs: Times through the data; None for as many as give 150 steps, between 1 and 8.
+        batch: Lists of a step; None for 8 with fewer than 2,000 queries, 32 from 20,000 on, and 16 between.
+        learning_rate: At its highest; None for 3e-4 where only the reader learns, else 5e-5.
         blend: The trained weights' share in the result, above 0 and at most 1; the rest is the start's. Less than 1
             keeps more of what the start knew (Wortsman et al. 2022, arXiv 2109.01903).
-        held_out: Lists kept back to see how training goes and to calibrate on.
+        held_out: Queries kept back to see how training goes and to calibrate on; None for a fifth, at most 200.
         seed: Of everything random.
 
     Raises:
@@ -47,11 +64,11 @@ class Recipe:
     negatives: int = 7
     keywords: float = 0.2
     hard: float = 0.5
-    epochs: float = 1.0
-    queries: int = 16
-    learning_rate: float = 5e-5
+    epochs: float | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
     blend: float = 1.0
-    held_out: int = 200
+    held_out: int | None = None
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -59,9 +76,27 @@ class Recipe:
             raise InputError(f"hard and keywords are shares, 0 to 1; got {self.hard} and {self.keywords}")
         if not 0 < self.blend <= 1:
             raise InputError(f"blend is the trained weights' share, above 0 and at most 1; got {self.blend}")
-        _check_counts({"negatives": self.negatives, "queries": self.queries, "max_length": self.max_length})
-        if self.epochs <= 0 or self.learning_rate <= 0:
+        batch = 1 if self.batch is None else self.batch
+        _check_counts({"negatives": self.negatives, "batch": batch, "max_length": self.max_length})
+        if any(value is not None and value <= 0 for value in (self.epochs, self.learning_rate)):
             raise InputError(f"epochs and learning_rate must be above 0, got {self.epochs} and {self.learning_rate}")
+
+    def sizes(self, queries: int) -> Sizes:
+        """Return the settings for a run with so many different queries: those given, and what suits for the others.
+
+        >>> Recipe().sizes(300)
+        Sizes(held_out=60, batch=8, epochs=5.0, learning_rate=0.0003)
+        >>> Recipe(epochs=2).sizes(30_000)
+        Sizes(held_out=200, batch=32, epochs=2, learning_rate=0.0003)
+        """
+        held_out = min(queries // 5, MOST_HELD_OUT) if self.held_out is None else self.held_out
+        learned = max(1, queries - held_out)
+        batch = self.batch
+        if batch is None:
+            batch = min(learned, 8 if queries < SMALL else 16 if queries < LARGE else 32)
+        epochs = min(max(1.0, STEPS * batch / learned), MOST_EPOCHS) if self.epochs is None else self.epochs
+        rate = READER_RATE if self.network == "split" and self.frozen else WHOLE_RATE
+        return Sizes(held_out, batch, epochs, rate if self.learning_rate is None else self.learning_rate)
 
 
 @dataclass(frozen=True, slots=True)

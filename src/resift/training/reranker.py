@@ -35,6 +35,10 @@ class TrainedReranker:
     """Mean nDCG@10 on the held-out lists, `before` training and `after`, 0 to 1."""
     calibration: tuple[float, float]
     """Slope and shift that every logit was changed by; (1, 0) where no calibration was possible."""
+    steps: int
+    """Of training."""
+    verdict: str
+    """One sentence: whether it learned, and what to do if not."""
 
     @property
     def size(self) -> int:
@@ -94,7 +98,7 @@ def train_reranker(
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
     with no_progress_bars(), only_run(folder):
         data = load_or_prepare_data(pairs, recipe, LoadedModels(embed, partial(logits, model)), opened, folder, log)
-        held_out = train(model, data, recipe, folder, log)
+        training = train(model, data, recipe, folder, log)
         calibration = (1.0, 0.0)
         try:
             calibration = calibrate(model, lists or data.held_out)
@@ -107,8 +111,8 @@ def train_reranker(
             files=data_files,
             teachers=opened,
             pairs=pairs,
-            held_out=held_out,
+            training=training,
             calibration=calibration,
             judged=judged,
         )
-    return TrainedReranker(folder, manifest, held_out, calibration)
+    return TrainedReranker(folder, manifest, training.held_out, calibration, training.steps, training.verdict)

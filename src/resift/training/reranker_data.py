@@ -28,6 +28,11 @@ class RerankerData:
     scores: TeacherScores | None
     held_out: Sequence[CandidateList]
 
+    @property
+    def queries(self) -> int:
+        """Different queries, those held out among them."""
+        return len({candidates.query for candidates in (*self.lists, *self.held_out)})
+
 
 def prepare_data(
     pairs: Sequence[TrainingPair], recipe: Recipe, loaded: LoadedModels, teachers: Sequence[Teacher], log: Log
@@ -35,16 +40,17 @@ def prepare_data(
     """Mine negatives, let the teachers score, and hold lists back. Raises InputError for too few pairs."""
     shortened = keywords(pairs, recipe.keywords, recipe.seed)
     queries = sorted({pair.query for pair in shortened})
-    if len(queries) < recipe.held_out + recipe.queries:
+    sizes = recipe.sizes(len(queries))
+    if len(queries) < sizes.held_out + sizes.batch:
         raise InputError(
-            f"{len(queries)} different queries are too few: {recipe.held_out} are held out, "
-            f"and a step takes {recipe.queries}; give more pairs, or set held_out or queries lower"
+            f"{len(queries)} different queries are too few: {sizes.held_out} are held out, "
+            f"and a step takes {sizes.batch}; give more pairs, or set held_out or batch lower"
         )
     scorers = [teacher.list_scorer(loaded) for teacher in teachers]
     log(f"mining {recipe.negatives} negatives for each of {len(shortened):,} pairs")
     lists = mine(shortened, loaded.embed, negatives=recipe.negatives, seed=recipe.seed)
     draw = random.Random(recipe.seed)  # noqa: S311 - a choice of examples, nothing secret
-    held_out_queries = set(draw.sample(queries, recipe.held_out))
+    held_out_queries = set(draw.sample(queries, sizes.held_out))
     learned = [candidates for candidates in lists if candidates.query not in held_out_queries]
     held_out = {candidates.query: candidates for candidates in lists if candidates.query in held_out_queries}
     scores = average_scores(teachers, scorers, learned, log) if teachers else None

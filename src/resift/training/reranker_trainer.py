@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from resift.evaluation.metrics import Comparison, compare
 from resift.training.held_out import METRIC, HeldOut
 from resift.training.log import Log
 from resift.training.mining import CandidateList
-from resift.training.recipe import Recipe
+from resift.training.recipe import Recipe, Sizes
 from resift.training.reranker_data import RerankerData
 from resift.training.split_cross_encoder import SplitPairs
 from resift.training.teachers import TeacherScores, bfloat16_is_faster
@@ -31,6 +33,11 @@ WARMUP = 0.05  # share of the steps
 MIN_SHARE = 1e-4  # of the target that even the worst document gets: its logarithm must be finite
 
 
+NEARLY_ALL = 0.98  # nDCG@10: lists that are in order before training
+NO_CHANGE = 0.005  # of nDCG@10: below it, a run of few steps has taught nothing
+FEW_STEPS = 50
+
+
 class HeldOutFigures(NamedTuple):
     """Mean nDCG@10 on the held-out lists, 0 to 1; NaN where no list is held out."""
 
@@ -38,12 +45,43 @@ class HeldOutFigures(NamedTuple):
     after: float
 
 
-def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path, log: Log) -> HeldOutFigures:
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a run was, and what came of it."""
+
+    sizes: Sizes
+    """The settings that were chosen by the number of queries, or given."""
+    steps: int
+    held_out: HeldOutFigures
+    comparison: Comparison | None
+    """The trained network against the one before, on the held-out lists; None where no list is held out."""
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether it learned, and what to do if not."""
+        steps = f"{self.steps} step{'' if self.steps == 1 else 's'}"
+        found = self.comparison
+        if found is None:
+            return f"{steps}; no list was held out, so nothing says whether it learned"
+        figures = f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] on {found.queries} held-out queries"
+        if self.steps < FEW_STEPS and found.difference < NO_CHANGE:
+            return f"{steps} teach{'' if self.steps > 1 else 'es'} nothing ({figures}): give more pairs or --epochs"
+        if self.held_out.before >= NEARLY_ALL and found.difference < NO_CHANGE:
+            return (
+                f"nothing left to gain on these lists ({figures}): the model orders them already; "
+                "give more --negatives, or measure on your own questions with resift eval"
+            )
+        ending = {"better": "it learned", "worse": "it is worse than before: keep the model that you started from"}
+        return f"{figures}: {ending.get(found.verdict, 'no clear difference: give more pairs, or keep the old model')}"
+
+
+def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path, log: Log) -> Training:
     """Train the network in place, going on from the folder's last checkpoint if there is one."""
     held_out = HeldOut(data.held_out)
     start = {name: weights.detach().clone() for name, weights in _trainable(model)}
-    before = held_out(model)[METRIC] if data.held_out else float("nan")
-    log(f"held-out {METRIC} before training: {before:.3f}")
+    sizes = recipe.sizes(data.queries)
+    before = held_out.by_query(model)
+    log(f"held-out {METRIC} before training: {_mean(before):.3f}")
     rows = Dataset.from_dict(
         {
             "query": [candidates.query for candidates in data.lists],
@@ -53,7 +91,7 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
     )
     trainer = _Trainer(
         model=model,
-        args=_arguments(recipe, folder, len(rows), model.device, bool(data.held_out)),
+        args=_arguments(recipe, sizes, folder, len(rows), model.device, bool(data.held_out)),
         train_dataset=rows,
         loss=ListNetLoss(model, mini_batch_size=-1),
         evaluator=held_out if data.held_out else None,
@@ -69,9 +107,18 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
     with torch.no_grad():
         for name, weights in _trainable(model):
             weights.lerp_(start[name].to(weights), 1 - recipe.blend)
-    after = held_out(model)[METRIC] if data.held_out else float("nan")
-    log(f"held-out {METRIC} after training: {after:.3f}")
-    return HeldOutFigures(before, after)
+    after = held_out.by_query(model)
+    log(f"held-out {METRIC} after training: {_mean(after):.3f}")
+    figures = HeldOutFigures(_mean(before), _mean(after))
+    return Training(sizes, _steps(sizes, len(rows)), figures, compare(before, after) if before else None)
+
+
+def _mean(by_query: Mapping[str, float]) -> float:
+    return sum(by_query.values()) / len(by_query) if by_query else float("nan")
+
+
+def _steps(sizes: Sizes, rows: int) -> int:
+    return max(1, round(rows * sizes.epochs / sizes.batch))
 
 
 def targets(lists: Sequence[CandidateList], scores: TeacherScores | None, hard: float) -> list[list[float]]:
@@ -112,15 +159,15 @@ class _Trainer(WholeCheckpoints, WithoutModelCard, CrossEncoderTrainer):
 
 
 def _arguments(
-    recipe: Recipe, folder: Path, rows: int, device: torch.device, evaluate: bool
+    recipe: Recipe, sizes: Sizes, folder: Path, rows: int, device: torch.device, evaluate: bool
 ) -> CrossEncoderTrainingArguments:
-    steps = max(1, round(rows * recipe.epochs / recipe.queries))
+    steps = _steps(sizes, rows)
     every = max(1, steps // CHECKS)
     return CrossEncoderTrainingArguments(
         **shared_arguments(folder / CHECKPOINTS, device, recipe.seed),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.queries,
-        learning_rate=recipe.learning_rate,
+        num_train_epochs=sizes.epochs,
+        per_device_train_batch_size=sizes.batch,
+        learning_rate=sizes.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(steps * WARMUP),
         bf16=bfloat16_is_faster(device),

@@ -1,0 +1,45 @@
+"""Settings that fit the size of the data, and what a run says of itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from resift.evaluation.metrics import compare
+from resift.training import Recipe
+from resift.training.reranker_trainer import HeldOutFigures, Training
+
+
+@pytest.mark.parametrize(
+    ("queries", "held_out", "batch", "steps"),
+    [(20, 4, 8, 16), (300, 60, 8, 150), (3_000, 200, 16, 175), (30_000, 200, 32, 931)],
+)
+def test_defaults_fit_the_size_of_the_data(queries: int, held_out: int, batch: int, steps: int) -> None:
+    sizes = Recipe().sizes(queries)
+    assert (sizes.held_out, sizes.batch) == (held_out, batch)
+    assert round((queries - held_out) * sizes.epochs / sizes.batch) == steps
+    given = Recipe(held_out=5, batch=3, epochs=0.5, learning_rate=1e-6)
+    assert given.sizes(queries) == (5, 3, 0.5, 1e-6)
+    assert Recipe(network="cls").sizes(queries).learning_rate < Recipe().sizes(queries).learning_rate
+
+
+@pytest.mark.parametrize(
+    ("steps", "before", "after", "words"),
+    [
+        (7, [0.9, 1.0, 0.6], [0.9, 1.0, 0.6], r"^7 steps teach nothing \(\+0\.000 .*: give more pairs or --epochs"),
+        (1, [0.9, 1.0, 0.6], [0.9, 0.9, 0.6], "^1 step teaches nothing"),
+        (90, [0.2, 0.3, 0.4], [0.5, 0.6, 0.8], r"^\+0\.333 \[\+0\.300, .*on 3 held-out queries: it learned"),
+        (90, [0.5, 0.6, 0.8], [0.2, 0.3, 0.4], "worse than before: keep the model"),
+        (90, [0.5, 0.6, 0.8], [0.6, 0.5, 0.8], "no clear difference: give more pairs"),
+        (90, [1.0, 1.0, 0.99], [1.0, 1.0, 1.0], "nothing left to gain"),
+        (90, [], [], "no list was held out"),
+    ],
+)
+def test_a_run_says_plainly_whether_it_taught_anything(
+    steps: int, before: list[float], after: list[float], words: str
+) -> None:
+    first, last = (dict(zip("abc", values, strict=False)) for values in (before, after))
+    means = HeldOutFigures(*(sum(values) / max(1, len(values)) for values in (before, after)))
+    training = Training(Recipe().sizes(9), steps, means, compare(first, last) if first else None)
+    assert re.search(words, training.verdict), training.verdict
