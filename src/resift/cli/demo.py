@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resift.search.two_stage import Passage
 
 ROWS_SHOWN = 3
+ROWS_OF_PAGE = 5
 CANDIDATES = 30
 NEXT_STEPS = (
     ("pip install 'resift[chroma,documents]'", "for what follows"),
@@ -51,7 +52,7 @@ def demo(
     ambiguous = pair.search(AMBIGUOUS.text, top_k=None)
     picked = max(answers, key=lambda answer: _rise(*answer))[1]
     if html is not None:
-        picked.to_html(html, title=_name)
+        picked.to_html(html, top=ROWS_OF_PAGE, title=_name)
     if svg is not None:
         picked.to_svg(svg, title=_name)
     if as_json:
