@@ -74,6 +74,9 @@ def command_line() -> str:
 
     command = get_command(app)
     page = get_docs_for_click(obj=command, ctx=Context(command, info_name="resift"), name="resift")
+    page = re.sub(
+        r"^\*\*Commands\*\*:$.*?(?=^## )", "", page, flags=re.MULTILINE | re.DOTALL
+    )  # cut short; headings follow
     page = page.replace("# `resift`", "# Command line", 1).replace("**Usage**:\n\n```console\n$ ", "```console\n$ ")
     return re.sub(r"^## `resift (\w+)`$", r"## resift \1", page, flags=re.MULTILINE)
 
