@@ -97,3 +97,15 @@ def test_damaged_files_are_one_error(tmp_path: Path, how: str, monkeypatch: pyte
             found(LexicalIndex(tmp_path), "fox")
         file.write_bytes(data)
     assert found(LexicalIndex(tmp_path), "fox") == ["fox"]
+
+
+def test_a_common_term_counts_only_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resift.lexical.index.FEW", 10)
+    index = LexicalIndex()
+    index.change(
+        ((f"{number:02}", f"a passage on {'foxes' if number % 10 == 0 else 'pandas'}") for number in range(20)), []
+    )
+    assert found(index, "foxes on a passage", 20) == ["00", "10"]
+    assert len(found(index, "on a", 20)) == 20
+    monkeypatch.setattr("resift.lexical.index.FEW", 1000)
+    assert len(found(index, "foxes on a passage", 20)) == 20

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from langchain_resift._documents import copy_with_metadata
-from resift import FirstStage, InputError, Passage
+from resift import FirstStage, HybridFirstStage, InputError, Passage
 from resift.adapters import Worker, as_passages, check_first_stage, found_by
 
 
@@ -29,8 +30,10 @@ class Source(Protocol):
         """`fetch` without blocking the event loop."""
 
 
-def open_source(first_stage: Any, search_kwargs: dict[str, Any]) -> Source:
+def open_source(first_stage: Any, search_kwargs: dict[str, Any], *, hybrid: bool = False) -> Source:
     """Return the source for a first stage of any kind. Raises InputError for anything that yields no candidates."""
+    if hybrid:
+        return _Passages(_hybrid_stage(first_stage, search_kwargs))
     if isinstance(first_stage, VectorStore):
         return _Store(first_stage, search_kwargs)
     if _is_collection(first_stage):
@@ -130,11 +133,62 @@ def _collection_stage(collection: Any, search_kwargs: dict[str, Any]) -> FirstSt
     return ChromaFirstStage(collection, **search_kwargs)
 
 
+def _hybrid_stage(first_stage: Any, search_kwargs: dict[str, Any]) -> FirstStage:
+    """Return the hybrid stage over a store, a collection or a stage of Chroma. Raises InputError for others."""
+    if isinstance(first_stage, HybridFirstStage):
+        return first_stage
+    collection, options = first_stage, dict(search_kwargs)
+    if isinstance(first_stage, VectorStore):
+        collection = getattr(first_stage, "_collection", None)  # langchain-chroma has no public name for it
+        embeddings = first_stage.embeddings
+        if embeddings is not None:
+            options["embed"] = partial(_embed_queries, embeddings)
+        if "filter" in options:
+            options["where"] = options.pop("filter")
+    if _is_collection(collection):
+        return HybridFirstStage(_collection_stage(collection, options))
+    if hasattr(first_stage, "collection") and not search_kwargs:
+        return HybridFirstStage(first_stage)
+    raise InputError(
+        "hybrid=True needs a langchain-chroma store, a Chroma collection or a ChromaFirstStage (without "
+        f"search_kwargs), not a {type(first_stage).__name__}; resift.HybridFirstStage fuses any two first stages"
+    )
+
+
+def _embed_queries(embeddings: Embeddings, queries: list[str]) -> list[list[float]]:
+    return [embeddings.embed_query(query) for query in queries]
+
+
 def _from_passages(passages: Iterable[Passage]) -> list[Document]:
     return _add_ranks(
-        (Document(passage.text, id=passage.id, metadata=dict(passage.metadata)), passage.similarity)
+        (
+            copy_with_metadata(
+                Document(passage.text, id=passage.id, metadata=dict(passage.metadata)), _places(passage)
+            ),
+            _score(passage),
+        )
         for passage in passages
     )
+
+
+def _score(passage: Passage) -> float | None:
+    fused: float | None = getattr(passage, "fused", None)  # a first stage may yield objects of its own
+    return passage.similarity if fused is None else fused
+
+
+def _places(passage: Passage) -> dict[str, Any]:
+    """Return where the halves of a hybrid stage have a passage, as entries of metadata; none for other stages."""
+    if not getattr(passage, "found", None):  # a first stage may yield objects of its own
+        return {}
+    halves = {half: passage.found.get(half) for half in ("dense", "lexical")}
+    return {
+        key: value
+        for half, place in halves.items()
+        for key, value in (
+            (f"{half}_rank", place and place.rank),
+            (f"{half}_score", None if place is None else _plain_number(place.score)),
+        )
+    }
 
 
 def _without_scores(documents: Sequence[Document]) -> list[Document]:

@@ -37,6 +37,11 @@ class ResiftRetriever(Reranking, BaseRetriever):
         candidates: How many documents the first stage is asked for (50), and at least k.
         search_kwargs: For the first stage: what a vector store's search takes (`filter`), or a collection's `where`
             and `where_document`, and `embed`, what embeds queries for a collection that keeps no embedding function.
+        hybrid: Find candidates by words too, and fuse both lists by rank: over a langchain-chroma store, a Chroma
+            collection or a `resift.chroma.ChromaFirstStage`, whoever filled it. The index of words is made with the
+            first query and keeps itself in step (`resift.HybridFirstStage`). Filters hold for both. `first_stage_score`
+            is then the fused sum, and `dense_rank`, `dense_score` (a similarity), `lexical_rank` and `lexical_score`
+            (BM25) say where each half has a document.
         min_relevance, deadline, evidence, prune, score, metadata_keys, model, on_error, max_pending, patience, cache,
             calibration, long_documents, max_length, batch_tokens, threads, keep_states, states_file, device,
             instruction, revision, local_files_only, trust_remote_code, engine_options, reranker: As `ResiftRerank` has
@@ -63,8 +68,12 @@ class ResiftRetriever(Reranking, BaseRetriever):
         description="For the first stage: a store's `filter`, a collection's `where`, `where_document` and `embed`.",
     )
 
+    hybrid: bool = Field(
+        default=False, description="Find candidates by words too (BM25), and fuse both lists; over Chroma."
+    )
+
     _count_option: ClassVar[str] = "k"
-    _opened: tuple[Any, dict[str, Any], Source] | None = PrivateAttr(default=None)
+    _opened: tuple[Any, dict[str, Any], bool, Source] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_first_stage(self) -> Self:
@@ -110,10 +119,10 @@ class ResiftRetriever(Reranking, BaseRetriever):
     def _source(self) -> Source:
         """Return the source, opened once for a first stage and its options: a Chroma collection is checked then."""
         opened = self._opened
-        if opened is None or opened[0] is not self.first_stage or opened[1] != self.search_kwargs:
-            source = open_source(self.first_stage, self.search_kwargs)
-            self._opened = opened = (self.first_stage, dict(self.search_kwargs), source)
-        return opened[2]
+        if opened is None or opened[0] is not self.first_stage or opened[1:3] != (self.search_kwargs, self.hybrid):
+            source = open_source(self.first_stage, self.search_kwargs, hybrid=self.hybrid)
+            self._opened = opened = (self.first_stage, dict(self.search_kwargs), self.hybrid, source)
+        return opened[3]
 
     def _depth(self, top_k: int | None) -> int:
         return max(self.candidates, top_k or 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resift._util.arguments import check_query, shown
+from resift._util.arguments import check_query, shown, whole_number
 from resift._util.lazy import Lazy
 from resift._util.secret import ApiKey
 from resift._util.worker import Worker
@@ -61,4 +61,5 @@ __all__ = [
     "sentence_entries",
     "show_value",
     "shown",
+    "whole_number",
 ]

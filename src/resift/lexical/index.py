@@ -25,6 +25,10 @@ except ImportError as error:
 TERMS_FIELD = "terms1"
 """Raise its number when `terms` changes: an index of other terms is made anew."""
 MOST_TERMS = 64  # of a query: the rarest ones. A page of text as a query has hundreds, most of them in every document
+COMMON = 0.2
+"""The share of the passages above which a term of a query is left out, if another one is below: it says next to
+nothing, finds more of the wrong ones than of the right ones (docs/hybrid.md), and takes most of the time."""
+FEW = 1000  # records below which no term is common
 MEMORY = 64_000_000  # bytes that a writer fills before it writes a segment
 MOST_TIES = 2000  # hits that are looked at beyond those that are wanted, where the last ones have equal scores
 META_FILE = "meta.json"
@@ -188,6 +192,9 @@ class LexicalIndex:
         known = sorted((term for term, count in frequencies.items() if count), key=frequencies.__getitem__)
         if not known or (among is not None and not among):
             return None
+        count = searcher.num_docs
+        if count >= FEW:
+            known = [term for term in known if frequencies[term] <= COMMON * count] or known
         query_of, occurs = tantivy.Query, tantivy.Occur
         parts = [
             (occurs.Should, query_of.term_query(self._schema, TERMS_FIELD, term, "freq")) for term in known[:MOST_TERMS]
