@@ -136,7 +136,7 @@ def test_settings_change_the_search_and_stay_in_the_address(browser: Browser, ad
         page.get_by_label("Fusion").fill("0.9")
         expect(page.locator("#final .numbers").first).to_contain_text("fused")
         assert page.get_by_label("Threshold").is_disabled()
-        page.get_by_label("First stage", exact=True).select_option("vectors")
+        page.get_by_role("combobox", name="First stage").select_option("vectors")
         expect(page.locator("#first-about")).to_contain_text("similarity")
         page.wait_for_selector("body:not([aria-busy])")
         order = sources(page)

@@ -80,6 +80,36 @@ def index(
 
     Running it again adds nothing; an edited file is replaced; a killed run is completed by the next.
     """
+    index_paths(
+        paths,
+        collection,
+        db,
+        base=db.resolve().parent,
+        prune=prune,
+        embedder=embedder,
+        keep_states=keep_states,
+        follow_links=follow_links,
+        chunk_tokens=chunk_tokens,
+        chunk_overlap=chunk_overlap,
+        as_json=as_json,
+    )
+
+
+def index_paths(
+    paths: list[Path],
+    collection: str,
+    db: Path,
+    *,
+    base: Path,
+    prune: bool = False,
+    embedder: EmbedderName | None = None,
+    keep_states: bool = False,
+    follow_links: bool = False,
+    chunk_tokens: int | None = None,
+    chunk_overlap: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Do what `index` does, for other commands: `base` is what the paths of files are told relative to."""
     from resift.cli import _database
     from resift.documents import ingest
     from resift.documents import keep_states as add_states
@@ -98,7 +128,7 @@ def index(
             report = ingest(
                 target,
                 paths,
-                base=db.resolve().parent,
+                base=base,
                 prune=prune,
                 progress=progress,
                 follow_links=follow_links,

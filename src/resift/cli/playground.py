@@ -77,7 +77,7 @@ def playground(
     check_host(host)
     with open_socket(host, port, None) as listening, _database(folder, database) as db:
         if folder is not None:
-            _index(folder, collection, db, embedder)
+            _index(folder, collection, db, embedder, kept=database is not None)
         made = make_playground(
             collection,
             db,
@@ -171,11 +171,15 @@ def _database(folder: Path | None, given: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _index(folder: Path, collection: str, db: Path, embedder: EmbedderName | None) -> None:
-    """Do what `resift index` does. Files that can't be read are named, and the others are searched."""
-    from resift.cli.index import index
+def _index(folder: Path, collection: str, db: Path, embedder: EmbedderName | None, *, kept: bool) -> None:
+    """Do what `resift index` does. Files that can't be read are named, and the others are searched.
 
+    A database that is not kept stands somewhere else: the paths of files are then told from the current folder.
+    """
+    from resift.cli.index import index_paths
+
+    base = db.resolve().parent if kept else Path.cwd()
     try:
-        index([folder], collection, db, embedder=embedder)
+        index_paths([folder], collection, db, base=base, embedder=embedder)
     except typer.Exit:
         typer.echo("note: the playground goes on with what could be read", err=True)

@@ -13,7 +13,7 @@ import re
 import shlex
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +41,6 @@ RIGHT, WRONG = 1, 0
 LOCK_FILE = ".playground.lock"
 WAIT_SECONDS = 10.0
 PAUSE = 0.02  # seconds between two tries to get the lock
-QUERIES_PER_STEP = 16
-"""What `resift train` takes unless told otherwise."""
 _SAFE_ID = re.compile(r"[\w.:/@+-]{1,120}")
 """An id that stands in files of columns as it is."""
 
@@ -281,14 +279,10 @@ def _write_text(path: Path, text: str) -> None:
     write_whole(path, lambda part: part.write_text(replace_half_pairs(text), encoding="utf-8"))
 
 
-def commands(folder: Path, questions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the command lines that read the folder: with as few questions as there are, training takes small steps."""
-    answered = sum(question["right"] > 0 for question in questions)
-    held_out = max(2, answered // 5)
+def commands(folder: Path) -> dict[str, str]:
+    """Return the command lines that read the folder."""
     where, run, pairs = (shlex.quote(str(path)) for path in (folder, folder / CANDIDATES, folder / PAIRS))
-    step = answered - held_out
-    small = f" --queries {max(1, step)}" if step < QUERIES_PER_STEP else ""
     return {
         "eval": f"resift eval {where} --first-stage {run}",
-        "train": f"resift train my-reranker --pairs {pairs} --held-out {held_out}{small}",
+        "train": f"resift train my-reranker --pairs {pairs}",
     }

@@ -104,7 +104,7 @@ class Playground:
             "questions": questions,
             "right": sum(question["right"] for question in questions),
             "wrong": sum(question["wrong"] for question in questions),
-            "commands": commands(self.judgements.folder, questions),
+            "commands": commands(self.judgements.folder),
         }
 
     def search(self, query: str, settings: SearchSettings) -> dict[str, Any]:

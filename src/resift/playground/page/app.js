@@ -9,12 +9,12 @@ import { drawResults, showMarks } from "./results.js";
 import { drawWhy } from "./why.js";
 
 const LONG = {
-  "": "model's default",
+  "": "default",
   max_window: "best window",
   first_window: "beginning",
   truncate: "cut, with a note",
 };
-const STAGES = { hybrid: "vectors and words", vectors: "vectors" };
+const STAGES = { hybrid: "hybrid", vectors: "vectors alone" };
 const SETTINGS = ["model", "first_stage", "candidates", "top_k", "min_relevance", "fuse", "long_documents"];
 const WAIT = 250; // milliseconds after a setting has changed
 
