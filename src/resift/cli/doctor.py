@@ -52,7 +52,14 @@ def doctor(db: Folder = DB, as_json: Json = False) -> None:
 
 def _check_folder(db: Path) -> Iterator[Check]:
     from resift.errors import InputError
-    from resift.search.collections import DATABASE_FILE, has_database, list_collections, lock_database
+    from resift.search.collections import (
+        DATABASE_FILE,
+        DatabaseLockedError,
+        check_unlocked,
+        has_database,
+        list_collections,
+        lock_database,
+    )
 
     yield Check(
         "versions", f"resift {version('resift')}, chromadb {version('chromadb')}, SQLite {sqlite3.sqlite_version}"
@@ -62,6 +69,7 @@ def _check_folder(db: Path) -> Iterator[Check]:
         return
     try:
         with lock_database(db):  # half-written vectors look like damaged ones
+            check_unlocked(db / DATABASE_FILE)
             if error := _sqlite_error(db / DATABASE_FILE):
                 yield Check(
                     "database", error, f"delete {db} and index into it again: what it holds comes from your files"
@@ -77,9 +85,12 @@ def _check_folder(db: Path) -> Iterator[Check]:
                 if not check.way_out:
                     yield _check_lexical(db, collection)
             if (db / STATES).exists():
+                check_unlocked(db / STATES)
                 error = _sqlite_error(db / STATES)
                 way_out = "delete the file; resift index FOLDER --keep-states makes it again" if error else ""
                 yield Check("kept states", error or f"{db / STATES} is sound", way_out)
+    except DatabaseLockedError as error:
+        yield Check("database", str(error), "run resift doctor again afterwards")
     except InputError as error:
         yield Check("database", str(error), "run resift doctor again afterwards, or delete the folder and index again")
 

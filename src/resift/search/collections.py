@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from resift._util.lock import FolderLockedError, lock_folder
+from resift._util.sqlite import LOCKED
 from resift.errors import InputError
 from resift.search.chroma import (  # first: names the extra
     DenseEmbedding,
@@ -34,6 +36,8 @@ LOCK_FILE = ".resift.lock"
 REBUILT = ".resift-rebuilt"
 """What the name of a collection ends with while it is filled to take the place of a damaged one."""
 RECORDS_PER_WRITE = 256
+LOCK_SECONDS = 10.0  # `resift index` writes for less than one at a time
+_OPENED: set[str] = set()
 EF_SEARCH = 200  # Chroma's 100 now and then misses one of 50 candidates, and what is not fetched can't be reranked
 
 
@@ -43,6 +47,10 @@ class CollectionNotFoundError(InputError):
     def __init__(self, message: str, *, names: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.names = tuple(names)
+
+
+class DatabaseLockedError(InputError):
+    """Another process writes into the database, or keeps it locked. It is fine once that process is done."""
 
 
 class OtherEmbeddingError(InputError):
@@ -60,7 +68,8 @@ def lock_database(folder: Path) -> Iterator[None]:
     Chroma has no such lock, and two writing processes overwrite each other's vectors.
 
     Raises:
-        InputError: Another process holds the lock, or Chroma fails while it is held. The message says which.
+        DatabaseLockedError: Another process holds the lock. It is an InputError.
+        InputError: Chroma fails while it is held.
     """
     try:
         with lock_folder(folder, LOCK_FILE):
@@ -71,7 +80,7 @@ def lock_database(folder: Path) -> Iterator[None]:
             f"`resift doctor {folder}` looks for damage"
         ) from error
     except FolderLockedError as error:
-        raise InputError(
+        raise DatabaseLockedError(
             f"{error} is writing into {folder}: run the command again when it is done, or give another --db"
         ) from None
 
@@ -245,14 +254,38 @@ def _get_or_create(
 
 def _client(folder: Path) -> ClientAPI:
     """Open the database in a folder; create it where there is none."""
+    path = folder.resolve()  # Chroma keeps one database per path as it is written, whatever the current folder
+    if str(path) not in _OPENED:
+        check_unlocked(path / DATABASE_FILE)
     try:
-        # Resolved, because Chroma keeps one database per path as it is written, whatever the current folder.
-        return chromadb.PersistentClient(path=folder.resolve(), settings=Settings(anonymized_telemetry=False))
+        client = chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False))
+        _OPENED.add(str(path))
+        return client
     except (ChromaError, ValueError) as error:
         way_out = f"`resift doctor {folder}` says what to do"
         if "readonly" in str(error):
             way_out = "Chroma writes into its folder even to read from it: copy it to where you may write"
         raise InputError(f"{folder} can't be opened as a Chroma database: {error}; {way_out}") from error
+
+
+def check_unlocked(database: Path) -> None:
+    """Raise DatabaseLockedError where another program keeps the file locked: Chroma would wait without end or word.
+
+    Chroma writes when it opens a database. Not to be called once this process has the file open: closing it ends all
+    locks that the process has on it.
+    """
+    if not database.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in LOCKED:
+            raise DatabaseLockedError(
+                f"{database} has been locked by another program for {LOCK_SECONDS:g} s: close that program, or wait "
+                "until it is done, and run this again"
+            ) from None  # whatever else it is, Chroma has a word for it
 
 
 def _stored_embedding(client: ClientAPI, name: str) -> str | None:
