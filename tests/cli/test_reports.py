@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,6 +24,23 @@ def run(*arguments: object, code: int = 0) -> Any:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result
+
+
+def test_search_explains_a_result_with_its_own_score(here: Path) -> None:
+    (here / "docs").mkdir()
+    (here / "docs" / "b.md").write_text("# Pandas\n\nGiant pandas eat bamboo.\n\n# Whales\n\nBlue whales sing.")
+    run("index", "docs", "--embedder", "static")
+    asked = ("search", "what do pandas eat?", "-m", "resift:tiny")
+    found = json.loads(run(*asked, "--explain", 1, "--json").stdout)
+    explained = found["explanation"]
+    assert explained["rank"] == 1
+    assert explained["score"] == found["hits"][0]["score"]  # not that of the passage without its title
+    assert explained["document"] == found["hits"][0]["text"]
+    shown = run(*asked, "--explain", 1).stdout
+    assert "Why 1.\nscore " in shown
+    assert f"score {found['hits'][0]['score']:.3f}" in shown
+    assert "**pandas**" in shown.lower()
+    assert "--explain 9: there are 2 results" in run(*asked, "--explain", 9, code=1).stderr
 
 
 def test_search_writes_a_page_and_a_picture_of_both_stages(here: Path) -> None:

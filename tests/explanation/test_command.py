@@ -64,6 +64,12 @@ def test_a_folder_or_a_file_that_is_not_there(here: Path) -> None:
         assert run("python", text).stderr == ""
 
 
+def test_an_empty_document_is_said_to_be_one(here: Path) -> None:
+    for text in ("", "  \n "):
+        assert "No words: the document is empty" in run("python", text, "--html", "out.html").stdout
+        assert "No words: the document is empty" in (here / "out.html").read_text(encoding="utf-8")
+
+
 def test_json_is_what_the_library_gives() -> None:
     data = json.loads(run("python snake", "Ball python care guide", "--json").stdout)
     assert data["method"] == "parts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from resift.reranking.html import arrow
+
+if TYPE_CHECKING:
+    from resift.explanation.explanation import Explanation
 
 DEFAULT_WIDTH = 120
 """Columns where stdout is no terminal and COLUMNS is not set."""
@@ -35,6 +38,15 @@ def json_document(data: Mapping[str, Any]) -> None:
 def note(message: str) -> None:
     """Print a line on stderr that is no error."""
     typer.echo(f"note: {message}", err=True)
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Print which words carried a score: in colours, or with marks where there are none."""
+    from resift.explanation.terminal import lines
+
+    screen = console()
+    for line in lines(explanation, colours=screen.is_terminal and not screen.no_color):
+        screen.print(line, soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, one_line: bool = True) -> Table:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from resift.cli._models import reranker
-from resift.cli._options import Json, Long, Model
-from resift.cli._output import console, json_document, note
+from resift.cli._options import Json, Long, Model, check_file
+from resift.cli._output import json_document, note, print_explanation
 from resift.errors import InputError
 
 if TYPE_CHECKING:
     from resift.documents.content import SourceDocument
-    from resift.explanation.explanation import Explanation
 
 
 LONGEST_NAME = 255  # of a file, in characters
@@ -27,8 +26,12 @@ def explain(
     document: Annotated[
         str, typer.Argument(help="A text, the name of a file, or - for stdin.", show_default=False, metavar="DOCUMENT")
     ],
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with all of it to this file.")] = None,
-    svg: Annotated[Path | None, typer.Option("--svg", help="Write the heat map of words to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", callback=check_file, help="Write a page with all of it to this file.")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", callback=check_file, help="Write the heat map of words to this file.")
+    ] = None,
     model: Model = None,
     long_documents: Long = None,
     method: Annotated[
@@ -51,9 +54,6 @@ def explain(
     """Explain a score: which words of the document carried it, for which words of the question."""
     from resift.explanation.explain import plan_occlusion
 
-    for path in (html, svg):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}")
     text = _read(document)
     ranker = reranker(model, long_documents)
     if (plan := plan_occlusion(ranker.scorer, question, text, method=method, budget=budget, unit=unit)) is not None:
@@ -64,7 +64,7 @@ def explain(
     if as_json:
         json_document(explanation.to_dict())
     else:
-        _show(explanation)
+        print_explanation(explanation)
 
 
 def _read(document: str) -> str:
@@ -118,11 +118,3 @@ def _note_mistaken(document: str) -> None:
 def _write(path: Path | None, content: str) -> None:
     if path is not None:
         path.write_text(content, encoding="utf-8")
-
-
-def _show(explanation: Explanation) -> None:
-    from resift.explanation.terminal import lines
-
-    screen = console()
-    for line in lines(explanation, colours=screen.is_terminal and not screen.no_color):
-        screen.print(line, soft_wrap=True)

@@ -27,7 +27,17 @@ from resift.cli._options import (
     Model,
     check_file,
 )
-from resift.cli._output import console, json_document, movement, number, seconds, snippet, table
+from resift.cli._output import (
+    console,
+    json_document,
+    movement,
+    note,
+    number,
+    print_explanation,
+    seconds,
+    snippet,
+    table,
+)
 from resift.cli._search import Embedder, Hybrid
 from resift.errors import InputError
 
@@ -35,6 +45,7 @@ WHOLE_NUMBERS = range(-(2**63), 2**63)
 """What databases hold of them; a longer one is stored as a text."""
 
 if TYPE_CHECKING:
+    from resift.explanation.explanation import Explanation
     from resift.reranking.ranking import Hit, Ranking
     from resift.search.two_stage import Passage
 
@@ -61,6 +72,10 @@ def search(
     svg: Annotated[
         Path | None,
         typer.Option("--svg", callback=check_file, help="Write a picture of what moved to this file."),
+    ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option("--explain", metavar="RANK", min=1, help="Say which words carried the score of this result."),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -93,13 +108,31 @@ def search(
     if svg is not None:
         ranking.to_svg(svg, top=top_k, title=_source)
     ranking = replace(ranking, hits=ranking.hits[:top_k])
+    explanation = None if explain is None else _explain(ranking, explain)
     if as_json:
-        json_document({"collection": collection, **ranking.to_dict(document=_document)})
+        why = {} if explanation is None else {"explanation": {"rank": explain, **explanation.to_dict()}}
+        json_document({"collection": collection, **ranking.to_dict(document=_document), **why})
     elif compare:
         _show_comparison(ranking)
     else:
         _show(ranking)
+    if explanation is not None and not as_json:
+        console().print(Text(f"\nWhy {explain}.", "bold"))
+        print_explanation(explanation)
     note_truncation(ranking.stats, long_documents, stages.reranker.scorer)
+
+
+def _explain(ranking: Ranking[Passage], rank: int) -> Explanation:
+    """Return why a result has its score: of the text that was scored, with its title. Raises InputError."""
+    from resift.explanation.explain import plan_occlusion
+
+    if rank > len(ranking):
+        raise InputError(f"--explain {rank}: there are {len(ranking)} results; --top-k says how many")
+    hit, scorer = ranking[rank - 1], ranking.scored_by.scorer
+    plan = None if scorer is None else plan_occlusion(scorer, ranking.query, hit.text)
+    if plan is not None:
+        note(f"{ranking.model} is asked to score up to {plan.pairs} texts: {plan.unit} are left out")
+    return ranking.explain(hit)
 
 
 def _filter(conditions: list[str]) -> dict[str, Any] | None:

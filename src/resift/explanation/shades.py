@@ -14,6 +14,7 @@ FOR, AGAINST = (31, 119, 180), (230, 120, 20)
 changes."""
 STRONG, WEAK = 0.6, 0.2  # of the strongest word: from there a word is marked
 CHARACTERS_SHOWN = 3000
+NO_WORDS = "(No words: the document is empty, so the score is what the model gives to nothing.)"
 SMALLEST_SHOWN = 0.005
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from resift.explanation.explanation import Explanation
-from resift.explanation.shades import STRONG, WEAK, figures, shown, strengths
+from resift.explanation.shades import NO_WORDS, STRONG, WEAK, figures, shown, strengths
 from resift.explanation.words import Word
 from resift.text.half_pairs import replace_half_pairs
 
@@ -59,6 +59,8 @@ def _kind(strength: float) -> str:
 
 
 def _document(explanation: Explanation, colours: bool) -> Text:
+    if not explanation.document_words:
+        return Text(NO_WORDS, "dim")
     start, end = shown(explanation)
     text = Text("… " if start > 0 else "")
     place = start

@@ -159,3 +159,15 @@ def _line(place: Place, rows: float) -> Html:
 def legend(*items: Child) -> Html:
     """Return small print below a picture."""
     return element("p", join(*items), class_="muted small")
+
+
+def marks_legend() -> Html:
+    """Return small print on the words that are marked in a text."""
+    return legend(
+        element("span", "Blue", class_="word for", style="--s:1"),
+        " words speak for the text, ",
+        element("span", "orange", class_="word against", style="--s:1"),
+        " ones against it, the darker the more; ",
+        element("span", "underlined", class_="evidence"),
+        " is the best sentence. Hold the pointer over a word for its share of the score.",
+    )

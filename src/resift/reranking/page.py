@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from resift.errors import ResiftError
 from resift.explanation.explain import has_parts
-from resift.explanation.shades import shown, strengths
+from resift.explanation.html import marks_of
+from resift.explanation.shades import shown
 from resift.report.elements import Child, Html, element
-from resift.report.moves import Place, legend, movement, moves, relevance_bar
+from resift.report.moves import Place, legend, marks_legend, movement, moves, relevance_bar
 from resift.report.moves_svg import moves_picture
 from resift.report.page import figures, notice, page, table
 from resift.report.passage import Mark, marked
@@ -93,9 +94,13 @@ def _metadata(document: object) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, Mapping) else {}
 
 
-def _similarity(document: object) -> float | None:
-    similarity = getattr(document, "similarity", None)
-    return float(similarity) if isinstance(similarity, int | float) else None
+def _found(document: object) -> str:
+    """Return what a first stage says of a document: its similarity, and its ranks in the halves of a hybrid one."""
+    similarity, halves = getattr(document, "similarity", None), getattr(document, "found", None)
+    parts = [f"similarity {similarity:.3f}"] if isinstance(similarity, int | float) else []
+    if isinstance(halves, Mapping):
+        parts += [f"{name} {place.rank}" for name, place in halves.items() if hasattr(place, "rank")]
+    return " · ".join(parts)
 
 
 def _title(name: str, text: str) -> str:
@@ -104,12 +109,11 @@ def _title(name: str, text: str) -> str:
 
 
 def _place(hit: Hit[T], named: Callable[[T], str]) -> Place:
-    similarity = _similarity(hit.document)
     return Place(
         _title(named(hit.document), hit.text),
         hit.index + 1,
         hit.rank,
-        "" if similarity is None else f"similarity {similarity:.3f}",
+        _found(hit.document),
         "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}",
         hit.relevance,
         link=f"hit-{hit.rank}",
@@ -132,17 +136,8 @@ def _read(ranking: Ranking[T], hits: Sequence[Hit[T]]) -> tuple[list[_Reading], 
 
 def _reading(explanation: Explanation) -> _Reading:
     evidence = explanation.evidence
-    marks = [
-        Mark(word.start, word.end, strength, f"{word.text} {value:+.3f}")
-        for word, strength, value in zip(
-            explanation.document_words,
-            strengths(explanation.contributions).tolist(),
-            explanation.contributions.tolist(),
-            strict=True,
-        )
-    ]
     place = None if evidence is None else (evidence.start, evidence.end)
-    return _Reading(tuple(marks), place, shown(explanation))
+    return _Reading(tuple(marks_of(explanation)), place, shown(explanation))
 
 
 def _unread(ranking: Ranking[T]) -> Html | None:
@@ -242,11 +237,4 @@ def _legend(readings: Sequence[_Reading], unmarked: str) -> Html | None:
         return legend(unmarked)
     if not any(reading.marks for reading in readings):
         return None
-    return legend(
-        element("span", "Blue", class_="word for", style="--s:1"),
-        " words speak for a passage, ",
-        element("span", "orange", class_="word against", style="--s:1"),
-        " ones against it, the darker the more; ",
-        element("span", "underlined", class_="evidence"),
-        " is the best sentence. Hold the pointer over a word for its share of the score.",
-    )
+    return marks_legend()
