@@ -85,6 +85,14 @@ def test_a_passage_with_nothing_above_the_threshold_keeps_its_best_sentence() ->
     assert hit.pruned_text == "It rained.", "the first of equals"
 
 
+def test_where_all_are_low_half_of_the_best_ones_relevance_is_enough() -> None:
+    text = "A grey fox. A grey whale. A whale."
+    assert ranked("a grey fox that swims", [text], prune=0.9)[0].pruned_text == "A grey fox. A grey whale."
+    texts = ["A grey fox. It swims. It left.", "Rain. A fox."]
+    first, second = ranked("a grey fox that swims fast", texts, prune=0.9)
+    assert (first.pruned_text, second.pruned_text) == ("A grey fox.", "A fox."), "of the ranking's best"
+
+
 def test_nothing_is_pruned_in_silence() -> None:
     stats = ranked("pandas eat bamboo", [TEXT, "A fox. A wolf."], prune=0.5).stats
     assert (stats.sentences, stats.sentences_removed, stats.documents) == (5, 4, 2)

@@ -25,6 +25,16 @@ LOCAL_SENTENCES = 4096
 ASKED_SENTENCES = 256
 """Sentences that are scored for a ranking, at most: by an engine here, and by a service, an LLM or a scorer of yours.
 Beyond, neighbours are joined."""
+SHARE_OF_BEST = 0.5
+"""A sentence with this share of the relevance that the ranking's best one has is kept whatever `prune` says."""
+
+
+class _Found(NamedTuple):
+    """What the scorer says of a sentence; `order` decides between equal scores."""
+
+    score: float
+    relevance: float | None
+    order: int
 
 
 class _Body(NamedTuple):
@@ -111,21 +121,26 @@ class SentenceCall(Generic[T]):
         places = {text: place for place, text in enumerate(self.unique)}
         rank = {place: position for position, place in enumerate(scores.order)}
         hits = list(self.ranking.hits)
-        missing = 0
+        found: dict[int, list[_Found]] = {}
         for place, body in self.bodies.items():
             hit = hits[place]
             if _is_whole(hit, body):
-                found = [(hit.score, hit.relevance, 0)]
-            else:
-                asked = [places[body.said(index)] for index in body.asked]
-                if not unscored.isdisjoint(asked):
-                    missing += 1
-                    continue
-                found = [(scores.values[at], scale.relevance(scores.values[at]), rank.get(at, 0)) for at in asked]
-            hits[place] = _with_sentences(hit, body, found, limits)
+                found[place] = [_Found(hit.score, hit.relevance, 0)]
+                continue
+            asked = [places[body.said(index)] for index in body.asked]
+            if unscored.isdisjoint(asked):
+                values = [scores.values[at] for at in asked]
+                found[place] = [
+                    _Found(value, scale.relevance(value), rank.get(at, 0))
+                    for value, at in zip(values, asked, strict=True)
+                ]
+        enough = _enough(limits.prune, [sentence.relevance for of_hit in found.values() for sentence in of_hit])
+        for place, of_hit in found.items():
+            hits[place] = _with_sentences(hits[place], self.bodies[place], of_hit, limits.evidence, enough)
+        missing = len(self.bodies) - len(found)
         late = None
         if missing:  # nothing but a deadline leaves some out
-            late = f"evidence for {len(self.bodies) - missing} of {len(self.bodies)} hits within {limits.deadline} s"
+            late = f"evidence for {len(found)} of {len(self.bodies)} hits within {limits.deadline} s"
         reasons = [self.ranking.degraded, scores.degraded, late]
         degraded = "; ".join(dict.fromkeys(filter(None, reasons))) or None
         return replace(self.ranking, hits=tuple(hits), degraded=degraded, stats=self._stats(hits, scores))
@@ -164,18 +179,24 @@ def _is_whole(hit: Hit[Any], body: _Body) -> bool:
     return len(body.sentences) == 1 and body.said(0) == hit.text
 
 
-def _with_sentences(
-    hit: Hit[T], body: _Body, found: Sequence[tuple[float, float | None, int]], limits: Limits
-) -> Hit[T]:
-    order = sorted(range(len(found)), key=lambda at: (-found[at][0], found[at][2]))
+def _enough(prune: float | None, relevance: Sequence[float | None]) -> float | None:
+    """Return the relevance from which on a sentence is kept: where all are low, half of the best one's."""
+    if prune is None:
+        return None
+    best = max((known for known in relevance if known is not None), default=0.0)
+    return min(prune, best * SHARE_OF_BEST) if best > 0 else prune
+
+
+def _with_sentences(hit: Hit[T], body: _Body, found: Sequence[_Found], wanted: int, enough: float | None) -> Hit[T]:
+    order = sorted(range(len(found)), key=lambda at: (-found[at].score, found[at].order))
     best = [
         ScoredSentence(body.said(body.asked[at]), *body.sentences[body.asked[at]][:2], *found[at][:2]) for at in order
     ]
     pruned = None
-    if limits.prune is not None and order:
-        kept = {body.asked[at] for at in order if (found[at][1] or 0.0) >= limits.prune} or {body.asked[order[0]]}
+    if enough is not None and order:
+        kept = {body.asked[at] for at in order if (found[at].relevance or 0.0) >= enough} or {body.asked[order[0]]}
         pruned = _prune(body, kept)
-    return replace(hit, evidence=tuple(best[: limits.evidence]), pruned=pruned)
+    return replace(hit, evidence=tuple(best[:wanted]), pruned=pruned)
 
 
 def _prune(body: _Body, kept: set[int]) -> Pruned:
