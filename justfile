@@ -1,8 +1,8 @@
 # The project's tasks. `just` lists them; each runs in the Python environment you are in.
 # just is on PyPI (`pip install rust-just`) and part of the dev group that `just setup` installs.
 
-everything := '-e ".[test]" -e integrations/langchain -e integrations/llama-index'
-projects := ". integrations/langchain integrations/llama-index"
+everything := '-e ".[test]" -e integrations/langchain -e integrations/llama-index -e integrations/haystack -e integrations/lancedb'
+projects := ". integrations/langchain integrations/llama-index integrations/haystack integrations/lancedb"
 
 [private]
 list:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Nothing above or below imports NumPy, torch or the hub's library before these are set.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ANONYMIZED_TELEMETRY": "False"}
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR"):
     os.environ.pop(name, None)
     # Once more for C: `readline`, which pytest imports, sets the terminal's size behind Python's back, and every child

@@ -19,7 +19,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = [ROOT, ROOT / "integrations" / "langchain", ROOT / "integrations" / "llama-index"]
+INTEGRATIONS = ("langchain", "llama-index", "haystack", "lancedb")
+PROJECTS = [ROOT, *(ROOT / "integrations" / name for name in INTEGRATIONS)]
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 
 
