@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from resift.embedders.static import StaticEmbedder as StaticEmbedder
     from resift.errors import BatchWarning as BatchWarning
     from resift.errors import InputError as InputError
+    from resift.errors import LanguageWarning as LanguageWarning
     from resift.errors import LexicalWarning as LexicalWarning
     from resift.errors import MissingExtraError as MissingExtraError
     from resift.errors import ModelFileError as ModelFileError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from resift.reranking.ranking import Ranking as Ranking
     from resift.reranking.ranking import Stats as Stats
     from resift.reranking.reranker import Reranker as Reranker
+    from resift.reranking.sentences import Pruned as Pruned
+    from resift.reranking.sentences import ScoredSentence as ScoredSentence
     from resift.scorer import Scale as Scale
     from resift.scorer import Scorer as Scorer
     from resift.scoring.cached import Cached as Cached
@@ -55,6 +58,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
     "errors": (
         "BatchWarning",
         "InputError",
+        "LanguageWarning",
         "LexicalWarning",
         "MissingExtraError",
         "ModelFileError",
@@ -71,6 +75,7 @@ _MODULES = {  # module → its public names; a test holds it to the imports abov
     "reranking.diversity": ("diversify",),
     "reranking.ranking": ("Hit", "Ranking", "Stats"),
     "reranking.reranker": ("Reranker",),
+    "reranking.sentences": ("Pruned", "ScoredSentence"),
     "scorer": ("Scale", "Scorer"),
     "scoring.cached": ("Cached",),
     "scoring.cascade": ("Cascade",),

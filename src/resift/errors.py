@@ -72,6 +72,10 @@ class BatchWarning(UserWarning):
     """A model's scores depend a little on the texts that are scored with a text; said once, when it is loaded."""
 
 
+class LanguageWarning(UserWarning):
+    """Most of the texts are in a language that the model wasn't trained on. Shown once per call site."""
+
+
 class LexicalWarning(UserWarning):
     """The lexical index is behind its collection and can't be brought up to date now; searches use it as it is."""
 

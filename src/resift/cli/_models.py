@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from resift.cli._options import LongDocuments
 from resift.cli._output import note
-from resift.errors import LexicalWarning, StatesWarning, TruncationWarning
+from resift.errors import LanguageWarning, LexicalWarning, StatesWarning, TruncationWarning
 
 if TYPE_CHECKING:
     from resift.reranking.ranking import Stats
@@ -80,22 +80,26 @@ def note_left_out() -> Iterator[None]:
 
 @contextmanager
 def no_truncation_warning() -> Iterator[None]:
-    """Silence warnings of truncated texts: `note_truncation` says it in words of the command line."""
+    """Silence warnings of what was read of the texts: `note_truncation` says it in words of the command line."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)
+        for said_as_note in (LanguageWarning, TruncationWarning):
+            warnings.simplefilter("ignore", said_as_note)
         yield
 
 
 def note_truncation(stats: Stats, long_documents: LongDocuments | None, passages_for: Scorer | None = None) -> None:
-    """Print a note where texts were cut without `--long-documents`.
+    """Print a note where texts were cut without `--long-documents`, and where most of them are not English.
 
     Args:
         stats: The ranking's.
         long_documents: What was chosen; None: nothing.
         passages_for: What scored them, where they are passages that `index` can cut for it.
     """
+    from resift.reranking.languages import NOT_ENGLISH, mostly_not_english
     from resift.scorer import ScorerTraits
 
+    if mostly_not_english(stats):
+        note(NOT_ENGLISH)
     if not stats.truncated or long_documents is not None:
         return
     reads = None if passages_for is None else ScorerTraits.of(passages_for).max_length

@@ -29,6 +29,7 @@ from resift.models.catalogue import find
 from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
 from resift.models.options import HUB_ID, ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.text.language import EnglishCheck
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
@@ -103,7 +104,9 @@ class OnnxScorer(ScorerBase):
         self.control_tokens = control_tokens or default
         tokenizer = tokenizer_class.load(self.folder / "tokenizer.json", control_tokens=self.control_tokens)
         self._tokens_identity = "" if self.control_tokens == default else f" control_tokens={self.control_tokens}"
-        self.pipeline = Pipeline(tokenizer, self._load_network(manifest, tokenizer), self.long_documents, batch_tokens)
+        english = EnglishCheck(tokenizer) if self.folder.samefile(bundled_folder(BUNDLED[0])) else None
+        network = self._load_network(manifest, tokenizer)
+        self.pipeline = Pipeline(tokenizer, network, self.long_documents, batch_tokens, english=english)
 
     @cached_property
     def identity(self) -> str:

@@ -24,6 +24,7 @@ from resift.models.bundled import TINY, TINY_PARTS, bundled_folder
 from resift.models.manifest import Manifest
 from resift.models.options import ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
+from resift.text.language import EnglishCheck
 from resift.text.table import SCALES, TABLE, TokenTable
 from resift.text.tokenizer import Ids, TextTemplate, TextTokenizer
 
@@ -100,7 +101,7 @@ class TinyScorer(ScorerBase):
             max_length,
         )
         check_known_scores(TINY, network, tokenizer, f"onnxruntime {onnxruntime.__version__}")
-        self.pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens)
+        self.pipeline = Pipeline(tokenizer, network, long_documents, batch_tokens, english=EnglishCheck(tokenizer))
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return one logit per document for each request, all documents batched together.

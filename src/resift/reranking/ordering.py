@@ -83,6 +83,7 @@ def _ranking(scorer: Scorer, call: RankCall[T], hits: list[Hit[T]], scores: Scor
         truncated=sum(span.truncated for span in scores.spans.values()),
         cache_hits=usage.cache_hits,
         states_kept=usage.states_kept,
+        not_english=min(usage.not_english, len(call.documents)),  # several models may have met the same one
         calls=usage.calls,
         billed=usage.billed,
         seconds={**usage.seconds, "total": time.perf_counter() - call.started},

@@ -96,6 +96,8 @@ class Stats:
     cache_hits: int = 0
     states_kept: int = 0
     """Pairs whose document was encoded before and kept: they cost the reading alone, and no tokens."""
+    not_english: int = 0
+    """Documents that are plainly not English, where the model reads English only."""
     calls: int = 0
     """Requests to a service or an LLM."""
     billed: Mapping[str, float] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class Stats:
             "truncated": self.truncated,
             "cache_hits": self.cache_hits,
             "states_kept": self.states_kept,
+            "not_english": self.not_english,
             "calls": self.calls,
             "billed": dict(self.billed),
             "sentences": self.sentences,

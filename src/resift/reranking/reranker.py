@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from resift._util.arguments import SYNONYMS, helps_with_names, right_name, shown, whole_number
 from resift._util.call_site import warn_at_call_site
-from resift.errors import InputError, TruncationWarning
+from resift.errors import InputError, LanguageWarning, TruncationWarning
 from resift.models.options import Model, ModelOptions
 from resift.reranking.call import RankCall
 from resift.reranking.held_scorer import HeldScorer
 from resift.reranking.instructions import Instructed
+from resift.reranking.languages import NOT_ENGLISH, mostly_not_english
 from resift.reranking.limits import Limits
 from resift.reranking.ranking import Ranking, Stats
 from resift.reranking.steps import OnError as OnError  # its place for who types
@@ -54,7 +55,8 @@ class Reranker(RankSteps):
         patience: Stop scoring when so many documents in a row brought none into the best `top_k`; the rest as above.
         evidence: How many sentences of each hit to find that answer, with their places, in `Hit.evidence`; True is one.
             The sentences of the hits that are returned are scored too; a service or an LLM gets one more request.
-        prune: Keep only sentences at least this relevant, 0..1, and their headings, in `Hit.pruned`; at least the best.
+        prune: Keep only sentences at least this relevant, 0..1, and their headings, in `Hit.pruned`: each hit's best one,
+            and those with half the relevance of the best one of all, stay too.
         cache: A file that remembers scores, or ":memory:" to remember them in memory alone: see `Cached`.
         calibration: A file of `resift threshold --save`, or a `Calibration`: scores become log-odds of being relevant,
             so that `relevance` and `min_relevance` mean the same as with the bundled models: see `Calibrated`.
@@ -156,7 +158,7 @@ class Reranker(RankSteps):
         """
         limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
         (ranking,) = self._instructed.of(self, instruction)._rank([RankCall.of(query, documents, text, body)], limits)
-        self._warn_of_truncation(ranking.stats)
+        self._warn_of_texts(ranking.stats)
         return ranking
 
     @helps_with_names
@@ -182,7 +184,7 @@ class Reranker(RankSteps):
             ranking = await instructed._await_scorer(call, limits)
         else:
             (ranking,) = await instructed._arank([call], limits)
-        self._warn_of_truncation(ranking.stats)
+        self._warn_of_texts(ranking.stats)
         return ranking
 
     @helps_with_names
@@ -222,7 +224,7 @@ class Reranker(RankSteps):
         """
         limits = self._limits(top_k, min_relevance, deadline, evidence, prune)
         rankings = self._instructed.of(self, instruction)._rank(RankCall.many(queries, documents, text, body), limits)
-        self._warn_of_truncation(*(ranking.stats for ranking in rankings))
+        self._warn_of_texts(*(ranking.stats for ranking in rankings))
         return rankings
 
     @helps_with_names
@@ -245,7 +247,7 @@ class Reranker(RankSteps):
         rankings = await self._instructed.of(self, instruction)._arank(
             RankCall.many(queries, documents, text, body), limits
         )
-        self._warn_of_truncation(*(ranking.stats for ranking in rankings))
+        self._warn_of_texts(*(ranking.stats for ranking in rankings))
         return rankings
 
     @helps_with_names
@@ -334,7 +336,10 @@ class Reranker(RankSteps):
             self.prune if prune is None else prune,
         ).check(self.scorer)
 
-    def _warn_of_truncation(self, *stats: Stats) -> None:
+    def _warn_of_texts(self, *stats: Stats) -> None:
+        """Warn where texts went unread in part, and where most of them are in a language that the model can't read."""
+        if mostly_not_english(*stats):
+            warn_at_call_site(NOT_ENGLISH, LanguageWarning)
         truncated = sum(each.truncated for each in stats)
         long_documents = self._queue.traits.long_documents
         if not truncated or long_documents == "first_window":

@@ -56,6 +56,7 @@ class Usage:
     - `batches`: batches of the network that took part.
     - `cache_hits`: texts whose score was kept.
     - `states_kept`: pairs whose document was encoded before. They are among `pairs`; their tokens are in neither count.
+    - `not_english`: documents that are plainly not English, where the model reads English only.
     - `calls`: requests to a service or an LLM; `billed`: what a service says it charges, by its own units.
     - `seconds`: wall time by stage.
     """
@@ -66,6 +67,7 @@ class Usage:
     batches: int = 0
     cache_hits: int = 0
     states_kept: int = 0
+    not_english: int = 0
     calls: int = 0
     billed: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Usage:
             self.batches + other.batches,
             self.cache_hits + other.cache_hits,
             self.states_kept + other.states_kept,
+            self.not_english + other.not_english,
             self.calls + other.calls,
             _sums(self.billed, other.billed),
             _sums(self.seconds, other.seconds),

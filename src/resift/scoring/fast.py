@@ -135,7 +135,7 @@ def _joined(rough: Scores, best: Sequence[int], exact: Scores) -> Scores:
     return replace(
         exact,
         values=tuple(values),
-        usage=rough.usage + exact.usage,
+        usage=replace(rough.usage + exact.usage, not_english=rough.usage.not_english),
         spans=spans,
         order=(*(best[position] for position in order), *others),
     )

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from resift.errors import InputError
 from resift.scorer import LongDocuments, Request, Scores, Span, Usage
 from resift.text.batches import plan_batches, split_into_windows
+from resift.text.language import EnglishCheck
 from resift.text.tokenizer import Ids, TextTokenizer, Tokens
 
 Counts = NDArray[np.int_]
@@ -80,6 +81,8 @@ class Pipeline:
     long_documents: LongDocuments
     batch_tokens: int
     prompt: PromptText = NO_PROMPT
+    english: EnglishCheck | None = None
+    """Counts the documents that are plainly not English, for a model that reads nothing else."""
 
     def __post_init__(self) -> None:
         if self.long_documents not in LONG_DOCUMENT_MODES:
@@ -110,9 +113,11 @@ class Pipeline:
         results = self._run_network(rows, queries, documents)
         seconds = {"tokenize": tokenized - started, "model": time.perf_counter() - tokenized}
         return [
-            self._collect_scores(range(stop - len(request_rows), stop), rows, request_documents, results, seconds)
-            for request_rows, stop, request_documents in zip(
-                rows_by_request, accumulate(map(len, rows_by_request)), documents, strict=True
+            self._collect_scores(
+                range(stop - len(request_rows), stop), rows, request, request_documents, results, seconds
+            )
+            for request_rows, stop, request, request_documents in zip(
+                rows_by_request, accumulate(map(len, rows_by_request)), requests, documents, strict=True
             )
         ]
 
@@ -177,6 +182,7 @@ class Pipeline:
         self,
         request_rows: range,
         rows: Sequence[TokenRow],
+        request: Request,
         documents: Sequence[Tokens],
         results: _RowResults,
         seconds: dict[str, float],
@@ -208,6 +214,7 @@ class Pipeline:
             padded_tokens=int(results.padded_lengths[own][computed].sum()),
             batches=len(set(results.batches[own].tolist())),
             states_kept=int(results.from_store[own].sum()),
+            not_english=0 if self.english is None else self.english.count(request.documents, documents),
             seconds={stage: spent * share for stage, spent in seconds.items()},
         )
         values = tuple(results.logits[best_rows[index]].item() for index in range(len(documents)))
