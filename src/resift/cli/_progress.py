@@ -18,6 +18,9 @@ def bar(items: str = "queries") -> Iterator[Progress]:
     from rich.progress import Progress
 
     screen = console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as display:
+    if not screen.is_terminal:  # rich before 15 ends a bar that is switched off with an empty line
+        yield lambda done, total: None
+        return
+    with Progress(console=screen, transient=True) as display:
         task = display.add_task(items, total=None)
         yield lambda done, total: display.update(task, completed=done, total=total)

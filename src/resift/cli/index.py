@@ -170,6 +170,10 @@ def _bar() -> Iterator[IngestProgress]:
     """Show a bar on stderr, where that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    screen = console(stderr=True)
+    if not screen.is_terminal:  # as in _progress.bar
+        yield lambda done, total, added: None
+        return
     columns = (
         TextColumn("indexing"),
         BarColumn(),
@@ -177,8 +181,7 @@ def _bar() -> Iterator[IngestProgress]:
         TextColumn("files, {task.fields[passages]} passages"),
         TimeElapsedColumn(),
     )
-    screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("indexing", total=None, passages=0)
         yield lambda done, total, added: bar.update(task, completed=done, total=total, passages=added)
 
