@@ -22,7 +22,7 @@ from resift.text.sentences import Sentence, find_sentences, headings_above
 T = TypeVar("T")
 
 LOCAL_SENTENCES = 4096
-ASKED_SENTENCES = 256
+ASKED_SENTENCES = 100
 """Sentences that are scored for a ranking, at most: by an engine here, and by a service, an LLM or a scorer of yours.
 Beyond, neighbours are joined."""
 SHARE_OF_BEST = 0.5
