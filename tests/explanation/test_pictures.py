@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import sys
+import warnings
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from pages import Elements, check_page
 
-from resift import Reranker
+from resift import InputError, MissingExtraError, Reranker
 from resift.explanation.explanation import Explanation
 
 HOSTILE = (
@@ -73,3 +77,47 @@ def test_a_document_without_words_has_a_picture_too(bundled: Reranker, overlap: 
         Elements(explanation.to_html())
         assert "none speaks for it" in explanation.to_text()
         assert explanation.evidence is None or explanation.evidence.text == "..."
+
+
+def test_a_heat_map_as_png(hostile: Explanation, bundled: Reranker, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of what no font of this machine has
+        hostile.to_png(tmp_path / "map.png")
+    bundled.explain("?!", "").to_png(tmp_path / "empty.png")
+    for name in ("map", "empty"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"map\.svg: a PNG file has a name that ends in \.png"):
+        hostile.to_png(tmp_path / "map.svg")
+    with pytest.raises(OSError, match="nowhere"):
+        hostile.to_png(tmp_path / "nowhere" / "map.png")
+
+
+def test_without_matplotlib_the_extra_is_named(
+    bundled: Reranker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "resift.explanation.png", raising=False)
+    with pytest.raises(MissingExtraError, match=r"resift\[eval\]"):
+        bundled.explain("fox", "a fox").to_png(tmp_path / "map.png")
+
+
+async def test_an_explanation_is_awaited_beside_the_event_loop(bundled: Reranker) -> None:
+    ranking = bundled.rank("what eats bamboo?", ["Stocks fell.", "Pandas eat bamboo."])
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            beats += 1
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(beat())
+    explanations = await asyncio.gather(
+        bundled.aexplain("what eats bamboo?", "Pandas eat bamboo."), ranking.aexplain(), ranking.aexplain(ranking[0])
+    )
+    beating.cancel()
+    assert {round(explanation.score, 4) for explanation in explanations} == {round(ranking[0].score, 4)}
+    assert beats > 3
+    with pytest.raises(InputError, match="there is no hit 9"):
+        await ranking.aexplain(9)

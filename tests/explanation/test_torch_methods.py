@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import odd_graphs
 import pytest
 import torch
+from build_once import BuildOnce
 
 from resift import InputError, Reranker
 from resift.engines.pytorch.sentence_transformers import SentenceTransformersScorer
 from resift.explanation.explanation import Explanation
-from resift.explanation.torch_methods import explain_by_gradient
+from resift.explanation.graph_file import GraphFile
+from resift.explanation.torch_methods import _read, explain_by_gradient
 
 QUERY, DOCUMENT = "what eats bamboo", "pandas eat bamboo all day, and caf\u00e9s don't"
 
@@ -96,6 +100,46 @@ def test_a_model_whose_code_lacks_it_is_refused(saved: Callable[[str], Path], mo
     for method in ("attention", "gradient"):
         with pytest.raises(InputError, match=r"doesn't show this \(not here\); use method='occlusion'"):
             Reranker(scorer).explain(QUERY, DOCUMENT, method=method)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("architecture", ["bert-small", "xlm-roberta", "deberta-v2", "modernbert"])
+def test_an_onnx_graph_shows_the_attention_that_torch_shows(
+    architecture: str, saved: Callable[[str], Path], exported: Callable[..., Path]
+) -> None:
+    scorer, pair, inputs, rows, columns = _read(SentenceTransformersScorer(saved(architecture)), QUERY, DOCUMENT)
+    network = scorer.cross_encoder.transformers_model
+    network.set_attn_implementation("eager")  # type: ignore[operator]
+    with torch.inference_mode():
+        layers = network(**inputs, output_attentions=True).attentions  # type: ignore[operator]
+    # The exported graph computes its last layer for the first token alone, which is no word.
+    shares = torch.stack([layer[0].mean(0) for layer in layers[:-1]]).mean(0).numpy().astype(np.float64)
+    with Reranker(exported(architecture)) as graph:
+        explanation = graph.explain(QUERY, DOCUMENT, method="attention")
+        check(explanation, graph)
+        assert explanation.matrix == pytest.approx(pair.by_word(shares[np.ix_(rows, columns)]), abs=1e-5)
+        with pytest.raises(InputError, match="is an ONNX graph, which has no gradients: load the model with torch"):
+            graph.explain(QUERY, DOCUMENT, method="gradient")
+
+
+def test_a_graph_of_one_shape_shows_the_same_attention(saved: Callable[[str], Path], build_once: BuildOnce) -> None:
+    folder = build_once("odd/static-attention", lambda path: odd_graphs.build(saved("bert-small"), "static", path))
+    with Reranker(SentenceTransformersScorer(saved("bert-small"))) as ranker, Reranker(folder) as graph:
+        whole = ranker.explain(QUERY, DOCUMENT, method="attention")
+        assert graph.explain(QUERY, DOCUMENT, method="attention").matrix == pytest.approx(whole.matrix, abs=1e-5)
+
+
+def test_a_graph_that_joins_its_attention_is_refused_with_the_way_out(
+    exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = GraphFile.read
+
+    def without_softmax(path: Path) -> GraphFile:
+        file = read(path)
+        return replace(file, nodes=tuple(node for node in file.nodes if node.kind != "Softmax"))
+
+    monkeypatch.setattr(GraphFile, "read", without_softmax)
+    with Reranker(exported("bert-small")) as graph, pytest.raises(InputError, match=r"shows no attention.*with torch"):
+        graph.explain(QUERY, DOCUMENT, method="attention")
 
 
 @pytest.mark.parametrize("method", ["attention", "gradient"])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from resift._util.arguments import check_query
+from resift._util.worker import Worker
+from resift.engines.common.pairs import PairNetwork
 from resift.engines.common.pipeline import Pipeline
 from resift.engines.onnx import OnnxScorer
 from resift.engines.split.reader import SplitNetwork
 from resift.engines.tiny import TinyNetwork
 from resift.errors import InputError
 from resift.explanation.explanation import Explanation
+from resift.explanation.graph_attention import explain_by_graph
 from resift.explanation.occlusion import OcclusionPlan, Unit, explain_by_occlusion
 from resift.explanation.read_pair import ReadPair
 from resift.explanation.split_parts import SplitParts
@@ -30,6 +34,7 @@ ALONE = "the query's words alone"
 CONSTANT = "constant"
 ROUNDING = "rounding"
 
+_WORKER = Worker(limit=1024, name="an explanation")
 _PARTS: WeakKeyDictionary[Scorer, SplitParts] = WeakKeyDictionary()
 
 
@@ -50,7 +55,8 @@ def explain(
         document: The text.
         method: "parts": the sums that the network itself makes, which only resift's own networks have. "occlusion": how
             the score falls without a word. "attention", "gradient": of a cross-encoder that sentence-transformers runs,
-            where it looks, and gradient x input. None: parts where there are some, else occlusion.
+            where it looks, and gradient x input; attention of its ONNX graph too. None: parts where there are some,
+            else occlusion.
         budget: Texts that occlusion may have scored, at most; `OcclusionPlan.make` says how many it needs. Of a long
             document sentences are left out, or groups of them.
         unit: What occlusion leaves out, "word" or "sentence". None: what the budget allows.
@@ -62,7 +68,7 @@ def explain(
     _check(query, document, method)
     scorer = _uncached(scorer)
     if method in ("attention", "gradient"):
-        return _explain_by_torch(scorer, query, document, method)
+        return _explain_by_look(scorer, query, document, method)
     pipeline = _pipeline_of(scorer)
     if pipeline is not None and method != "occlusion":
         return _explain_by_parts(scorer, pipeline, query, document)
@@ -92,6 +98,15 @@ def plan_occlusion(
     if method in ("parts", "attention", "gradient") or (method is None and has_parts(scorer)):
         return None
     return OcclusionPlan.make(query, document, budget, unit)
+
+
+async def in_background(call: Callable[[], Explanation]) -> Explanation:
+    """Return what a call explains, in a thread of its own, which all explanations of the process share.
+
+    Raises:
+        OverloadedError: Too many calls wait already.
+    """
+    return await _WORKER.run(call)
 
 
 def has_parts(scorer: Scorer) -> bool:
@@ -146,12 +161,21 @@ def _explain_by_parts(scorer: Scorer, pipeline: Pipeline, query: str, document: 
     )
 
 
-def _explain_by_torch(scorer: Scorer, query: str, document: str, method: str) -> Explanation:
+def _explain_by_look(scorer: Scorer, query: str, document: str, method: str) -> Explanation:
+    """Return where a cross-encoder looks, or its gradient."""
     pipeline = getattr(scorer, "pipeline", None)
+    reads_pairs = isinstance(pipeline, Pipeline) and isinstance(pipeline.network, PairNetwork)
+    if isinstance(scorer, OnnxScorer) and reads_pairs:
+        if method == "attention":
+            return explain_by_graph(scorer, query, document)
+        raise InputError(
+            f"{scorer.name} is an ONNX graph, which has no gradients: load the model with torch, by its Hugging Face "
+            "id or folder, or use method='attention' or 'occlusion'"
+        )
     if not isinstance(pipeline, Pipeline) or not hasattr(scorer, "cross_encoder"):  # told without torch
         raise InputError(
             f"{scorer.name} shows neither attention nor gradients: they are for cross-encoders that "
-            "sentence-transformers runs; use method='occlusion'"
+            "sentence-transformers runs, and attention for their ONNX graphs too; use method='occlusion'"
         )
     from resift.explanation.torch_methods import explain_by_attention, explain_by_gradient
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -131,6 +132,21 @@ class Explanation:
         from resift.explanation.svg import heat_map  # imported late: most callers want the numbers
 
         return heat_map(self)
+
+    def to_png(self, path: str | os.PathLike[str]) -> None:
+        """Write the heat map as a PNG image, for where an SVG can't be shown, such as slides. Needs `resift[eval]`.
+
+        Args:
+            path: The file to write; its name ends in .png.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+            InputError: The name of another kind of file.
+            OSError: The file can't be written.
+        """
+        from resift.explanation.png import write_png
+
+        write_png(self, path)
 
     def to_html(self) -> str:
         """Return a page of its own: the document with its words marked, the heat map, and the parts of the score."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.model_files import report_unreadable
 from resift.errors import ModelFileError
@@ -68,9 +69,10 @@ class GraphFile:
         """Return the node that makes each output."""
         return {output: node for node in self.nodes for output in node.outputs}
 
-    def with_output(self, name: str) -> bytes:
-        """Return the file with one more output, behind the others."""
-        return self.data + _field(GRAPH, _field(OUTPUT, _field(VALUE_NAME, name.encode())))
+    def with_outputs(self, *names: str) -> bytes:
+        """Return the file with more outputs, behind the others."""
+        outputs = b"".join(_field(OUTPUT, _field(VALUE_NAME, name.encode())) for name in names)
+        return self.data + _field(GRAPH, outputs)
 
     def _stored(self, name: str) -> NDArray[Any]:
         if name not in self.tensors:
@@ -87,6 +89,17 @@ class GraphFile:
         if raw is None or kind not in TYPES:
             raise ModelFileError(f"{self.path}: the weight {name} is not stored in the file: export the model again")
         return np.frombuffer(raw, np.dtype(TYPES[kind]).newbyteorder("<")).reshape(shape)
+
+
+def open_bytes(data: bytes, folder: Path, threads: int | None) -> InferenceSession:
+    """Open the bytes of a graph, whose weights may lie in other files of a folder."""
+    options = SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    options.log_severity_level = 3
+    return InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _node(message: memoryview) -> Node:

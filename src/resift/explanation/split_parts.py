@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, SessionOptions
 
 from resift.engines.common.session import Session
 from resift.engines.split.reader import EncodedQuery, SplitNetwork
 from resift.errors import ModelFileError
 from resift.explanation.contributions import TokenContributions, put
-from resift.explanation.graph_file import GraphFile
+from resift.explanation.graph_file import GraphFile, open_bytes
 from resift.explanation.reader_math import LOG_LONG, MASKED, Floats, Vote, Weights, softmax, softplus, unit_rows
 from resift.models.manifest import ENCODER, READER
 from resift.text.tokenizer import Ids
@@ -66,8 +65,8 @@ class SplitParts:
     def last_layer(self) -> Session:
         """The encoder, which gives the states of the last layer as its third output."""
         graph = GraphFile.read(self.folder / ENCODER)
-        data = graph.with_output(_last_layer_name(graph))
-        return Session(partial(_open, data, self.threads), self.threads)
+        data = graph.with_outputs(_last_layer_name(graph))
+        return Session(partial(open_bytes, data, self.folder, self.threads), self.threads)
 
     def contributions(self, query_ids: Ids, document_ids: Ids) -> TokenContributions:
         """Return what each pair of tokens contributes to the score. The document is as long as the network reads."""
@@ -233,12 +232,3 @@ def _last_layer_name(graph: GraphFile) -> str:
     if name not in makers:
         raise ModelFileError(f"{graph.path} makes its vector in an unknown way: export the model again")
     return makers[name].inputs[0]
-
-
-def _open(data: bytes, threads: int | None) -> InferenceSession:
-    options = SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return InferenceSession(data, options, providers=["CPUExecutionProvider"])

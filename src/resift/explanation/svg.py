@@ -40,8 +40,8 @@ def heat_map(explanation: Explanation, *, alone: bool = True) -> str:
     """
     rows, names, values = heat_map_cells(explanation)
     cell = VALUED_CELL if len(names) <= VALUED_COLUMNS else CELL
-    left = MARGIN + max((_width(_label(name)) for name in rows), default=0) + 8
-    tallest = max((_width(_label(name)) for name in names), default=0)
+    left = MARGIN + max((_width(label(name)) for name in rows), default=0) + 8
+    tallest = max((_width(label(name)) for name in names), default=0)
     top, slant = MARGIN + 0.71 * tallest + 14, 0.71 * tallest
     width, height = left + cell * len(names) + slant + MARGIN, top + HEIGHT * len(rows) + MARGIN
     title = f"What the words of the document contribute for: {explanation.query}"
@@ -109,14 +109,15 @@ def _cells(
 
 def _row_label(name: str, left: float, top: float, row: int) -> str:
     y = top + HEIGHT * (row + 0.5) + 4.5
-    return f'<text x="{left - 8:.1f}" y="{y:.1f}" text-anchor="end" fill="currentColor">{_text(_label(name))}</text>'
+    return f'<text x="{left - 8:.1f}" y="{y:.1f}" text-anchor="end" fill="currentColor">{_text(label(name))}</text>'
 
 
 def _column_label(name: str, x: float, y: float) -> str:
-    return f'<text transform="translate({x:.1f} {y:.1f}) rotate(-45)" fill="currentColor">{_text(_label(name))}</text>'
+    return f'<text transform="translate({x:.1f} {y:.1f}) rotate(-45)" fill="currentColor">{_text(label(name))}</text>'
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """Return a word as a map names it: on one line, and cut where it is long."""
     line = " ".join(name.split())
     return line if len(line) <= LABEL_LETTERS else line[: LABEL_LETTERS - 1] + "…"
 

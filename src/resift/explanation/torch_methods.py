@@ -94,7 +94,9 @@ def _read(
     template = pipeline.network.template
     arrays = template.assemble([(pair.query_ids, pair.document_ids)])
     names = set(scorer.cross_encoder.tokenizer.model_input_names)
-    inputs = {name: torch.from_numpy(array).to(scorer.cross_encoder.device) for name, array in arrays.items() if name in names}
+    inputs = {
+        name: torch.from_numpy(array).to(scorer.cross_encoder.device) for name, array in arrays.items() if name in names
+    }
     start = len(template.before)
     rows = np.arange(start, start + len(pair.query_ids))
     after = start + len(pair.query_ids) + len(template.between)

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from resift._util.arguments import whole_number
@@ -251,6 +252,14 @@ class Ranking(Sequence[Hit[T]]):
             raise InputError(f"hit is a {type(hit).__name__}: give a hit of this ranking, or its place, from 0")
         text = self.hits[hit].text if isinstance(hit, int) else hit.text
         return explain(self.scored_by.scorer, self.query, text, method=method, budget=budget, unit=unit)
+
+    async def aexplain(
+        self, hit: Hit[T] | int = 0, *, method: Method | None = None, budget: int = 256, unit: Unit | None = None
+    ) -> Explanation:
+        """Do what `explain` does, without blocking the event loop. Arguments and errors are the same."""
+        from resift.explanation.explain import in_background
+
+        return await in_background(partial(self.explain, hit, method=method, budget=budget, unit=unit))
 
     def to_html(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from resift._util.arguments import SYNONYMS, helps_with_names, right_name, shown, whole_number
@@ -291,6 +292,26 @@ class Reranker(RankSteps):
             return explain(self.scorer, query, call.unique[0], method=method, budget=budget, unit=unit)
         finally:
             ticket.cancel()
+
+    async def aexplain(
+        self,
+        query: str,
+        document: T,
+        *,
+        text: Callable[[T], str] | None = None,
+        method: Method | None = None,
+        budget: int = 256,
+        unit: Unit | None = None,
+    ) -> Explanation:
+        """Do what `explain` does, without blocking the event loop.
+
+        Arguments and errors are those of `explain`. Explanations of one process are made one after the other.
+        """
+        from resift.explanation.explain import in_background
+
+        return await in_background(
+            partial(self.explain, query, document, text=text, method=method, budget=budget, unit=unit)
+        )
 
     def close(self) -> None:
         """Refuse new calls, wait for those under way, and close the scorers that were loaded by name.

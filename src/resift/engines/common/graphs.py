@@ -109,6 +109,11 @@ class PairGraph:
             logits[chosen] = to_logits(self._run(inputs, chosen, lengths)[self.output].astype(np.float32))
         return logits
 
+    def outputs(self, inputs: Mapping[str, NDArray[np.int64]]) -> list[NDArray[Any]]:
+        """Return all outputs for rows of one length."""
+        lengths = inputs["attention_mask"].sum(1)
+        return self._run(inputs, np.arange(len(lengths)), lengths)
+
     def _batches(self, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.intp]]:
         """Yield the indices of rows that can go through the graph together."""
         whole = np.arange(len(lengths))
