@@ -134,3 +134,16 @@ def test_the_site_is_built_without_a_warning_and_asks_nothing_of_another_host(tm
     html = "".join(page.read_text(encoding="utf-8") for page in pages if page.suffix == ".html")
     assert 'class="mermaid"' not in html
     assert 'data-md-component="source"' not in html
+
+
+def test_a_notebook_is_a_page_of_its_text_code_and_output(hooks: ModuleType) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# A\n", "\n", "b"]},
+        {"cell_type": "code", "source": ["print(1)"], "outputs": [{"text": ["1\n"]}]},
+        {"cell_type": "code", "source": ["2"], "outputs": [{"data": {"text/plain": ["2"]}}]},
+        {"cell_type": "code", "source": ["x = 1"], "outputs": []},
+    ]
+    assert hooks.notebook_page({"cells": cells}) == (
+        "# A\n\nb\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\n2\n```\n\n```text\n2\n```\n\n"
+        "```python\nx = 1\n```\n"
+    )
