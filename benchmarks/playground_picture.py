@@ -62,6 +62,7 @@ def _photograph(address: str, picture: Path) -> None:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"] if root else [])
         page = chromium.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(address)
+        page.wait_for_selector("#search:enabled")
         page.get_by_role("combobox", name="First stage").select_option("vectors")
         page.get_by_label("Your question").fill(QUESTION)
         for _ in range(2):  # the first search loads the model and makes the index of words: its times say little

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,29 @@ def test_the_first_stage_searches_words_too_unless_vectors_are_chosen(
     playground.stages = {"vectors": playground.first_stage}
     assert "only vectors" in problem(client, "/api/search", 400, **asked(first_stage="hybrid"))
     assert search(client)["hits"] == vectors["hits"]
+
+
+def test_settings_that_change_no_score_use_those_of_the_last_search(client: TestClient, playground: Playground) -> None:
+    asked_for: list[str] = []
+
+    class Counting:
+        name, scale = "counting", Scale.PROBABILITY
+
+        def score(self, query: str, documents: Sequence[str]) -> list[float]:
+            asked_for.append(query)
+            return OverlapScorer().score(query, documents)
+
+    playground.models = ("words",)
+    playground._rerankers["words", None] = Reranker(Counting())
+    first = search(client, model="words")
+    again = search(client, model="words", top_k=2, fuse=0.5, reuse=True)
+    assert len(asked_for) == 1
+    assert sum(hit["kept"] for hit in again["hits"]) == 2
+    assert again["stages"] == first["stages"]
+    search(client, model="words", candidates=3, reuse=True)
+    search(client, model="words", candidates=3)
+    client.post("/api/search", json={**asked(model="words", candidates=3, reuse=True), "query": "another?"})
+    assert len(asked_for) == 4
 
 
 def test_more_results_than_candidates_are_fetched_as_search_does(client: TestClient) -> None:

@@ -74,7 +74,7 @@ def test_a_folder_is_indexed_into_a_database_that_is_not_kept(
     assert "broken.pdf" in result.stderr
     ((state, found, _),) = served
     assert (state["temporary"], state["passages"], state["models"][0]) == (True, 1, "resift:tiny")
-    assert state["judgements"]["folder"] == str(Path(".resift/judgements/documents"))
+    assert state["judgements"]["folder"] == str(Path(".resift/judgements/docs"))
     assert (found["hits"][0]["source"], found["hits"][0]["body"]) == ("docs/pandas.md", "Pandas eat bamboo.")
     assert not Path(state["database"]).exists()
     run("docs", "--embedder", "static", "--db", "kept")

@@ -44,7 +44,11 @@ Models = Annotated[
 ]
 JudgementsFolder = Annotated[
     Path | None,
-    typer.Option("--judgements", help="Folder of what is marked.", show_default=f"{DB}/judgements/COLLECTION"),
+    typer.Option(
+        "--judgements",
+        help="Folder of what is marked.",
+        show_default=f"{DB}/judgements/COLLECTION, or the FOLDER's name",
+    ),
 ]
 Host = Annotated[str, typer.Option("--host", help="A name of this machine; the page has no password.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")]
@@ -82,7 +86,7 @@ def playground(
             collection,
             db,
             models=model or [],
-            judgements=judgements or (database or DB) / "judgements" / collection,
+            judgements=judgements or default_judgements(folder, collection, database),
             embedder=None if folder is not None else embedder,
             temporary=folder is not None and database is None,
         )
@@ -95,6 +99,12 @@ def playground(
             open_browser(address)
         with no_truncation_warning():  # the page says it
             run(app, listening, drain_seconds=DRAIN_SECONDS)
+
+
+def default_judgements(folder: Path | None, collection: str, database: Path | None) -> Path:
+    """Return where marks are kept: beside the database, by the collection; of one that is not kept, by the folder."""
+    named = folder is not None and database is None
+    return (database or DB) / "judgements" / ((folder.resolve().name if folder and named else "") or collection)
 
 
 def make_playground(

@@ -102,7 +102,7 @@ def application(playground: Playground) -> Starlette:
         Route("/api/export.zip", answers(export)),
         Route(
             "/api/search",
-            post(SearchRequest, lambda asked: playground.search(asked.query, asked.settings)),
+            post(SearchRequest, partial(_search, playground)),
             methods=["POST"],
         ),
         Route("/api/explain", post(ExplainRequest, partial(_explain, playground)), methods=["POST"]),
@@ -134,6 +134,10 @@ def page_files() -> dict[str, tuple[bytes, str]]:
 
 async def _page_file(content: bytes, kind: str, request: Request) -> Response:  # noqa: ARG001 - Starlette gives it
     return Response(content, media_type=kind)
+
+
+def _search(playground: Playground, asked: SearchRequest) -> dict[str, Any]:
+    return playground.search(asked.query, asked.settings, reuse=asked.reuse)
 
 
 def _explain(playground: Playground, asked: ExplainRequest) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class SearchRequest(BaseModel):
     fuse: float = Field(default=0.0, ge=0, le=1)
     first_stage: Literal["hybrid", "vectors"] | None = None
     """None: the playground's own."""
+    reuse: bool = False
+    """Whether scores of the last search serve, where they are the same."""
 
     @property
     def settings(self) -> SearchSettings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from resift.errors import InputError
@@ -78,6 +77,8 @@ class Playground:
         self.temporary = temporary
         self._make_reranker = make_reranker
         self._rerankers: dict[tuple[str, str | None], Reranker] = {}
+        self._scored: tuple[tuple[Any, ...], Ranking[Passage]] | None = None
+        """What the last search scored, with what its scores depend on."""
 
     def state(self) -> dict[str, Any]:
         """Return what the page shows before a question is asked."""
@@ -107,15 +108,25 @@ class Playground:
             "commands": commands(self.judgements.folder),
         }
 
-    def search(self, query: str, settings: SearchSettings) -> dict[str, Any]:
-        """Return both stages of a search. Raises what `TwoStageSearch.search` raises."""
+    def search(self, query: str, settings: SearchSettings, *, reuse: bool = False) -> dict[str, Any]:
+        """Return both stages of a search.
+
+        Args:
+            query: The question.
+            settings: What is chosen.
+            reuse: Where the last search had the same scores, take those: another number of results, threshold or
+                fusion then shows at once.
+
+        Raises:
+            ResiftError: As `TwoStageSearch.search` does.
+        """
         reranker = self._reranker(settings)
         if settings.fuse and settings.min_relevance is not None:
             raise InputError(
                 "an order that is fused with the first stage's has no relevance to set a threshold on: leave out one"
             )
         limits = Limits(settings.top_k, settings.min_relevance, None, None).check(reranker.scorer)
-        base = self._two_stages(reranker, settings).search(query, None)
+        base = self._score(query, settings, reranker, reuse=reuse)
         ranking = _fused(base, settings.fuse) if settings.fuse else base
         kept = _kept(ranking, limits)
         grades = self.judgements.grades(query, [hit.text for hit in ranking])
@@ -154,8 +165,13 @@ class Playground:
         )
         return snippets(source, replace(settings, first_stage=self._stage_name(settings)), query)
 
-    def _two_stages(self, reranker: Reranker, settings: SearchSettings) -> TwoStageSearch:
-        return TwoStageSearch(self._stage(settings), reranker, candidates=max(settings.candidates, settings.top_k))
+    def _score(self, query: str, settings: SearchSettings, reranker: Reranker, *, reuse: bool) -> Ranking[Passage]:
+        depth, stage = max(settings.candidates, settings.top_k), self._stage(settings)
+        key = (query, settings.model, settings.long_documents, depth, stage)
+        if not reuse or self._scored is None or self._scored[0] != key:
+            self._scored = None
+            self._scored = (key, TwoStageSearch(stage, reranker, candidates=depth).search(query, None))
+        return self._scored[1]
 
     def _stage(self, settings: SearchSettings) -> ChromaFirstStage | HybridFirstStage:
         return self.stages[self._stage_name(settings)]
@@ -187,11 +203,6 @@ class Playground:
             raise InputError(f"there is no passage {id[:100]!r} in the collection any more: search again")
         metadatas: list[Any] = list(found["metadatas"] or ()) or [None]
         return Passage(found["documents"][0], id, dict(metadatas[0] or {}))
-
-
-def judgements_folder(database: Path, collection: str) -> Path:
-    """Return where marks are kept unless a folder is given: beside the database."""
-    return database / "judgements" / collection
 
 
 def _kept(ranking: Ranking[Passage], limits: Limits) -> list[bool]:

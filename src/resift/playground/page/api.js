@@ -16,7 +16,7 @@ const post = (path, data) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data) });
 
 export const state = () => ask("/api/state");
-export const search = (request) => post("/api/search", request);
+export const search = (request, reuse) => post("/api/search", { ...request, reuse });
 export const explain = (request, id, confirmed) => post("/api/explain", { ...request, id, confirmed });
 export const mark = (request, id, given) => post("/api/mark", { ...request, id, mark: given });
 export const code = (request) => post("/api/code", request);

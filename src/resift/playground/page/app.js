@@ -21,7 +21,8 @@ const WAIT = 250; // milliseconds after a setting has changed
 let opened = null; // what /api/state says
 let shown = null; // the request whose results are shown, and what was found
 let lit = null; // the id of the passage that is highlighted
-let turn = 0; // the latest search: what earlier ones answer is dropped
+let running = false; // whether a search is under way
+let next = null; // the search after it: what was asked last, and whether scores may be reused
 let timer = null;
 
 function request() {
@@ -44,16 +45,32 @@ function whole(name, otherwise) {
   return Math.min(Number(field.max), Math.max(Number(field.min), given));
 }
 
-async function search() {
+/** Search; of those that are asked for while one is under way, only the last is done. */
+async function search(reuse = false) {
   clearTimeout(timer);
   const asked = request();
   if (!asked.query) return;
-  const mine = ++turn;
+  next = { asked, reuse: reuse && (next === null || next.reuse) };
+  if (running) return;
+  running = true;
   document.body.setAttribute("aria-busy", "true");
   say("Searching…");
   try {
-    const found = await api.search(asked);
-    if (mine !== turn) return;
+    while (next) {
+      const mine = next;
+      next = null;
+      await searchFor(mine.asked, mine.reuse);
+    }
+  } finally {
+    running = false;
+    document.body.removeAttribute("aria-busy");
+  }
+}
+
+async function searchFor(asked, reuse) {
+  try {
+    const found = await api.search(asked, reuse);
+    if (next) return;
     shown = { asked, found };
     lit = null;
     drawResults(found, about(asked), { open, show, mark, moved: draw });
@@ -66,9 +83,7 @@ async function search() {
     draw();
     showCode(await api.code(asked), opened.temporary);
   } catch (error) {
-    if (mine === turn) say(error.message, true);
-  } finally {
-    if (mine === turn) document.body.removeAttribute("aria-busy");
+    say(error.message, true);
   }
 }
 
@@ -265,7 +280,8 @@ async function start() {
   const asked = recall();
   showSettings();
   $("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
-  $("settings").addEventListener("input", () => { showSettings(); clearTimeout(timer); if (shown) timer = setTimeout(search, WAIT); });
+  $("search").disabled = false; // until now a question would have been sent as a form, to nobody
+  $("settings").addEventListener("input", () => { showSettings(); clearTimeout(timer); if (shown) timer = setTimeout(() => search(true), WAIT); });
   document.addEventListener("keydown", onKey);
   for (const kind of ["focusin", "mouseover"]) {
     $("stages").addEventListener(kind, (event) => { const row = event.target.closest("[data-id]"); if (row) highlight(row.dataset.id); });

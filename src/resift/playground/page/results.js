@@ -11,7 +11,7 @@ export function drawResults(found, firstStage, actions) {
   const others = found.hits.filter((hit) => !hit.kept);
   $("welcome").hidden = true;
   $("results").hidden = false;
-  $("final-about").textContent = `${found.model} · ${found.scale} score${kept.some((hit) => hit.relevance !== null) ? ", and relevance 0 to 1" : ""}`;
+  $("final-about").textContent = `${found.model} · ${found.scale} score${found.hits.some((hit) => hit.relevance !== null) ? ", and relevance 0 to 1" : ""}`;
   $("first-about").textContent = firstStage;
   $("final").replaceChildren(...kept.map((hit) => drawHit(hit, found, actions)));
   if (!kept.length) $("final").append(el("li", { class: "nothing" }, nothing(found)));
