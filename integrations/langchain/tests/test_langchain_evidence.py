@@ -86,3 +86,5 @@ def test_impossible_values() -> None:
         step(evidence=-1)
     with pytest.raises(ValueError, match="did you mean evidence="):
         step(evidense=1)
+    with pytest.raises(ValueError, match="no option explain: say evidence="):
+        step(explain=True)
