@@ -96,7 +96,7 @@ def _run_python(code: str, namespace: dict[str, object], page: Path) -> str:
     out = io.StringIO()
     with redirect_stdout(out):
         # As a notebook does: a block may `await`.
-        compiled = compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        compiled = compile(code, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         result = eval(compiled, namespace)
         if inspect.iscoroutine(result):
             asyncio.run(result)
