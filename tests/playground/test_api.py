@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from resift import Fused, Reranker, TwoStageSearch
+from resift import Fused, Passage, Reranker, TwoStageSearch
 from resift.playground.asgi import MAX_BODY, page_files
 from resift.playground.session import Playground
 from resift.scorer import Scale
 from resift.testing import OverlapScorer, ScriptedScorer
 
+HOSTILE = "<script>alert(1)</script>"
 QUESTION = "what eats bamboo?"
 
 
@@ -125,6 +126,20 @@ def test_every_text_comes_through_as_it_is(client: TestClient) -> None:
     bodies = " ".join(hit["body"] for hit in response.json()["hits"])
     assert "<script>alert(2)</script>" in bodies
     assert "🐼" in bodies
+
+
+def test_numbers_that_json_has_no_word_for(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"path": 7, "title": HOSTILE, "section": "<b>", "page": 2.5}
+
+    class Odd:
+        def retrieve(self, query: str, k: int) -> list[Passage]:
+            return [Passage("Pandas.", "a", kinds, float("nan")), Passage("Foxes.", "b", {}, float("-inf"))]
+
+    monkeypatch.setattr(Playground, "_stage", lambda *_: Odd())
+    hits = {hit["id"]: hit for hit in search(client)["hits"]}
+    assert (hits["a"]["similarity"], hits["b"]["similarity"]) == (None, None)
+    assert (hits["a"]["source"], hits["a"]["place"]) == ("7", "<b> · page 2.5")
+    assert hits["b"]["source"] == "b"
 
 
 def test_an_explanation_adds_up_and_covers_the_passage(client: TestClient, playground: Playground) -> None:

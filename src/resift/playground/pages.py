@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from resift.documents.passages import body
 from resift.explanation.explanation import Explanation
 from resift.explanation.shades import figures, shown, strengths
 from resift.explanation.svg import heat_map_cells
-from resift.reranking.ranking import Hit, Ranking
+from resift.reranking.ranking import Ranking
 from resift.search.candidates import Passage
 
 TOP_WORDS = 8
@@ -28,7 +29,7 @@ def describe_passage(passage: Passage) -> dict[str, Any]:
         "source": source[0],
         "place": " · ".join(source[1:]),
         "body": body(passage.text, title, section),
-        "similarity": passage.similarity,
+        "similarity": _finite(passage.similarity),
     }
 
 
@@ -53,7 +54,7 @@ def describe_search(
             "rank": hit.rank,
             "was": hit.index + 1,
             "moved": hit.moved,
-            "score": _number(own[hit.index]),
+            "score": _finite(own[hit.index].score),
             "relevance": own[hit.index].relevance,
             "fused": hit.score if ranking is not base else None,
             "found": {half: place.rank for half, place in hit.document.found.items()},
@@ -147,5 +148,6 @@ def _stages(ranking: Ranking[Passage]) -> list[dict[str, Any]]:
     ]
 
 
-def _number(hit: Hit[Passage]) -> float | None:
-    return hit.score if hit.score == hit.score else None
+def _finite(number: float | None) -> float | None:
+    """Return a number that JSON holds; None for NaN, which a failing model or a vector without length gives."""
+    return number if number is not None and math.isfinite(number) else None

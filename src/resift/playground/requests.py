@@ -14,7 +14,7 @@ except ImportError as error:
 
 MOST_CANDIDATES = 500
 LONGEST_QUESTION = 10_000  # characters
-LONGEST_ID = 1000
+LONGEST_ID = 10_000
 
 
 class SearchRequest(BaseModel):
