@@ -173,6 +173,15 @@ def test_export_of_a_model_that_does_not_exist(here: Path) -> None:
     assert fails("export", "nothing", "out", "--int8", "--precision", "int8") == contradiction
 
 
+def test_export_says_before_its_work_that_the_folder_cant_be_used(here: Path) -> None:
+    (here / "model").mkdir()
+    (here / "used").mkdir()
+    (here / "used" / "resift.json").write_text("{}")
+    assert fails("export", "./model", "used").endswith("give another folder, or --overwrite to replace it")
+    (here / "file").write_text("")
+    assert fails("export", "./model", "file/out") == "resift: file/out: Not a directory"
+
+
 def test_where_without_a_value(indexed: Path) -> None:
     assert fails("search", "x", "--where", "year") == "resift: --where takes KEY=VALUE, not 'year'"
     with pytest.raises(InputError):
