@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -76,10 +77,11 @@ def playground(
 ) -> None:
     """Open a page to search a collection, see both stages and why, and mark what is right or wrong."""
     from resift.playground.asgi import application  # first: names the extra
-    from resift.serving.server import open_socket, run
+    from resift.serving.listening import open_socket
+    from resift.serving.server import run
 
     check_host(host)
-    with open_socket(host, port, None) as listening, _database(folder, database) as db:
+    with open_socket(host, port, None) as listening, _ended_by_sigterm(), _database(folder, database) as db:
         if folder is not None:
             _index(folder, collection, db, embedder, kept=database is not None)
         made = make_playground(
@@ -169,6 +171,19 @@ def open_browser(address: str) -> None:
     on_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if on_screen:  # without one, Python would start a browser of the terminal
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process as Ctrl+C does, so that a database that is not kept is removed."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal can be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from resift.scorer import Scorer
 
 KEY_VARIABLE = "RESIFT_API_KEY"
+DEFAULT_MODELS = (None, "resift:small")
 PROBE = "what eats bamboo?", ["Pandas eat bamboo.", "Stocks fell."]
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
@@ -64,13 +68,18 @@ def serve(
     drain_seconds: DrainSeconds = 30,
 ) -> None:
     """Answer rerank requests in the formats of Cohere, Jina, vLLM and text-embeddings-inference."""
-    from resift.serving.asgi import ServiceOptions, application
-    from resift.serving.server import open_socket, run
-    from resift.serving.service import RerankService
+    from resift.serving.listening import open_socket
 
     key = _key(api_key_file)
-    with open_socket(host, port, key, allow_no_key=allow_no_key) as listening:
-        scorer = _load(model, long_documents, threads, calibration)
+    with (
+        open_socket(host, port, key, allow_no_key=allow_no_key) as listening,
+        _loading(model, long_documents, threads, calibration) as loaded,
+    ):
+        from resift.serving.asgi import ServiceOptions, application
+        from resift.serving.server import run
+        from resift.serving.service import RerankService
+
+        scorer = loaded()
         service = RerankService(scorer, batch_tokens=batch_tokens, waiting_tokens=max_tokens_in_flight)
         options = ServiceOptions(max_documents, max_body, key, tuple(model_name or ()), upload_seconds)
         app = application(service, options)
@@ -88,6 +97,25 @@ def _key(file: Path | None) -> ApiKey | None:
         return ApiKey(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise InputError(f"{file} holds no key: it is no text") from None
+
+
+@contextmanager
+def _loading(
+    model: str | None, long_documents: LongDocuments | None, threads: int | None, calibration: Path | None
+) -> Iterator[Callable[[], Scorer]]:
+    """Give what returns the model. The default one is loaded in a thread, while this one imports the server.
+
+    Others import more than they compute, and two threads must not import at a time.
+    """
+    if model not in DEFAULT_MODELS or calibration is not None:
+        yield lambda: _load(model, long_documents, threads, calibration)
+        return
+    import resift.engines.onnx  # so that the thread has nothing to import
+    import resift.engines.split.encoder
+    import resift.scoring.load  # noqa: F401 - the same
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_load, model, long_documents, threads, calibration).result
 
 
 def _load(
