@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -116,17 +117,17 @@ def test_a_browser_is_opened_where_there_is_a_screen(
 
 
 @contextmanager
-def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command, and give it with its address."""
     words = [sys.executable, "-m", "resift", "playground", "--port", "0", "--no-browser", *map(str, arguments)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env={**os.environ, **environment}, **pipes) as started:
         watchdog = threading.Timer(120, started.kill)
         watchdog.start()
         try:
             assert started.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:\d+", started.stdout.readline())
-            assert found
-            yield started, found[0]
+            lines = iter(started.stdout.readline, "")
+            yield started, next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
         finally:
             watchdog.cancel()
             started.kill()
@@ -145,3 +146,21 @@ def test_the_process_answers_and_ends_with_ctrl_c(database: Path, tmp_path: Path
         assert started.wait(30) in (0, 130)
         assert started.stderr is not None
         assert "Traceback" not in started.stderr.read()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_database_that_is_not_kept_is_gone_whatever_ends_the_process(tmp_path: Path, number: signal.Signals) -> None:
+    for name in ("files", "temporary"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files" / "pandas.md").write_text("Pandas eat bamboo.")
+    here = {"TMPDIR": str(tmp_path / "temporary")}
+    with process(tmp_path / "files", "--embedder", "static", "--judgements", tmp_path / "marks", **here) as (
+        started,
+        _,
+    ):
+        assert list((tmp_path / "temporary").glob("resift-playground-*"))
+        started.send_signal(number)
+        assert started.wait(30) == 128 + number
+    assert not list((tmp_path / "temporary").glob("resift-playground-*"))
