@@ -28,7 +28,7 @@ def mcp(
     candidates: Annotated[int, typer.Option("--candidates", min=1, help="How many passages are reranked.")] = 50,
     enough: Annotated[
         float, typer.Option("--enough", min=0, max=1, help="Below this relevance, a note says that nothing answers.")
-    ] = 0.1,
+    ] = 0.2,
     model: Model = None,
     long_documents: Long = None,
     calibration: CalibrationFile = None,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROWS_SHOWN = 50  # of a notebook table
-ANSWERABLE = 0.1
-"""The relevance from which on a hit counts as an answer: see docs/evidence.md."""
+ANSWERABLE = 0.2
+"""The relevance from which on a hit may be an answer. Texts of another subject hardly reach it: docs/evidence.md."""
 
 
 @dataclass(frozen=True, slots=True)

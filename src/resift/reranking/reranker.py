@@ -56,8 +56,8 @@ class Reranker(RankSteps):
         patience: Stop scoring when so many documents in a row brought none into the best `top_k`; the rest as above.
         evidence: How many sentences of each hit to find that answer, with their places, in `Hit.evidence`; True is one.
             The sentences of the hits that are returned are scored too; a service or an LLM gets one more request.
-        prune: Keep only sentences at least this relevant, 0..1, and their headings, in `Hit.pruned`: each hit's best one,
-            and those with half the relevance of the best one of all, stay too.
+        prune: Keep only sentences at least this relevant, 0..1, and their headings, in `Hit.pruned`. Each hit's best
+            one stays, and what has half the relevance of the best one of all.
         cache: A file that remembers scores, or ":memory:" to remember them in memory alone: see `Cached`.
         calibration: A file of `resift threshold --save`, or a `Calibration`: scores become log-odds of being relevant,
             so that `relevance` and `min_relevance` mean the same as with the bundled models: see `Calibrated`.
