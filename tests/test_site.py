@@ -101,6 +101,7 @@ def test_the_page_of_commands_has_every_command_and_option(hooks: ModuleType) ->
         ("concepts/kinds.md", "[a](../models.md#x)", "[a](../models.md#x)"),
         ("concepts/kinds.md", "[a](../../benchmarks)", "[a](R/benchmarks)"),
         ("indexing.md", "[a](models.md) [b](#c) [d](https://e.f)", "[a](models.md) [b](#c) [d](https://e.f)"),
+        ("langchain.md", "[a](notebooks/langchain.ipynb)", "[a](notebooks/langchain.md)"),
         ("indexing.md", "```text\n[a](../SECURITY.md)\n```", "```text\n[a](../SECURITY.md)\n```"),
     ],
 )

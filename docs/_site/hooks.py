@@ -56,6 +56,8 @@ def leave_docs(markdown: str, page: str, repository: str) -> str:
     """Return a page whose links out of docs/ are addresses in the repository."""
 
     def lead(match: re.Match[str]) -> str:
+        if match[2].endswith(".ipynb"):  # a page here
+            return f"{match[1]}{match[2].removesuffix('.ipynb')}.md{match[3] or ''}{match[4]}"
         target = posixpath.normpath(str(PurePosixPath("docs") / PurePosixPath(page).parent / match[2]))
         if target.startswith(("docs/", "..")):
             return match[0]

@@ -210,8 +210,9 @@ def _show_end(ranking: Ranking[Passage]) -> None:
     times = ranking.stats.seconds
     first_stage = times.get("first_stage", 0.0)
     empty = "" if ranking.hits else "no result. "
+    candidates = "1 candidate" if ranking.stats.documents == 1 else f"{ranking.stats.documents} candidates"
     line = (
-        f"{empty}{ranking.stats.documents} candidates in {seconds(first_stage)}, "
+        f"{empty}{candidates} in {seconds(first_stage)}, "
         f"reranked by {ranking.model} in {seconds(times.get('total', 0.0) - first_stage)}"
     )
     console().print(Text(line, style="dim"))
