@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from resift.cli.app import app
 
-WIDTH, HEIGHT, COLOURS = 1100, 1240, 96
+WIDTH, HEIGHT, COLOURS = 1100, 1240, 160
 
 
 def main(folder: Path) -> None:

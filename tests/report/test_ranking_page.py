@@ -68,7 +68,7 @@ def test_what_is_wrong_is_said(ranking: Ranking[Passage]) -> None:
     assert "No document is among the results." in check_page(Reranker(OverlapScorer()).rank("fox", []).to_html()).text
     assert "knows no scorer" in check_page(pickle.loads(pickle.dumps(degraded)).to_html()).text
     assert "known parts" in check_page(Reranker(OverlapScorer()).rank("fox", ["a fox"]).to_html()).text
-    assert "2 more results are not shown" in check_page(copy.copy(ranking).to_html(top=len(ranking) - 2)).text
+    assert "2 more are ranked below these" in check_page(copy.copy(ranking).to_html(top=len(ranking) - 2)).text
 
 
 def test_a_page_of_some_hits_says_how_many_others_there_were(ranking: Ranking[Passage], bundled: Reranker) -> None:

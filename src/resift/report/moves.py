@@ -22,6 +22,8 @@ class Place:
     detail_before: str = ""
     """What the first stage says of it, such as its similarity."""
     detail_after: str = ""
+    excerpt: str = ""
+    """The beginning of its text, where the title is not that."""
     relevance: float | None = None
     grade: int | None = None
     """How it was judged; None: it was not."""
@@ -122,10 +124,12 @@ def _name(place: Place, moved: str, detail: str, *, is_final: bool = False) -> H
         title = element("a", title, href=f"#{place.link}")
     grade = None if place.grade is None else element("span", f"judged {place.grade}", class_=grade_class(place.grade))
     bar = relevance_bar(place.relevance) if is_final else None
+    said = " · ".join(filter(None, (moved, detail)))
+    quoted = join(" · ", element("bdi", place.excerpt)) if place.excerpt else None
     return element(
         "span",
         element("span", title, class_="title", title=place.title),
-        element("span", grade, bar, " · ".join(filter(None, (moved, detail))), class_="detail"),
+        element("span", grade, bar, element("span", said, quoted, class_="said"), class_="detail"),
         class_="name",
     )
 

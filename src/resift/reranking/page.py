@@ -26,6 +26,7 @@ EXPLAINED = 10  # hits whose words are marked
 OPEN = 3  # texts that are open from the start
 CHARACTERS_SHOWN = 2000  # of a text without marks
 TITLE_CHARACTERS = 120
+EXCERPT_CHARACTERS = 90
 FIELD_CHARACTERS = 300  # of a field of metadata
 FIELDS_SHOWN = 20
 NAMES_OF_TEXTS = ("path", "source", "file_name", "url", "title")
@@ -108,14 +109,23 @@ def _title(name: str, text: str) -> str:
     return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1] + "…"
 
 
+def _excerpt(text: str) -> str:
+    """Return the beginning of a text on one line, behind the heading that a passage begins with."""
+    head, gap, body = text[: EXCERPT_CHARACTERS * 8].partition("\n\n")
+    line = " ".join((body if gap and body.strip() else head).split())
+    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
+
+
 def _place(hit: Hit[T], named: Callable[[T], str]) -> Place:
+    name = named(hit.document)
     return Place(
-        _title(named(hit.document), hit.text),
+        _title(name, hit.text),
         hit.index + 1,
         hit.rank,
         _found(hit.document),
         "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}",
-        hit.relevance,
+        excerpt=_excerpt(hit.text) if name.strip() else "",
+        relevance=hit.relevance,
         link=f"hit-{hit.rank}",
     )
 
@@ -229,7 +239,7 @@ def _cut(content: str) -> str:
 
 def _left_out(ranking: Ranking[T], count: int) -> Html | None:
     more = len(ranking.hits) - count
-    return legend(f"{more} more results are not shown.") if more > 0 else None
+    return legend(f"{more} more are ranked below these, and not shown.") if more > 0 else None
 
 
 def _legend(readings: Sequence[_Reading], unmarked: str) -> Html | None:
