@@ -257,7 +257,8 @@ function recall() {
 function showSettings() {
   const fused = Number($("fuse").value) > 0;
   $("min_relevance").disabled = fused; // a fused order has no relevance to compare
-  $("min_relevance-value").textContent = fused ? "not with fusion" : Number($("min_relevance").value) ? $("min_relevance").value : "off";
+  $("min_relevance-hint").textContent = fused ? "not with fusion" : "relevance, at least";
+  $("min_relevance-value").textContent = !fused && Number($("min_relevance").value) ? $("min_relevance").value : "off";
   $("fuse-value").textContent = fused ? $("fuse").value : "off";
 }
 
