@@ -66,3 +66,18 @@ def test_search_writes_a_page_and_a_picture_of_both_stages(here: Path) -> None:
     for option in ("--html", "--svg"):
         assert "there is no folder nowhere" in run(*asked, option, "nowhere/a.html", code=1).stderr
         assert "docs is a folder" in run(*asked, option, "docs", code=1).stderr
+
+
+def test_rerank_and_explain_write_theirs(here: Path) -> None:
+    rows = [
+        {"text": "Stocks fell.", "path": "a <b>.md"},
+        {"text": "Giant pandas eat bamboo.", "path": "b.md", "year": 1},
+    ]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run("rerank", "what do pandas eat?", "rows.jsonl", "-m", "resift:tiny", "--html", "page.html")
+    text = check_page((here / "page.html").read_text(encoding="utf-8")).text
+    for said in ("the order of rows.jsonl", "a <b>.md", "was 2"):
+        assert said in text
+    run("explain", "pandas", "Giant pandas eat bamboo.", "-m", "resift:tiny", "--png", "map.png")
+    assert (here / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert "ends in .png" in run("explain", "a", "b", "-m", "resift:tiny", "--png", "map.svg", code=1).stderr

@@ -32,6 +32,9 @@ def explain(
     svg: Annotated[
         Path | None, typer.Option("--svg", callback=check_file, help="Write the heat map of words to this file.")
     ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", callback=check_file, help="The same as a PNG image; needs resift[eval].")
+    ] = None,
     model: Model = None,
     long_documents: Long = None,
     method: Annotated[
@@ -60,6 +63,8 @@ def explain(
         note(f"{ranker.scorer.name} is asked to score up to {plan.pairs} texts: {plan.unit} are left out")
     explanation = ranker.explain(question, text, method=method, budget=budget, unit=unit)
     _write(html, explanation.to_html() if html is not None else "")
+    if png is not None:
+        explanation.to_png(png)
     _write(svg, explanation.to_svg() if svg is not None else "")
     if as_json:
         json_document(explanation.to_dict())

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from resift.cli._models import no_truncation_warning, note_truncation, reranker
-from resift.cli._options import CalibrationFile, EvidenceShown, Instruction, Json, Long, MinRelevance, Model, TopK
+from resift.cli._options import (
+    CalibrationFile,
+    EvidenceShown,
+    Html,
+    Instruction,
+    Json,
+    Long,
+    MinRelevance,
+    Model,
+    TopK,
+)
 from resift.cli._output import console, json_document, movement, note, number, snippet, table
 from resift.errors import InputError
 
@@ -31,6 +41,7 @@ def rerank(
     calibration: CalibrationFile = None,
     instruction: Instruction = None,
     evidence: EvidenceShown = False,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Rerank documents from a file or a pipe."""
@@ -40,6 +51,9 @@ def rerank(
         ranking = ranker.rank(
             question, documents, text=_text, top_k=top_k, min_relevance=min_relevance, evidence=evidence
         )
+    if html is not None:
+        given = "stdin" if file == "-" else Path(file).name
+        ranking.to_html(html, title=_name, first_stage=f"the order of {given}")
     if as_json:
         json_document(ranking.to_dict(document=_fields))
     else:
@@ -93,6 +107,12 @@ def _read_documents(file: str, jsonl: bool) -> list[_Document]:
 
 def _text(document: _Document) -> str:
     return document.text
+
+
+def _name(document: _Document) -> str:
+    from resift.reranking.page import name_of
+
+    return name_of(document.fields)
 
 
 def _fields(document: _Document) -> dict[str, Any]:
