@@ -76,11 +76,22 @@ def test_fused_by_reciprocal_rank_with_both_ranks_kept() -> None:
 def test_weights_and_missing_halves() -> None:
     dense, lexical = Listed("a", "b"), Listed("c", "d")
     assert ids(HybridFirstStage(dense, lexical).retrieve("q", 4)) == ["a", "c", "b", "d"]
+    assert ids(HybridFirstStage(dense, lexical, weights=[1, 0.5]).retrieve("q", 4)) == ["a", "b", "c", "d"]
     assert ids(HybridFirstStage(dense, lexical, weights=[1, 2]).retrieve("q", 4)) == ["c", "d", "a", "b"]
     assert ids(HybridFirstStage(dense, lexical, weights=[1, 0]).retrieve("q", 2)) == ["a", "b"]
     assert ids(HybridFirstStage(Listed(), lexical).retrieve("q", 4)) == ["c", "d"]
     assert ids(HybridFirstStage(dense, Listed()).retrieve("q", 4)) == ["a", "b"]
     assert HybridFirstStage(Listed(), Listed()).retrieve("q", 4) == []
+
+
+def test_behind_its_tenth_place_the_lexical_half_counts_less() -> None:
+    dense, lexical = Listed(*(f"d{n}" for n in range(1, 60))), Listed(*(f"w{n}" for n in range(1, 60)))
+    ranks = [place for place in ids(HybridFirstStage(dense, lexical).retrieve("q", 50)) if str(place).startswith("w")]
+    assert ranks == [f"w{n}" for n in range(1, 11)]
+    plain = ids(HybridFirstStage(dense, lexical, tail=1).retrieve("q", 50))
+    assert plain == [f"{half}{n}" for n in range(1, 26) for half in "dw"]
+    fused = HybridFirstStage(dense, lexical, tail=0.5).retrieve("q", 118)
+    assert {p.id: p.fused for p in fused}["w11"] == pytest.approx(0.5 / 71)
 
 
 def test_each_half_is_asked_for_more_than_is_wanted() -> None:
@@ -111,7 +122,9 @@ def test_what_are_no_two_halves(arguments: list[Any], message: str) -> None:
         HybridFirstStage(*arguments)
 
 
-@pytest.mark.parametrize("options", [{"weights": [1]}, {"weights": [0, 0]}, {"weights": [-1, 1]}, {"depth": 0}])
+@pytest.mark.parametrize(
+    "options", [{"weights": [1]}, {"weights": [0, 0]}, {"weights": [-1, 1]}, {"depth": 0}, {"tail": 2}]
+)
 def test_impossible_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         HybridFirstStage(Listed(), Listed(), **options)

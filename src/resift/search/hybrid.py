@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from resift._util.arguments import check_query, helps_with_names, whole_number
+from resift._util.arguments import check_query, helps_with_names, number, whole_number
 from resift._util.worker import Worker
 from resift.errors import InputError
-from resift.scoring.fusion import check_weights, reciprocal_ranks
+from resift.scoring.fusion import RANK_CONSTANT, check_weights
 from resift.search.candidates import (
     Found,
     Passage,
@@ -23,6 +24,9 @@ from resift.search.candidates import (
 from resift.search.two_stage import AsyncFirstStage, FirstStage, ManyFirstStage
 
 DENSE, LEXICAL = "dense", "lexical"
+TOP, TAIL = 10, 0.3
+"""What only words find is at the top of the lexical half. Behind its tenth place, most share common words with the query
+alone, and would push out what vectors find (docs/hybrid.md has the figures)."""
 DEPTH = 200  # of each half, or twice as many as are wanted: what is far down in both may be among the best of all
 
 
@@ -31,7 +35,8 @@ class HybridFirstStage:
 
         search = TwoStageSearch(HybridFirstStage(ChromaFirstStage(collection)))
 
-    A passage counts weight / (60 + rank) in each half that found it; of two that count the same, the one that the dense
+    A passage counts weight / (60 + rank) in each half that found it, behind the lexical half's tenth place `tail` of
+    that; of two that count the same, the one that the dense
     half ranks higher comes first, or else the one that only it has. Passages are told apart by their ids, or where they
     have none, by their texts. `Passage.found` holds rank and score of each half that found it, `Passage.fused` the sum.
 
@@ -39,6 +44,7 @@ class HybridFirstStage:
         dense: What finds by meaning: a `ChromaFirstStage`, or any first stage.
         lexical: What finds by words. None: a `resift.chroma.LexicalFirstStage` of the same collection and filters.
         weights: What each half counts, the dense first; 1 each unless given.
+        tail: What lexical places behind the tenth count of their weight, 0.3; 1 is plain reciprocal rank fusion.
         depth: How many passages each half fetches. None: twice as many as are wanted, and at least 200.
 
     Raises:
@@ -54,12 +60,16 @@ class HybridFirstStage:
         lexical: FirstStage | AsyncFirstStage | None = None,
         *,
         weights: Sequence[float] | None = None,
+        tail: float = TAIL,
         depth: int | None = None,
     ) -> None:
         self.dense = check_first_stage(dense)
         self.lexical = _lexical_of(dense) if lexical is None else check_first_stage(lexical)
         _check_filters(self.dense, self.lexical)
         self.weights = check_weights(weights, 2)
+        self.tail = number("tail", tail)
+        if not 0 <= self.tail <= 1:
+            raise InputError(f"tail must be from 0 to 1, got {tail}")
         self.depth = None if depth is None else whole_number("depth", depth, 1)
         self._worker = Worker(limit=1024, name="the first stage")
 
@@ -87,7 +97,7 @@ class HybridFirstStage:
             lexical = self.lexical.filtered(where, where_document)
         except (TypeError, AttributeError):
             raise InputError("only a ChromaFirstStage with a LexicalFirstStage takes Chroma's filters") from None
-        return HybridFirstStage(dense, lexical, weights=self.weights, depth=self.depth)
+        return HybridFirstStage(dense, lexical, weights=self.weights, tail=self.tail, depth=self.depth)
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
         """Return at most k passages, those that count most first.
@@ -133,7 +143,7 @@ class HybridFirstStage:
 
     def _fused(self, dense: Sequence[Passage], lexical: Sequence[Passage], k: int) -> list[Passage]:
         halves = {DENSE: _by_identity(dense), LEXICAL: _by_identity(lexical)}
-        counts = reciprocal_ranks(list(halves.values()), self.weights)
+        counts = count_places(*halves.values(), weights=self.weights, tail=self.tail)
         found: dict[str, dict[str, Found]] = {identity: {} for identity in counts}
         for name, half in halves.items():
             for rank, (identity, passage) in enumerate(half.items(), 1):
@@ -142,6 +152,20 @@ class HybridFirstStage:
         passages = halves[LEXICAL] | halves[DENSE]  # the dense half's has its similarity
         best = sorted(counts, key=counts.__getitem__, reverse=True)[:k]  # stable: equal ones stay in the halves' order
         return [replace(passages[item], found=found[item], fused=counts[item]) for item in best]
+
+
+def count_places(
+    dense: Iterable[str], lexical: Iterable[str], *, weights: Sequence[float] = (1, 1), tail: float = TAIL
+) -> dict[str, float]:
+    """Return what each item of two orders counts, those of the dense one first: the sum of weight / (60 + rank).
+
+    The weight of a lexical place behind the tenth is multiplied by `tail`.
+    """
+    counts: dict[str, list[float]] = {}
+    for order, weight, share in ((dense, weights[0], 1.0), (lexical, weights[1], tail)):
+        for rank, item in enumerate(order, 1):
+            counts.setdefault(item, []).append(weight * (1 if rank <= TOP else share) / (RANK_CONSTANT + rank))
+    return {item: math.fsum(parts) for item, parts in counts.items()}  # fsum: no order of adding changes it
 
 
 def _by_identity(passages: Sequence[Passage]) -> dict[str, Passage]:
