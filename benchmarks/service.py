@@ -7,7 +7,7 @@ Each client is a connection that sends one request after another, each with 50 m
 - Throughput is compared with one merged batch: the same model in this process scores as many such requests in one
   `score_many` call, before and after each load, while the service is idle.
 - Fair share: clients times the time of a request alone. The 99th percentile is divided by it.
-- Start: from the command to the first answer to a request, the service's process included.
+- Start: from the command to the first answer, to a request of two passages, the service's process included.
 
 It needs `resift[serve,remote]` and a quiet machine.
 """
@@ -50,7 +50,7 @@ def main(
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found is not None
         try:
-            asyncio.run(_load(found[0], texts, 1, 1))
+            asyncio.run(_load(found[0], texts[:2], 1, 1))
             typer.echo(f"first answer {time.perf_counter() - started:.2f} s after the command")
             alone = statistics.median(asyncio.run(_load(found[0], texts, 1, 5))[0])
             typer.echo(f"{'clients':>8}{'requests/s':>12}{'of merged':>11}{'p50 ms':>9}{'p99 ms':>9}{'p99/share':>11}")
