@@ -92,6 +92,7 @@ def first_stage(
 @contextmanager
 def embedding_advice() -> Iterator[None]:
     """Say in words of the command line what to do where it isn't known what embedded a collection."""
+    import resift.search.chroma  # noqa: F401 - first: it names the extra where Chroma is missing
     from resift.search.query_embedding import UnknownEmbeddingError
 
     try:
