@@ -1,6 +1,7 @@
 """Run the tests with the lowest version of everything that pyproject.toml declares, or with the newest.
 
     python tests/reliability/versions.py lowest
+    python tests/reliability/versions.py lowest --extras chroma,documents,remote,serve,otel -- tests/search tests/text
     python tests/reliability/versions.py newest --python 3.13 -- tests/reranking tests/search -q
 
 It makes a fresh environment in a temporary folder, or in the one that `--folder` names, with uv (`pip install uv`),
@@ -21,6 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 INTEGRATIONS = ("langchain", "llama-index", "haystack", "lancedb")
 PROJECTS = [ROOT, *(ROOT / "integrations" / name for name in INTEGRATIONS)]
+TOOLS = {
+    *("filelock", "hypothesis", "openinference-semantic-conventions", "opentelemetry-sdk", "pytest", "pytest-asyncio"),
+    *("pytest-socket", "pytest-xdist", "python-docx"),
+}
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 
 
@@ -35,6 +40,12 @@ def declared(project: Path) -> set[str]:
     }
 
 
+def tools() -> list[str]:
+    """What the tests of the core need, with their versions."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    return [entry for entry in extras["test"] if entry.partition(">")[0] in TOOLS]
+
+
 def run(*command: str | Path) -> None:
     sys.stdout.write(f"$ {' '.join(map(str, command))}\n")
     sys.stdout.flush()
@@ -45,6 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=RESOLUTIONS)
     parser.add_argument("--python", default=f"{sys.version_info[0]}.{sys.version_info[1]}", help="such as 3.13")
+    parser.add_argument("--extras", help="only resift with these, such as chroma,serve: their own lowest versions")
     parser.add_argument("--folder", type=Path, help="where the environment stays")
     own, _, tests = " ".join(sys.argv[1:]).partition(" -- ")
     arguments = parser.parse_args(own.split())
@@ -59,11 +71,15 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     locked.unlink(missing_ok=True)  # uv keeps to the versions in it
     sources = folder / "projects.in"
-    sources.write_text("".join(f"-e {project}{'[test]' if project == ROOT else ''}\n" for project in PROJECTS))
+    if arguments.extras is None:
+        sources.write_text("".join(f"-e {project}{'[test]' if project == ROOT else ''}\n" for project in PROJECTS))
+    else:
+        sources.write_text("\n".join([f"-e {ROOT}[{arguments.extras}]", *tools()]))
     resolution = RESOLUTIONS[arguments.which]
     run(uv, "venv", "--clear", "--seed", "--python", arguments.python, folder / "venv")
     run(uv, "pip", "compile", "-q", "--resolution", resolution, "--python", python, *indexes, sources, "-o", locked)
-    run(uv, "pip", "install", "-q", "--python", python, *indexes, "-r", locked)
+    # As pip does; a library whose code warns when it is compiled would fail at its first import in a test.
+    run(uv, "pip", "install", "-q", "--compile-bytecode", "--python", python, *indexes, "-r", locked)
     names = set.union(*map(declared, PROJECTS))
     found = [line for line in locked.read_text().splitlines() if line.partition("==")[0] in names]
     sys.stdout.write(f"Python {arguments.python}, {arguments.which}: {', '.join(found)}\n")
