@@ -178,6 +178,42 @@ def test_what_a_person_adds_to_the_files_is_kept(tmp_path: Path) -> None:
     assert [grades["a"] for grades in read_collection(marks.folder).qrels.values()] == [3]
 
 
+def test_marks_are_not_lost_with_the_files_that_are_made_of_them(tmp_path: Path) -> None:
+    marks = judgements(tmp_path)
+    marks.mark(QUESTION, FOUND[0], RIGHT, FOUND)
+    for name in (CANDIDATES, PAIRS):
+        (marks.folder / name).unlink()
+    assert zipfile.ZipFile(io.BytesIO(judgements(tmp_path).as_zip())).namelist() == list(FILES[:3])
+    judgements(tmp_path).mark("what fell?", FOUND[2], RIGHT, FOUND[2:3])
+    assert len(read_collection(marks.folder).queries) == 2
+    assert len(read_pairs([marks.folder / PAIRS])) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("corpus.jsonl", None, "judges 1 documents"),
+        ("corpus.jsonl", "{", "corpus.jsonl:1"),
+        ("queries.jsonl", '{"text": "no id"}', "queries.jsonl:1"),
+        ("qrels.tsv", "one two\n", "qrels.tsv:1"),
+        (CANDIDATES, '{"qid": "q", "docids": "a"}', "docids is a list"),
+    ],
+)
+def test_files_that_can_not_be_read_are_not_replaced(
+    tmp_path: Path, name: str, content: str | None, problem: str
+) -> None:
+    marks = judgements(tmp_path)
+    marks.mark(QUESTION, FOUND[0], RIGHT, FOUND)
+    before = {file: (marks.folder / file).read_bytes() for file in FILES if file != name}
+    (marks.folder / name).unlink()
+    if content is not None:
+        (marks.folder / name).write_text(content)
+    for attempt in (lambda: judgements(tmp_path), lambda: marks.mark(QUESTION, FOUND[1], RIGHT, FOUND)):
+        with pytest.raises(InputError, match=problem):
+            attempt()
+    assert {file: (marks.folder / file).read_bytes() for file in before} == before
+
+
 @pytest.mark.parametrize("undo", [False, True])
 def test_a_process_that_is_killed_between_two_files_leaves_a_readable_collection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undo: bool
@@ -234,7 +270,7 @@ def test_export_of_nothing_says_what_to_do(client: TestClient, tmp_path: Path) -
     response = client.get("/api/export.zip")
     assert response.status_code == 400
     assert "mark a passage" in response.json()["error"]
-    assert not (tmp_path / "judgements" / "corpus.jsonl").exists()
+    assert not (tmp_path / "judgements").exists()
 
 
 def test_commands_name_the_folder_as_a_shell_reads_it(tmp_path: Path) -> None:

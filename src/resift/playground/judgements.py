@@ -176,13 +176,13 @@ class Judgements:
 
     def as_zip(self) -> bytes:
         """Return the files as a zip archive. Raises InputError where nothing is marked."""
+        if not self._read().queries:
+            raise InputError("nothing is marked yet: mark a passage as right or wrong first")
         with self._locked():
-            if not self._read().queries:
-                raise InputError("nothing is marked yet: mark a passage as right or wrong first")
             held = io.BytesIO()
             with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name in FILES:
-                    archive.write(self.folder / name, name)
+                for path in filter(Path.exists, (self.folder / name for name in FILES)):
+                    archive.write(path, path.name)
         return held.getvalue()
 
     @contextmanager
@@ -248,19 +248,28 @@ def _free_id(id: str, text: str, taken: Mapping[str, Any]) -> str:
 
 
 def _read_files(folder: Path) -> _Marks:
-    if not (folder / MARKER).exists() or not all((folder / name).exists() for name in FILES):
-        return _Marks()  # nothing was marked, or the first writing was cut short
-    documents = {field_id(row, "_id", where): row for where, row in read_rows(folder / CORPUS)}
-    queries = {
-        field_id(row, "_id", where): field_text(row, "text", where) for where, row in read_rows(folder / QUERIES)
-    }
+    """Return what the files hold; of one that isn't there, as after a first writing that was cut short, nothing."""
+    if not (folder / MARKER).exists():
+        return _Marks()
+    documents = {field_id(row, "_id", where): row for where, row in _rows(folder / CORPUS)}
+    queries = {field_id(row, "_id", where): field_text(row, "text", where) for where, row in _rows(folder / QUERIES)}
+    grades = read_qrels(folder / QRELS) if (folder / QRELS).exists() else {}
+    if lost := [id for given in grades.values() for id in given if id not in documents]:
+        raise InputError(
+            f"{folder / QRELS} judges {len(lost)} documents that are not in {CORPUS}, such as {lost[0]!r}: "
+            "the files belong together; give another folder with --judgements, or bring them back"
+        )
     found: dict[str, list[str]] = {}
-    for where, row in read_rows(folder / CANDIDATES):
+    for where, row in _rows(folder / CANDIDATES):
         listed = row.get("docids")
         if not isinstance(listed, list):
             raise InputError(f"{where}: docids is a list of document ids")
         found[field_id(row, "qid", where)] = [str(id) for id in listed]
-    return _Marks(documents, queries, read_qrels(folder / QRELS), found)
+    return _Marks(documents, queries, grades, found)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    return read_rows(path) if path.exists() else iter(())
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
