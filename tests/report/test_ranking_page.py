@@ -86,6 +86,14 @@ def test_a_ranking_of_a_hundred_long_texts_has_a_page_of_bounded_size(overlap: R
     assert len(many.to_html(top=10)) < 120_000
 
 
+def test_the_sentence_that_was_found_is_underlined_for_any_model(overlap: Reranker) -> None:
+    other = f"There is nothing here that anybody would want to see{', or hear' * 20}. " * 12
+    text = f"{other}The red fox sleeps. {other}"
+    page = overlap.rank("red fox", [text, "a whale"], evidence=True).to_html()
+    assert '<span class="evidence">The red fox sleeps.</span>' in page
+    assert "Underlined is the sentence that answers best." in check_page(page).text
+
+
 def test_documents_are_called_by_what_they_are(overlap: Reranker) -> None:
     documents = [
         {"text": "a fox", "source": "one.pdf", "page": 3},

@@ -132,21 +132,26 @@ def _place(hit: Hit[T], named: Callable[[T], str]) -> Place:
 
 def _read(ranking: Ranking[T], hits: Sequence[Hit[T]]) -> tuple[list[_Reading], str]:
     """Return what is known of the words of hits, and what a reader should know of it."""
-    nothing = [_Reading()] * len(hits)
+    nothing = [_Reading(evidence=_found_sentence(hit)) for hit in hits]
     if ranking.scored_by.scorer is None:
         return nothing, "Words are not marked: this ranking was pickled or made by hand, and knows no scorer."
     if not has_parts(ranking.scored_by.scorer):
         return nothing, "Words are marked only for models whose score is a sum of known parts, as the bundled ones."
     try:
-        readings = [_reading(ranking.explain(hit)) for hit in hits[:EXPLAINED]]
+        readings = [_reading(ranking.explain(hit), _found_sentence(hit)) for hit in hits[:EXPLAINED]]
     except ResiftError as error:
         return nothing, f"Words are not marked: {error}"
     return readings + nothing[EXPLAINED:], ""
 
 
-def _reading(explanation: Explanation) -> _Reading:
+def _found_sentence(hit: Hit[T]) -> tuple[int, int] | None:
+    """Return the sentence that `evidence=` has found; None where it wasn't asked for."""
+    return (hit.evidence[0].start, hit.evidence[0].end) if hit.evidence else None
+
+
+def _reading(explanation: Explanation, found: tuple[int, int] | None) -> _Reading:
     evidence = explanation.evidence
-    place = None if evidence is None else (evidence.start, evidence.end)
+    place = found or (None if evidence is None else (evidence.start, evidence.end))
     return _Reading(tuple(marks_of(explanation)), place, shown(explanation))
 
 
@@ -188,8 +193,7 @@ def _duration(seconds: float) -> str:
 
 
 def _card(hit: Hit[T], name: str, reading: _Reading, *, is_open: bool) -> Html:
-    end = min(len(hit.text), (hit.span or (0, 0))[0] + CHARACTERS_SHOWN)
-    place = reading.shown or ((hit.span or (0, 0))[0], end)
+    place = reading.shown or _beginning(hit, reading.evidence)
     place_title = _title(name, hit.text)
     summary = element(
         "summary",
@@ -212,6 +216,14 @@ def _card(hit: Hit[T], name: str, reading: _Reading, *, is_open: bool) -> Html:
         id=f"hit-{hit.rank}",
     )
     return element("details", summary, body, class_="card", open=is_open)
+
+
+def _beginning(hit: Hit[T], evidence: tuple[int, int] | None) -> tuple[int, int]:
+    """Return what is shown of a text without marks: its beginning, or what stands around its evidence."""
+    start = (hit.span or (0, 0))[0]
+    if evidence is not None and evidence[1] > start + CHARACTERS_SHOWN:
+        start = max(0, evidence[0] - CHARACTERS_SHOWN // 2)
+    return start, min(len(hit.text), start + CHARACTERS_SHOWN)
 
 
 def _moved(hit: Hit[T]) -> Html | None:
@@ -244,7 +256,8 @@ def _left_out(ranking: Ranking[T], count: int) -> Html | None:
 
 def _legend(readings: Sequence[_Reading], unmarked: str) -> Html | None:
     if unmarked:
-        return legend(unmarked)
+        cited = any(reading.evidence for reading in readings)
+        return legend(unmarked, " Underlined is the sentence that answers best." if cited else None)
     if not any(reading.marks for reading in readings):
         return None
     return marks_legend()
