@@ -34,9 +34,11 @@ MODULES = (
     "resift.testing",
     "resift.tracing",
     "resift.training",
+    "haystack_integrations.components.rankers.resift",
     "langchain_resift",
     "llama_index.embeddings.resift",
     "llama_index.postprocessor.resift",
+    "resift_lancedb",
 )
 OUTSIDE = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|data)=[\"']?(?:https?:)?//[^\"'\s>]+"
