@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resift import Ensemble, InputError, Reranker, Scale
+from resift import Ensemble, Fallback, InputError, Reranker, Scale, ScorerError
 from resift.evaluation import Collection, fit_calibration
 from resift.evaluation.calibration import fit
 from resift.scoring.calibrated import Calibrated, Calibration
@@ -133,6 +133,18 @@ def test_what_is_no_file_of_ours_is_one_line(content: bytes | None, tmp_path: Pa
 def test_an_ensemble_averages_what_was_calibrated() -> None:
     both = Ensemble([Calibrated(InText(), COSINES), ScriptedScorer([0.0])])
     assert Reranker(both).rank("q", ["0.7"])[0].relevance == pytest.approx(0.5)
+
+
+def test_a_stand_in_on_another_scale_is_a_failure_that_keep_order_answers() -> None:
+    down = ScriptedScorer(OSError("down"), name="made", scale=Scale.SIMILARITY)
+    other = ScriptedScorer([1.0, 2.0], name="other", scale=Scale.LOGIT)
+    both = Fallback([down, other])
+    calibration = replace(COSINES, model=both.name)
+    with pytest.raises(ScorerError, match="other answered on the logit scale"):
+        Reranker(both, calibration=calibration).rank("q", ["a", "b"])
+    kept = Reranker(both, calibration=calibration, on_error="keep_order").rank("q", ["a", "b"])
+    assert kept.documents == ["a", "b"]
+    assert "answered on the logit scale" in str(kept.degraded)
 
 
 # Fitting

@@ -12,7 +12,7 @@ from typing import Any
 
 from resift._util.arguments import number, shown
 from resift._util.atomic import write_whole
-from resift.errors import InputError
+from resift.errors import InputError, ScorerError
 from resift.scorer import Request, Scale, Scorer, ScorerTraits, Scores, WrapperScorer
 from resift.scoring.load import check_scorer
 
@@ -181,7 +181,7 @@ class Calibrated(WrapperScorer):
 
     def _calibrate(self, answer: Scores) -> Scores:
         if answer.scale not in (None, self.calibration.scale):
-            raise InputError(
+            raise ScorerError(
                 f"{answer.model or self.scorer.name} answered on the {answer.scale} scale, and the calibration was "
                 f"fitted on {self.calibration.scale} scores of {self.calibration.model}"
             )
