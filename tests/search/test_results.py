@@ -123,3 +123,16 @@ def test_what_can_not_be_reranked(collection: chromadb.Collection, reranker: Rer
             rerank_results({"ids": [["a"]], "documents": [["x"]]}, queries, reranker)  # type: ignore[arg-type]  # the mistake
     with pytest.raises(InputError, match="reranker is a str"):
         rerank_results({"ids": [["a"]], "documents": [["x"]]}, "x", "resift:tiny")  # type: ignore[arg-type]  # the mistake
+
+
+def test_evidence_is_in_the_rankings_and_the_texts_stay_whole() -> None:
+    results = {"ids": [["a", "b"]], "documents": [["A whale.", "Rain fell. A red fox."]]}
+    before = deepcopy(results)
+    reranked = rerank_results(results, "red fox", Reranker(OverlapScorer()), evidence=1, prune=0.5)
+    best = reranked.rankings[0][0]
+    assert (reranked["documents"][0][0], best.evidence[0].start, best.pruned_text) == (
+        "Rain fell. A red fox.",
+        11,
+        "A red fox.",
+    )
+    assert results == before

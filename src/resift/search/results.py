@@ -36,6 +36,8 @@ def rerank_results(
     *,
     top_k: int | None = None,
     min_relevance: float | None = None,
+    evidence: int | None = None,
+    prune: float | None = None,
 ) -> RerankedResults:
     """Return what `collection.query` returned, reranked. Every included column moves along; nothing else changes.
 
@@ -47,6 +49,8 @@ def rerank_results(
         reranker: None for the bundled one.
         top_k: How many records to keep of each query, as `Reranker.rank` takes it.
         min_relevance: The same.
+        evidence: The same; the sentences are in the hits of `rankings`.
+        prune: The same. The texts of the result stay whole.
 
     Returns:
         A dict of the same shape, and its `rankings`.
@@ -73,9 +77,13 @@ def rerank_results(
     moved = {name for name, column in results.items() if _is_column(name, column, ids)}
     if reranker is None:
         with Reranker() as bundled:
-            return rerank_results(results, texts, bundled, top_k=top_k, min_relevance=min_relevance)
+            return rerank_results(
+                results, texts, bundled, top_k=top_k, min_relevance=min_relevance, evidence=evidence, prune=prune
+            )
     texts_of = [[text or "" for text in row] for row in documents]
-    rankings = reranker.rank_many(texts, texts_of, top_k=top_k, min_relevance=min_relevance)
+    rankings = reranker.rank_many(
+        texts, texts_of, top_k=top_k, min_relevance=min_relevance, evidence=evidence, prune=prune
+    )
     order = [[hit.index for hit in ranking] for ranking in rankings]
     reranked = RerankedResults(
         {name: _in_order(column, order) if name in moved else column for name, column in results.items()}
