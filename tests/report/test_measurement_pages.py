@@ -11,7 +11,7 @@ from browser import PHONE, Browser, faint, overflow
 from pages import HOSTILE, check_page
 from typer.testing import CliRunner
 
-from resift import Reranker
+from resift import InputError, Reranker
 from resift.cli.app import app
 from resift.evaluation import Collection, evaluate, measure_depths, measure_thresholds
 from resift.evaluation.html_queries import changes, ends
@@ -104,6 +104,23 @@ def test_no_query_and_no_gain(collection: Collection, run: dict[str, list[str]],
         assert "Won: 0" in text
     judged = evaluate(collection, {"overlap": overlap}, stage="judged").to_html(collection)
     assert "their first order means nothing" in check_page(judged).text
+
+
+def test_another_collection_is_refused(collection: Collection, run: dict[str, list[str]], overlap: Reranker) -> None:
+    asked = {"stage": run, "limit": 2}
+    reports = (
+        evaluate(collection, {"overlap": overlap}, **asked),  # type: ignore[arg-type]
+        measure_depths(collection, overlap, depths=(2,), timed=1, **asked),  # type: ignore[arg-type]
+        measure_thresholds(collection, overlap, **asked),  # type: ignore[arg-type]
+    )
+    others = (
+        Collection("other", {"d0": "a"}, collection.queries, collection.qrels),
+        Collection("other", collection.documents, {"q": "a"}, {"q": {"d0": 1}}),
+    )
+    for report in reports:
+        for other in others:
+            with pytest.raises(InputError, match="give the collection that was measured, small"):
+                report.to_html(other)
 
 
 def test_the_queries_shown_are_those_of_the_largest_differences() -> None:

@@ -82,7 +82,7 @@ def test_a_page_of_some_hits_says_how_many_others_there_were(ranking: Ranking[Pa
 
 
 def test_a_ranking_of_a_hundred_long_texts_has_a_page_of_bounded_size(overlap: Reranker) -> None:
-    many = overlap.rank("fox", [f"{number} " + "fox word " * 5000 for number in range(100)])
+    many = overlap.rank("fox " * 5000, [f"{number} " + "fox word " * 5000 for number in range(100)])
     assert len(many.to_html(top=10)) < 120_000
 
 

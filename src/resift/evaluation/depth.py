@@ -152,7 +152,7 @@ class DepthReport:
                 others are counted.
 
         Raises:
-            InputError: `queries` is negative.
+            InputError: `queries` is negative, or this is another collection.
             OSError: The file can't be written.
         """
         from resift.evaluation.html import depth_page  # not at the top: measuring needs none of it

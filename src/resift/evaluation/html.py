@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resift.evaluation.collection import Collection
+from resift.errors import InputError
+from resift.evaluation.collection import Collection, Run
 from resift.evaluation.depth import DepthPoint, DepthReport
 from resift.evaluation.experiment import MAIN_METRIC, Evaluation, EvaluationReport
 from resift.evaluation.html_queries import changes, cut_cards, list_cards
@@ -25,6 +26,7 @@ LARGEST_DOT, SMALLEST_DOT = 13.0, 3.0
 def evaluation_page(report: EvaluationReport, collection: Collection, queries: int) -> str:
     """Return a page of `resift eval`. See `EvaluationReport.to_html`."""
     first, *others = report.evaluations
+    _check(collection, report.collection, first.run)
     compared = [evaluation for evaluation in others if evaluation.comparison is not None and report.ordered]
     best = max(others, key=lambda evaluation: evaluation.metrics[MAIN_METRIC], default=first)
     rows = [_row(evaluation) for evaluation in report.evaluations]
@@ -122,6 +124,7 @@ def _refused(evaluation: Evaluation, queries: int) -> Html:
 def depth_page(report: DepthReport, collection: Collection, queries: int) -> str:
     """Return a page of `resift depth`. See `DepthReport.to_html`."""
     first, *points = report.points
+    _check(collection, report.collection, report.lists)
     chosen = report.recommended
     shown = chosen or max(points, key=lambda point: point.gain)
     columns = (">depth", f">{MAIN_METRIC}", ">gain", ">95 % interval", ">median", "")
@@ -206,6 +209,11 @@ def _depth_plot(report: DepthReport, first: DepthPoint, points: Sequence[DepthPo
 
 def threshold_page(report: ThresholdReport, collection: Collection, queries: int) -> str:
     """Return a page of `resift threshold`. See `ThresholdReport.to_html`."""
+    _check(
+        collection,
+        report.collection,
+        {query: [one.id for one in listed] for query, listed in report.candidates.items()},
+    )
     chosen = report.recommended
     cut = chosen.min_relevance
     everything = {query: _f1(listed, 0.0) for query, listed in report.candidates.items()}
@@ -286,6 +294,15 @@ def _f1(listed: Sequence[ScoredCandidate], cut: float) -> float:
     right = sum(candidate.relevant for candidate in kept)
     relevant = sum(candidate.relevant for candidate in listed)
     return 2 * right / (len(kept) + relevant) if kept or relevant else 1.0
+
+
+def _check(collection: Collection, measured: str, run: Run) -> None:
+    """Raise InputError for another collection than the one that was measured."""
+    for query, listed in run.items():
+        missing = [id for id in listed if id not in collection.documents]
+        if query not in collection.queries or missing:
+            what = f"no document {missing[0]!r}" if missing else f"no query {query!r}"
+            raise InputError(f"{collection.name} has {what}: give the collection that was measured, {measured}")
 
 
 def _notes(notes: Sequence[str]) -> list[Html]:

@@ -108,7 +108,7 @@ class ThresholdReport:
                 others are counted.
 
         Raises:
-            InputError: `queries` is negative.
+            InputError: `queries` is negative, or this is another collection.
             OSError: The file can't be written.
         """
         from resift.evaluation.html import threshold_page  # not at the top: measuring needs none of it

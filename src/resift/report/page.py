@@ -9,6 +9,7 @@ from pathlib import Path
 from resift.report.elements import Child, Html, element, join, text
 from resift.report.style import style
 
+TITLE_CHARACTERS = 400  # of a heading; a question may be as long as a page
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -22,6 +23,7 @@ def page(title: str, *content: Child, kicker: str, lead: Child = None, made_by: 
         lead: A line below the heading.
         made_by: Its last line.
     """
+    title = title if len(title) <= TITLE_CHARACTERS else f"{title[: TITLE_CHARACTERS - 1]}…"
     head = join(
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
