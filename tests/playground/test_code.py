@@ -14,7 +14,7 @@ from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
 from chromadb.utils.embedding_functions import register_embedding_function
 from starlette.testclient import TestClient
 
-from resift import Reranker, StaticEmbedder
+from resift import HybridFirstStage, Reranker, StaticEmbedder
 from resift.playground.asgi import application
 from resift.playground.code import SearchSettings, Source, snippets
 from resift.playground.judgements import Judgements
@@ -92,8 +92,10 @@ def test_a_collection_with_another_embedding_function(
     texts = ["Pandas eat bamboo.", "Bamboo is a grass.", "Stocks fell.", "Foxes hunt mice."]
     ids = [f"{number:032}" for number in range(4)]
     collection.add(ids=ids, documents=texts)
+    vectors = ChromaFirstStage(collection)
     playground = Playground(
-        ChromaFirstStage(collection),
+        vectors,
+        hybrid=HybridFirstStage(vectors),
         models=["resift:tiny"],
         make_reranker=make_reranker,
         judgements=Judgements(tmp_path / "judgements", "others"),

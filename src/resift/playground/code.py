@@ -83,19 +83,18 @@ def _python(source: Source, settings: SearchSettings, query: str) -> str:
 
 def _langchain(source: Source, settings: SearchSettings, query: str) -> str:
     names, options = _adapter_options(source, settings)
-    imports = [
-        "import chromadb",
-        "from langchain_resift import ResiftRetriever",
-        *([_from("resift", names)] if names else []),
-        _stage_import(settings) if settings.hybrid else _registers(source),
-    ]
-    first_stage = _stage(settings) if settings.hybrid else "collection"
-    arguments = [f"first_stage={first_stage}", f"candidates={_depth(settings)}", *_limits(settings, "k"), *options]
+    hybrid = ["hybrid=True"] if settings.hybrid else []
+    limits = [f"candidates={_depth(settings)}", *_limits(settings, "k")]
     return _program(
-        imports,
+        [
+            "import chromadb",
+            "from langchain_resift import ResiftRetriever",
+            *([_from("resift", names)] if names else []),
+            _registers(source),
+        ],
         [
             _open(source),
-            _call("retriever = ResiftRetriever", arguments),
+            _call("retriever = ResiftRetriever", ["first_stage=collection", *hybrid, *limits, *options]),
             "",
             f"documents = retriever.invoke({query!r})",
             "for rank, document in enumerate(documents, 1):",
@@ -108,65 +107,59 @@ def _langchain(source: Source, settings: SearchSettings, query: str) -> str:
 
 def _llama_index(source: Source, settings: SearchSettings, query: str) -> str:
     names, options = _adapter_options(source, settings)
+    imports, candidates = _llama_index_candidates(source, settings)
     rerank = [*_limits(settings, "top_n"), "metadata_mode=MetadataMode.NONE", *options]
-    end = [
-        f"question = {query!r}",
-        f"rerank = {_call('ResiftRerank', rerank)}",
-        "nodes = rerank.postprocess_nodes(candidates(question), query_str=question)",
-        "for rank, found in enumerate(nodes, 1):",
-        '    print(rank, round(found.score, 3), found.node.node_id, found.node.metadata.get("path", ""))',
-    ]
-    depth = _depth(settings)
-    resift = [_from("resift", names)] if names else []
-    if settings.hybrid or source.bi_encoder is None:  # the collection's own function embeds the question
-        return _program(
-            [
-                "import chromadb",
-                "from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode",
-                "from llama_index.postprocessor.resift import ResiftRerank",
-                *resift,
-                _stage_import(settings),
-            ],
-            [
-                _open(source),
-                f"first_stage = {_stage(settings)}",
-                "",
-                "",
-                "def candidates(question):",
-                f"    found = first_stage.retrieve(question, {depth})",
-                "    return [",
-                "        NodeWithScore(node=TextNode(id_=one.id, text=one.text, metadata=one.metadata), "
-                "score=one.similarity)",
-                "        for one in found",
-                "    ]",
-                "",
-                "",
-                *end,
-            ],
-        )
     return _program(
         [
             "import chromadb",
-            "from llama_index.core import VectorStoreIndex",
+            *imports,
             "from llama_index.core.schema import MetadataMode",
-            "from llama_index.embeddings.resift import ResiftEmbedding",
             "from llama_index.postprocessor.resift import ResiftRerank",
-            "from llama_index.vector_stores.chroma import ChromaVectorStore",
-            *resift,
+            *([_from("resift", names)] if names else []),
             _registers(source),
         ],
         [
             _open(source),
-            "store = ChromaVectorStore(chroma_collection=collection)",
-            _call(
-                "index = VectorStoreIndex.from_vector_store",
-                ["store", f"embed_model=ResiftEmbedding(model={SCHEME + source.bi_encoder!r})"],
-            ),
-            f"candidates = index.as_retriever(similarity_top_k={depth}).retrieve",
+            *candidates,
             "",
-            *end,
+            f"question = {query!r}",
+            f"rerank = {_call('ResiftRerank', rerank)}",
+            "nodes = rerank.postprocess_nodes(candidates(question), query_str=question)",
+            "for rank, found in enumerate(nodes, 1):",
+            '    print(rank, round(found.score, 3), found.node.node_id, found.node.metadata.get("path", ""))',
         ],
     )
+
+
+def _llama_index_candidates(source: Source, settings: SearchSettings) -> tuple[list[str], list[str]]:
+    """Return imports, and the lines that make `candidates`, from a question to nodes."""
+    depth = _depth(settings)
+    if source.bi_encoder is None:  # the collection's own function embeds the question
+        node = "NodeWithScore(node=TextNode(id_=one.id, text=one.text, metadata=one.metadata), score=one.similarity)"
+        return [
+            "from llama_index.core.schema import NodeWithScore, TextNode",
+            _stage_import(settings),
+        ], [
+            f"first_stage = {_stage(settings)}",
+            "",
+            "",
+            "def candidates(question):",
+            f"    return [{node} for one in first_stage.retrieve(question, {depth})]",
+            "",
+        ]
+    store = "store = ChromaVectorStore(chroma_collection=collection)"
+    embed = f"embed_model=ResiftEmbedding(model={SCHEME + source.bi_encoder!r})"
+    imports = [
+        "from llama_index.embeddings.resift import ResiftEmbedding",
+        "from llama_index.vector_stores.chroma import ChromaVectorStore",
+    ]
+    if settings.hybrid:
+        retriever = _call("retriever = ResiftHybridRetriever", ["store", f"similarity_top_k={depth}", embed])
+        imports.append("from llama_index.retrievers.resift import ResiftHybridRetriever")
+        return imports, [store, retriever, "candidates = retriever.retrieve"]
+    index = _call("index = VectorStoreIndex.from_vector_store", ["store", embed])
+    imports.append("from llama_index.core import VectorStoreIndex")
+    return imports, [store, index, f"candidates = index.as_retriever(similarity_top_k={depth}).retrieve"]
 
 
 def _open(source: Source) -> str:
@@ -177,7 +170,7 @@ def _open(source: Source) -> str:
 def _registers(source: Source) -> str:
     """Return the import without which Chroma doesn't know the function that it keeps the name of."""
     return (
-        "import resift.chroma  # noqa: F401 - Chroma finds resift's embedding functions by it"
+        "import resift.chroma  # so that Chroma knows resift's embedding functions"
         if (source.bi_encoder is not None)
         else ""
     )
@@ -249,4 +242,6 @@ def _indented(argument: str) -> str:
 
 
 def _program(imports: list[str], lines: list[str]) -> str:
-    return "\n".join([*filter(None, imports), "", *lines, ""])
+    """Return a program; of the imports, `import` comes first, and then the others in order, as formatters have it."""
+    given = sorted(filter(None, imports), key=lambda line: (line.startswith("from"), line))
+    return "\n".join([*given, "", *lines, ""])
