@@ -52,7 +52,9 @@ Long = Annotated[
     LongDocuments | None,
     typer.Option(
         "--long-documents",
-        help="Texts longer than the model reads: their beginning, or their best window.",
+        metavar="HOW",  # the three names take more than a column of a screen of 80
+        help="Texts longer than the model reads: truncate (with a note) or first_window, their beginning; max_window, "
+        "their best window.",
         show_default="max_window for the bundled models, truncate for others",
     ),
 ]
