@@ -12,12 +12,15 @@ import torch
 from transformers import BertConfig, BertModel
 
 from resift import load_scorer
+from resift.export import restore
+from resift.export.restore import read_network
 from resift.export.split import export_split
+from resift.models.bundled import bundled_folder
 from resift.models.manifest import Manifest
 from resift.networks.split import Reader, SplitModule
 from resift.testing import check_scorer
 
-SEPARATE, SLOPE, BIAS = 2, 7.0, -1.5
+SEPARATE, SLOPE, BIAS, LENGTH = 2, 7.0, -1.5, 2.5
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,7 @@ def network(trunk: BertModel) -> SplitModule:
     module = SplitModule(trunk, SEPARATE, SLOPE, BIAS)
     for parameter in (*module.reader.parameters(), module.gate):
         torch.nn.init.normal_(parameter, std=0.15)
+    torch.nn.init.constant_(module.length, LENGTH)
     return module.eval()
 
 
@@ -67,7 +71,8 @@ def reference(trunk: BertModel, network: SplitModule, folder: Path, query: str, 
             vectors.append(states[0].mean(0))
         cosine = float(torch.cosine_similarity(*vectors, dim=0))
         gate = math.exp(float(vectors[0] / vectors[0].norm() @ network.gate))
-        return SLOPE * gate * cosine + _mean_vote(network.reader, query_ids, document_ids, *parts) + BIAS
+        prior = LENGTH * math.exp(-(len(query_ids) - 2) / 12) * math.log(max(len(document_ids), 24) / 24) / 6
+        return SLOPE * gate * cosine + _mean_vote(network.reader, query_ids, document_ids, *parts) + BIAS + prior
 
 
 def _mean_vote(
@@ -114,6 +119,31 @@ def test_the_exported_graphs_equal_the_definition(trunk: BertModel, network: Spl
     scorer = load_scorer(folder, batch_tokens=200)
     assert list(scorer.score(query, documents)) == pytest.approx(expected, abs=1e-4)
     check_scorer(scorer)
+
+
+def test_length_counts_for_a_passage_more_than_for_a_sentence_and_less_in_a_long_query(network: SplitModule) -> None:
+    short, long = torch.ones(1, 6, dtype=torch.int64), torch.ones(1, 60, dtype=torch.int64)
+    sizes = (5, 24, 25, 96)
+    with torch.inference_mode():
+        texts = [network.encode(torch.ones(1, size, dtype=torch.int64)) for size in sizes]
+        found = [
+            [float(network._length_prior(network.encode(query), text)) for text in texts] for query in (short, long)
+        ]
+    assert found[0][:2] == found[1][:2] == [0, 0]
+    assert 0 < found[0][2] < found[0][3] == pytest.approx(LENGTH * math.exp(-4 / 12) * math.log(4) / 6)
+    assert found[1][3] < found[0][3] / 50
+
+
+def test_a_graph_of_an_earlier_version_has_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = bundled_folder("small")
+    assert read_network(folder).length.item() == 1.5
+    tensors = restore._tensors
+
+    def without_length(*graphs: onnx.ModelProto, **options: str) -> dict[str, torch.Tensor]:
+        return {name: values for name, values in tensors(*graphs, **options).items() if name != "length"}
+
+    monkeypatch.setattr(restore, "_tensors", without_length)
+    assert read_network(folder).length.item() == 0
 
 
 def test_int8_stays_close_and_independent_of_the_batch(network: SplitModule, tmp_path: Path) -> None:

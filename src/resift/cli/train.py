@@ -42,6 +42,10 @@ LearningRate = Annotated[
 Blend = Annotated[
     float, typer.Option("--blend", help="The trained weights' share in the result; the rest is the start's.")
 ]
+Length = Annotated[
+    float | None,
+    typer.Option("--length", help="What a document's length counts, 0 for nothing.", show_default="as in the base"),
+]
 MaxLength = Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")]
 HeldOut = Annotated[
     int | None,
@@ -60,8 +64,9 @@ Licence = Annotated[str, typer.Option("--licence", help="Of the trained weights,
 def train(
     folder: Folder, pairs: Pairs, base: Base = "resift:small", network: Network = "split", teacher: Teachers = None,
     miner: Miner = None, negatives: Negatives = 7, hard: Hard = 0.5, epochs: Epochs = None,
-    batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = 1.0, max_length: MaxLength = 128,
-    held_out: HeldOut = None, judged: Judged = None, seed: Seed = 7, float32: Float32 = False, name: Name = "",
+    batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = 1.0, length: Length = None,
+    max_length: MaxLength = 128, held_out: HeldOut = None, judged: Judged = None,
+    seed: Seed = 7, float32: Float32 = False, name: Name = "",
     licence: Licence = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
@@ -69,7 +74,7 @@ def train(
 
     recipe = Recipe(
         base=base, network=network, max_length=max_length, negatives=negatives, hard=hard, epochs=epochs,
-        batch=batch, learning_rate=learning_rate, blend=blend, held_out=held_out, seed=seed,
+        batch=batch, learning_rate=learning_rate, blend=blend, length=length, held_out=held_out, seed=seed,
     )  # fmt: skip
     trained = train_reranker(
         chosen_pairs(pairs, seed),

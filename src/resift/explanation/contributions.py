@@ -23,7 +23,7 @@ class TokenContributions:
     query_alone: Floats
     """What each query token contributes whatever words the document has, (query tokens,)."""
     constant: float
-    """What the network adds to every score."""
+    """What no words contribute: the number that the network adds to every score, and what the length counts."""
 
     @property
     def score(self) -> float:

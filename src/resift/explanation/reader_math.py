@@ -20,6 +20,7 @@ NORM_EPSILON = 1e-5  # of torch's LayerNorm
 SMALLEST_NORM = 1e-12  # of torch's normalize
 MASKED = -1e4
 LOG_LONG = 6.0
+SHORT_TOKENS, FADING_TOKENS, SPECIAL_TOKENS = 24.0, 12.0, 2  # of the length: `resift.networks.split`
 Floats = NDArray[np.float64]
 
 

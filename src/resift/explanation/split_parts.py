@@ -22,7 +22,19 @@ from resift.engines.split.reader import EncodedQuery, SplitNetwork
 from resift.errors import ModelFileError
 from resift.explanation.contributions import TokenContributions, put
 from resift.explanation.graph_file import GraphFile, open_bytes
-from resift.explanation.reader_math import LOG_LONG, MASKED, Floats, Vote, Weights, softmax, softplus, unit_rows
+from resift.explanation.reader_math import (
+    FADING_TOKENS,
+    LOG_LONG,
+    MASKED,
+    SHORT_TOKENS,
+    SPECIAL_TOKENS,
+    Floats,
+    Vote,
+    Weights,
+    softmax,
+    softplus,
+    unit_rows,
+)
 from resift.models.manifest import ENCODER, READER
 from resift.text.tokenizer import Ids
 
@@ -84,7 +96,8 @@ class SplitParts:
         pairs[COSINE] = self._cosine(query, document, encoded)
         if encoded.terms is not None:
             pairs[TERMS] = self._match_terms(query, document, is_text, encoded)
-        return TokenContributions(pairs, query_alone, float(self.weights.value("bias")))
+        constant = float(self.weights.value("bias")) + self._length_prior(len(query.ids), int(is_text.sum()))
+        return TokenContributions(pairs, query_alone, constant)
 
     def _encoded(self, ids: NDArray[np.int64], states: NDArray[np.float32]) -> EncodedText:
         """Add the last layer's states to those that are known."""
@@ -120,6 +133,12 @@ class SplitParts:
             np.where(is_text[:, None], document.term_states @ vectors.T + bias, -np.inf),
             self._weight_of(encoded, "lexical", "lexical_gate") * shares.astype(np.float64),
         )
+
+    def _length_prior(self, asked: int, read: int) -> float:
+        """Return what the document's length adds, as `SplitModule._length_prior`; earlier versions have none."""
+        weight = float(self.weights.plain.get("length", 0.0))
+        fading = math.exp((SPECIAL_TOKENS - asked) / FADING_TOKENS)
+        return weight * fading * math.log(max(read, SHORT_TOKENS) / SHORT_TOKENS) / LOG_LONG
 
     def _weight_of(self, encoded: EncodedQuery, base: str, gate: str) -> float:
         """Return how much a part counts for this query, as `SplitModule._weight`."""

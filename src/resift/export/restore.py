@@ -46,6 +46,7 @@ def read_network(folder: Path) -> SplitModule:
         )
     encoder = onnx.load(folder / ENCODER)
     weights = _tensors(encoder, onnx.load(folder / READER))
+    weights.setdefault("length", torch.tensor(0.0))  # graphs of earlier versions have none
     terms = _read_terms(folder) if TERMS in manifest.files else None
     trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
     network = SplitModule(trunk, _count_layers(weights, "separate"), terms=terms)

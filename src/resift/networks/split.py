@@ -24,6 +24,9 @@ from resift.networks.splade import SparseEncoderModule, match
 CLUES = 4  # features of a query token and a document: see `Reader.features`
 LEXICAL = 4.0  # at the start: logit for a document that has all terms of a query
 LOG_LONG = 6.0  # logarithm of the tokens of a long document, which makes lengths about 0 to 1
+SHORT_TOKENS = 24.0  # of a document, special ones included: up to here its length counts for nothing
+FADING_TOKENS = 12.0  # of a query: with so many more of them, the length of a document counts for a third
+SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 
 
 class EncodedBatch(NamedTuple):
@@ -137,8 +140,10 @@ class SplitModule(nn.Module):
     """The layers of a BERT trunk with a reader on top, as a plain torch module.
 
     The first `separate` layers give the token states that are read, all of them the vector.
-    logit = slope(query) x cosine of the vectors + the reader's votes + lexical(query) x matching terms + bias,
-    where the third term needs a sparse encoder beside the trunk (`terms`).
+    logit = slope(query) x cosine of the vectors + the reader's votes + lexical(query) x matching terms
+    + length(query) x how long the document is + bias, where the third term needs a sparse encoder beside the trunk
+    (`terms`). The fourth is 0 unless it was set. It is larger for short queries: they say little of what an answer must
+    have, and a longer passage answers more often.
     """
 
     def __init__(
@@ -158,6 +163,7 @@ class SplitModule(nn.Module):
         self.slope = nn.Parameter(torch.tensor(slope))
         self.gate = nn.Parameter(torch.zeros(self.width, 1))
         self.bias = nn.Parameter(torch.tensor(bias))
+        self.length = nn.Parameter(torch.tensor(0.0))
         self.terms = terms
         if terms is not None:
             self.lexical = nn.Parameter(torch.tensor(LEXICAL))
@@ -214,7 +220,7 @@ class SplitModule(nn.Module):
         """Return one logit per row."""
         logit: Tensor = self._weight(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
         of_trunk = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
-        logit = logit + self.reader(*of_trunk) + self.bias
+        logit = logit + self.reader(*of_trunk) + self.bias + self._length_prior(query, document)
         if query.terms is None:
             return logit
         matched = match(query.terms, document.states[..., self.width :], document.mask)
@@ -222,10 +228,17 @@ class SplitModule(nn.Module):
 
     def rescale(self, slope: float, shift: float) -> None:
         """Change the weights so that every logit becomes slope x logit + shift."""
-        parts = [self.slope, self.reader.scale, self.reader.vote, self.bias]
+        parts = [self.slope, self.reader.scale, self.reader.vote, self.length, self.bias]
         for part in parts if self.terms is None else (*parts, self.lexical):
             part.data.mul_(slope)
         self.bias.data.add_(shift)
+
+    def _length_prior(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+        """Return what the document's length adds, (rows,): nothing for a sentence."""
+        asked = query.mask.sum(-1) - SPECIAL_TOKENS
+        read = (document.mask.sum(-1).clamp_min(SHORT_TOKENS) / SHORT_TOKENS).log() / LOG_LONG
+        prior: Tensor = self.length * (asked / -FADING_TOKENS).exp() * read
+        return prior
 
     @staticmethod
     def _weight(base: Tensor, gate: Tensor, query: EncodedBatch) -> Tensor:

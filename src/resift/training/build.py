@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from sentence_transformers import CrossEncoder
 from transformers.trainer_utils import set_seed
 
@@ -32,6 +33,14 @@ def build(recipe: Recipe) -> CrossEncoder:
         base, num_labels=1, max_length=length, config_kwargs=no_dropout, local_files_only=Path(base).is_dir()
     )
     return plain
+
+
+def set_length(model: CrossEncoder, recipe: Recipe) -> None:
+    """Set how much the length of a document counts in logits, where the recipe says so and the network has it."""
+    first: Any = model[0]
+    if recipe.length is not None and isinstance(first, SplitPairs):
+        with torch.no_grad():
+            first.network.length.fill_(recipe.length)
 
 
 def own_embed(model: CrossEncoder) -> Embed | None:

@@ -48,6 +48,8 @@ class Recipe:
         learning_rate: At its highest; None for 3e-4 where only the reader learns, else 5e-5.
         blend: The trained weights' share in the result, above 0 and at most 1; the rest is the start's. Less than 1
             keeps more of what the start knew (Wortsman et al. 2022, arXiv 2109.01903).
+        length: How much the length of a document counts (`split`), 3 for a short question as in the bundled model; less
+            for longer ones. None for what the base has. Labels that name one answer teach nothing of it.
         held_out: Queries kept back to see how training goes and to calibrate on; None for a fifth, at most 200.
         seed: Of everything random.
 
@@ -68,6 +70,7 @@ class Recipe:
     batch: int | None = None
     learning_rate: float | None = None
     blend: float = 1.0
+    length: float | None = None
     held_out: int | None = None
     seed: int = 7
 

@@ -63,6 +63,7 @@ class SplitPairs(InputModule):
                 if part is not None:
                     part.requires_grad_(False)
         network.bias.requires_grad_(False)  # the same for every document of a list: it teaches nothing
+        network.length.requires_grad_(False)  # labels that name one answer say nothing of it
 
     @classmethod
     def start(cls, base: str, separate: int, max_length: int, *, frozen: bool) -> SplitPairs:
