@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from resift import InputError, Reranker
 from resift.cli.app import app
-from resift.evaluation import Collection, evaluate, measure_depths, measure_thresholds
+from resift.evaluation import Collection, LlmJudge, evaluate, measure_depths, measure_thresholds
 from resift.evaluation.html_queries import changes, ends
+from resift.llm import LlmScorer
 from resift.report.plot import Axis, Curve, Mark, bars, intervals, plot
 
 if TYPE_CHECKING:
@@ -104,6 +105,17 @@ def test_no_query_and_no_gain(collection: Collection, run: dict[str, list[str]],
         assert "Won: 0" in text
     judged = evaluate(collection, {"overlap": overlap}, stage="judged").to_html(collection)
     assert "their first order means nothing" in check_page(judged).text
+
+
+def test_an_llm_that_graded_is_named_and_its_grades_are_shown(overlap: Reranker) -> None:
+    collection = Collection("asked", {"a": "pandas eat bamboo", "b": "stocks fell"}, {"q": "pandas"}, {"q": {}})
+    llm = LlmScorer(lambda prompt: "10" if "bamboo" in prompt.user else "0", method="pointwise", parallel=1)
+    run = {"q": ["b", "a"]}
+    report = evaluate(collection, {"overlap": overlap}, stage=run, judge=LlmJudge(llm, twice=1))
+    text = check_page(report.to_html(collection)).text
+    assert "an LLM, and not by people: 2 passages" in text
+    assert "100% came to the same level" in text
+    assert "judged 3" in text
 
 
 def test_another_collection_is_refused(collection: Collection, run: dict[str, list[str]], overlap: Reranker) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
-from resift.evaluation.collection import Collection, Run
+from resift.evaluation.collection import Collection, Qrels, Run
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
 from resift.evaluation.judge import LlmJudge
@@ -80,6 +80,8 @@ class EvaluationReport:
     """What was left out, or counts otherwise than it may seem."""
     judge: Mapping[str, Any] | None = None
     """The LLM that graded, and how far it agrees with itself; None where people have judged."""
+    qrels: Qrels = field(default_factory=dict, repr=False)
+    """The grades that it was measured by: the collection's, or the LLM's."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""
@@ -203,6 +205,7 @@ def evaluate(
         fuse=fuse,
         notes=(*collection.notes, *found.notes, *(judged.notes if judged is not None else ())),
         judge=None if judge is None or judged is None else {"name": judge.name, **judged.to_dict()},
+        qrels=qrels,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
@@ -27,6 +29,7 @@ def evaluation_page(report: EvaluationReport, collection: Collection, queries: i
     """Return a page of `resift eval`. See `EvaluationReport.to_html`."""
     first, *others = report.evaluations
     _check(collection, report.collection, first.run)
+    collection = replace(collection, qrels=report.qrels or collection.qrels)  # an LLM may have graded
     compared = [evaluation for evaluation in others if evaluation.comparison is not None and report.ordered]
     best = max(others, key=lambda evaluation: evaluation.metrics[MAIN_METRIC], default=first)
     rows = [_row(evaluation) for evaluation in report.evaluations]
@@ -34,6 +37,7 @@ def evaluation_page(report: EvaluationReport, collection: Collection, queries: i
     return page(
         f"{report.collection}: {report.queries} queries",
         *_notes(report.notes),
+        _judge(report.judge),
         *(_refused(evaluation, report.queries) for evaluation in others if evaluation.refused),
         None if report.ordered else notice("The candidates are the judged documents: their first order means nothing."),
         figures(
@@ -53,6 +57,15 @@ def evaluation_page(report: EvaluationReport, collection: Collection, queries: i
         lead=_lead(best) if report.ordered else None,
         made_by="Made by resift eval.",
     )
+
+
+def _judge(judge: Mapping[str, Any] | None) -> Html | None:
+    """Return a line on the LLM that graded, and how far it agrees with itself."""
+    if judge is None:
+        return None
+    same = judge.get("same_level")
+    again = "" if same is None else f" Of {judge['twice']} that it graded twice, {same:.0%} came to the same level."
+    return notice(f"Graded by {judge['name']}, an LLM, and not by people: {judge['graded']} passages.{again}")
 
 
 def _row(evaluation: Evaluation) -> Sequence[Child]:

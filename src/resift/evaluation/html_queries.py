@@ -125,7 +125,7 @@ def _lists(
     was = {id: rank for rank, id in enumerate(before, 1)}
     now = {id: rank for rank, id in enumerate(after, 1)}
     seen = dict.fromkeys([*before[:ROWS], *after[:ROWS]])
-    grades = collection.qrels[query]
+    grades = collection.qrels.get(query, {})
     places = [
         Place(
             _short(collection.documents[id], TITLE_CHARACTERS) or "(no text)",
@@ -158,7 +158,7 @@ def _further(
 
 def _cut_list(collection: Collection, query: str, candidates: Sequence[ScoredCandidate], cut: float) -> Html:
     """Return the candidates on both sides of the cut, and all others that are judged relevant."""
-    grades = collection.qrels[query]
+    grades = collection.qrels.get(query, {})
     kept = sum(candidate.relevance >= cut for candidate in candidates)
     first = max(0, kept - ROWS // 2)
     rows: list[tuple[Place, Html]] = []
