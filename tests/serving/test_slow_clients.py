@@ -76,7 +76,8 @@ def head(route: str, *more: str) -> bytes:
 
 @pytest.mark.parametrize("route", MESSAGE)
 def test_a_body_that_comes_bit_by_bit_gets_408_in_the_format_of_its_route(served: str, route: str) -> None:
-    answer = drip(served, head(route), b" ")
+    # A client that goes on sending may see the connection end before it reads the answer.
+    answer = next(answer for _ in range(50) if (answer := drip(served, head(route), b" ")) != b"reset")
     status, _, body = answer.partition(b"\r\n\r\n")
     assert status.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in status.lower()
