@@ -21,7 +21,7 @@ def test_docstrings(kind: str) -> None:
 def test_the_upper_levels_are_namespaces() -> None:
     """An __init__.py there would hide every other LlamaIndex package."""
     packages = {path.relative_to(ROOT).parent.as_posix() for path in ROOT.rglob("__init__.py")}
-    assert packages == {"postprocessor/resift", "embeddings/resift"}
+    assert packages == {"postprocessor/resift", "embeddings/resift", "retrievers/resift"}
     assert all((ROOT / package / "py.typed").exists() for package in packages)
 
 
