@@ -19,7 +19,7 @@ import split_models
 from build_once import BuildOnce
 
 from resift import InputError, Reranker, TwoStageSearch
-from resift.chroma import ChromaFirstStage, DenseEmbedding, StaticEmbedding
+from resift.chroma import ChromaFirstStage, DenseEmbedding, HybridFirstStage, StaticEmbedding
 from resift.demo import fables
 from resift.models.manifest import Manifest
 from resift.testing import OverlapScorer
@@ -158,8 +158,14 @@ def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
     command = [str(chroma), "run", "--path", str(tmp_path), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        search = TwoStageSearch(ChromaFirstStage(filled(_connect(port))), bundled, candidates=10)
+        collection = filled(_connect(port))
+        search = TwoStageSearch(ChromaFirstStage(collection), bundled, candidates=10)
         assert search.search(QUESTION, top_k=1)[0].document.id == ANSWER
+        hybrid = HybridFirstStage(ChromaFirstStage(collection))  # whose words are indexed in memory
+        assert hybrid.lexical.index.folder is None
+        assert hybrid.retrieve(QUESTION, 1)[0].found["lexical"].rank == 1
+        collection.update(ids=[ANSWER], documents=["a xylophone"])
+        assert hybrid.retrieve("xylophone", 1)[0].id == ANSWER
     finally:
         server.terminate()
         server.wait(20)

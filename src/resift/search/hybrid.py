@@ -25,8 +25,8 @@ from resift.search.two_stage import AsyncFirstStage, FirstStage, ManyFirstStage
 
 DENSE, LEXICAL = "dense", "lexical"
 TOP, TAIL = 10, 0.3
-"""What only words find is at the top of the lexical half. Behind its tenth place, most share common words with the query
-alone, and would push out what vectors find (docs/hybrid.md has the figures)."""
+"""What only words find is at the top of the lexical half. Behind its tenth place, most share only common words with
+the query, and would push out what vectors find (docs/hybrid.md has the figures)."""
 DEPTH = 200  # of each half, or twice as many as are wanted: what is far down in both may be among the best of all
 
 
