@@ -116,6 +116,12 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
 
 
+def _scored(hit: Hit[T]) -> str:
+    """Return a hit's score in words, its relevance first: a right answer's logit can be negative."""
+    score = "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}"
+    return score if hit.relevance is None else f"relevance {hit.relevance:.2f} · {score}"
+
+
 def _place(hit: Hit[T], named: Callable[[T], str]) -> Place:
     name = named(hit.document)
     return Place(
@@ -123,7 +129,7 @@ def _place(hit: Hit[T], named: Callable[[T], str]) -> Place:
         hit.index + 1,
         hit.rank,
         _found(hit.document),
-        "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}",
+        _scored(hit),
         excerpt=_excerpt(hit.text) if name.strip() else "",
         relevance=hit.relevance,
         link=f"hit-{hit.rank}",
