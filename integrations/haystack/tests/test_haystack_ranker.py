@@ -7,14 +7,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import haystack_integrations.components.rankers.resift as package
 import pytest
 from chat_server import completion, serving
 from haystack import Document, Pipeline
 from haystack.utils import Secret
-from haystack_integrations.components.rankers.resift import ResiftRanker
 from rerank_server import RerankServer
 
+import haystack_integrations.components.rankers.resift as package
+from haystack_integrations.components.rankers.resift import ResiftRanker
 from resift import InputError, Reranker, Scale, ScorerError
 from resift.testing import OverlapScorer, ScriptedScorer
 

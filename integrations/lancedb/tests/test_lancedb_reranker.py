@@ -9,12 +9,12 @@ from typing import Any
 import lancedb
 import pyarrow as pa
 import pytest
-import resift_lancedb
 from lancedb.index import FTS
-from resift_lancedb import ResiftReranker
 
+import resift_lancedb
 from resift import InputError, Reranker, ScorerError
 from resift.testing import OverlapScorer, ScriptedScorer
+from resift_lancedb import ResiftReranker
 
 ROWS = [
     {"id": "whale", "text": "a blue whale", "vector": [1.0, 0.0], "page": 1},
