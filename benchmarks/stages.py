@@ -66,6 +66,7 @@ def _load_systems(folder: Path, texts: list[str]) -> dict[str, Callable[[str], o
         "resift:small, states kept": Reranker(keep_states=1_000_000_000),
         "resift:tiny": Reranker("resift:tiny"),
         "resift:tiny over all, resift:small over 20": Reranker(Cascade(["resift:tiny", None], keep=20)),
+        "resift:fast": Reranker("resift:fast"),
     }
     runs: dict[str, Callable[[str], object]] = {
         "sentence-transformers predict": lambda query: plain.predict([(query, text) for text in texts]),

@@ -204,5 +204,6 @@ SYSTEMS: dict[str, System] = {
     "resift openvino int8": System(_resift("openvino:int8"), ("resift", "openvino"), exact=False),
     "resift:small": System(_resift("resift:small"), ("resift",), exact=False),
     "resift:tiny": System(_resift("resift:tiny"), ("resift",), exact=False),
+    "resift:fast": System(_resift("resift:fast"), ("resift",), exact=False),
 }
 BASELINE = "sentence-transformers"
