@@ -1,7 +1,7 @@
 """Run the tests with the lowest version of everything that pyproject.toml declares, or with the newest.
 
     python tests/reliability/versions.py lowest
-    python tests/reliability/versions.py lowest --extras chroma,documents,remote,serve,otel -- tests/search tests/text
+    python tests/reliability/versions.py lowest --extras chroma,documents,remote,serve -- tests/search tests/text
     python tests/reliability/versions.py newest --python 3.13 -- tests/reranking tests/search -q
 
 It makes a fresh environment in a temporary folder, or in the one that `--folder` names, with uv (`pip install uv`),
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 INTEGRATIONS = ("langchain", "llama-index", "haystack", "lancedb")
 PROJECTS = [ROOT, *(ROOT / "integrations" / name for name in INTEGRATIONS)]
 TOOLS = {
-    *("filelock", "hypothesis", "openinference-semantic-conventions", "opentelemetry-sdk", "pytest", "pytest-asyncio"),
+    *("filelock", "hypothesis", "openinference-semantic-conventions", "pytest", "pytest-asyncio"),
     *("pytest-socket", "pytest-xdist", "python-docx"),
 }
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
