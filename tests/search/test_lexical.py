@@ -188,6 +188,15 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path, how: str, monkeypatch: pyt
     assert CollectionIndex(collection).behind() == ""
 
 
+def test_an_index_whose_files_go_while_it_is_open_is_made_anew(tmp_path: Path) -> None:
+    collection = fill(persistent(tmp_path))
+    stage = LexicalFirstStage(collection)
+    stage.index.update()
+    LexicalIndex.delete(tmp_path / "lexical")
+    assert ids(stage, QUESTION, 1) == ["the-fox-and-the-grapes"]
+    assert LexicalIndex.is_at(tmp_path / "lexical" / str(collection.id))
+
+
 def test_while_another_process_writes_the_index_stays_as_it_is(tmp_path: Path) -> None:
     collection = fill(persistent(tmp_path))
     stage = LexicalFirstStage(collection)

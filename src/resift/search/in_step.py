@@ -153,9 +153,11 @@ class CollectionIndex:
             return change
 
     def forget(self) -> None:
-        """Compare every record with the next `current`: the collection was changed where nothing showed it."""
+        """Open the index again with the next `current`, and compare every record: something changed unseen."""
         with self._thread_lock:
             self._seen = None
+            if self.folder is not None:
+                self._index = None
             self._exact = True
 
     def mark(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from chromadb import Collection
 
 from resift._util.arguments import helps_with_names, whole_number
-from resift.lexical.index import LexicalHit, LexicalIndex, record_key
+from resift.lexical.index import LexicalHit, LexicalIndex, LexicalIndexError, record_key
 from resift.search.candidates import Found, Passage, check_queries
 from resift.search.chroma import MOST_RESULTS, check_collection, get_records
 from resift.search.filters import check_filters
@@ -101,8 +101,10 @@ class LexicalFirstStage:
         return True
 
     def _retrieve(self, query: str, k: int) -> list[Passage]:
-        index = self.index.current()
-        found, stale = self._find(index, query, k)
+        try:
+            found, stale = self._find(self.index.current(), query, k)
+        except LexicalIndexError:  # its files were deleted or damaged since it was opened
+            found, stale = [], True
         if stale:  # the collection was changed where nothing showed it: the index is compared record by record
             self.index.forget()
             found, _ = self._find(self.index.current(), query, k)
