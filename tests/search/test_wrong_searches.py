@@ -255,7 +255,8 @@ def test_an_argument_of_another_name_is_named(collection: chromadb.Collection) -
             attempt({"filter": {"year": 1}})
     stage = ChromaFirstStage(collection, {"year": 2}, None, StaticEmbedding())
     assert stage.retrieve("whale", 3)[0].id == "2"
-    assert stage == replace(stage, where={"year": 2})
+    same = replace(stage, where={"year": 2})  # not compared whole: one of Chroma's collections isn't equal to itself
+    assert (same.collection, same.where, same.embed) == (collection, stage.where, stage.embed)
     assert repr(stage).startswith("ChromaFirstStage(collection=")
 
 
