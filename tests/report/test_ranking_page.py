@@ -94,6 +94,18 @@ def test_the_sentence_that_was_found_is_underlined_for_any_model(overlap: Rerank
     assert "Underlined is the sentence that answers best." in check_page(page).text
 
 
+def test_the_sentence_is_underlined_where_it_stands_behind_a_title(overlap: Reranker) -> None:
+    document = {"title": "All about animals", "text": "Stocks fell. Pandas eat bamboo."}
+    page = overlap.rank(
+        "pandas eat bamboo",
+        [document],
+        text=lambda each: f"{each['title']}\n{each['text']}",
+        body=lambda each: each["text"],
+        evidence=1,
+    ).to_html()
+    assert '<span class="evidence">Pandas eat bamboo.</span>' in page
+
+
 def test_documents_are_called_by_what_they_are(overlap: Reranker) -> None:
     documents = [
         {"text": "a fox", "source": "one.pdf", "page": 3},

@@ -47,6 +47,18 @@ class AwaitedScorer(CountingScorer):
         return self.score(query, documents)
 
 
+class InWords:
+    """1 where one of the words is in the text, else 0."""
+
+    name, scale = "in words", Scale.PROBABILITY
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        return [float(any(word in document for word in self.words)) for document in documents]
+
+
 def ranked(*arguments: Any, **options: Any) -> Ranking[Any]:
     return Reranker(OverlapScorer()).rank(*arguments, **options)
 
@@ -135,11 +147,64 @@ def test_places_are_those_of_the_callers_text(text: str, prune: float) -> None:
     assert spans
     assert all(left[1] < right[0] or not text[left[1] : right[0]].strip() for left, right in pairwise(spans))
     assert hit.pruned.characters_removed == len(text) - sum(end - start for start, end in spans)
+    assert hit.pruned.sentences_removed or (spans == ((0, len(text)),) and hit.pruned.text == text)
     rest = hit.pruned.text
     for start, end in spans:
-        assert rest.lstrip().startswith(text[start:end])
-        rest = rest.lstrip()[end - start :]
+        assert rest.lstrip().startswith(text[start:end].lstrip())
+        rest = rest.lstrip()[len(text[start:end].lstrip()) :]
     assert not rest
+
+
+def test_white_space_counts_where_a_sentence_beside_it_is_gone() -> None:
+    whole, part = ranked("a fox", ["\n A fox.  A fox.\n\n", "\tA fox. Rain.\n"], prune=0.9)
+    assert whole.pruned is not None
+    assert part.pruned is not None
+    assert (whole.pruned_text, whole.pruned.spans) == (whole.text, ((0, len(whole.text)),))
+    assert (whole.pruned.sentences_removed, whole.pruned.characters_removed) == (0, 0)
+    assert (part.pruned_text, part.pruned.characters_removed) == ("\tA fox.", len(" Rain.\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("A fox.\r\n\r\nRain.\r\n\r\nA fox.", "A fox.\n\nA fox."),
+        ("A fox.\n\nRain.\n \t\nA fox.", "A fox.\n\nA fox."),
+        ("A fox.\r\nRain.\r\nA fox.", "A fox.\nA fox."),
+        ("A fox.\nRain.\nRain.\nA fox.", "A fox.\nA fox."),
+        ("A fox. Rain. A fox.", "A fox. A fox."),
+        ("狐。雨。狐。", "狐。狐。"),
+    ],
+)
+def test_what_is_left_stands_apart_as_it_did(text: str, left: str) -> None:
+    scorer = InWords("fox", "狐")
+    assert Reranker(scorer).rank("fox", [text], prune=0.9)[0].pruned_text == left
+
+
+@pytest.mark.parametrize("body", [None, lambda text: text[2:]])
+def test_no_more_sentences_are_asked_than_the_bound_where_pieces_can_be_joined(body: Any) -> None:
+    texts = [f"# {number}. One {number}. Two {number}. Three {number}." for number in range(60)]
+    scorer = CountingScorer()
+    Reranker(scorer).rank("fox", texts, body=body, evidence=1)
+    assert all(len(call.documents) <= ASKED_SENTENCES for call in scorer.calls)
+
+
+def test_texts_that_are_not_asked_for_leave_the_others_whole_sentences() -> None:
+    single = [f"Fox {number}." for number in range(ASKED_SENTENCES)]
+    several = " ".join(f"Sentence {number}." for number in range(20))
+    scorer = CountingScorer()
+    ranking = Reranker(scorer).rank("sentence", [*single, several, several], evidence=1)
+    assert len(scorer.calls[1].documents) == 20
+    assert ranking[0].evidence[0].text == "Sentence 0."
+
+
+def test_joined_sentences_are_counted_one_by_one() -> None:
+    text = "# Foxes\n\n" + " ".join(f"Sentence {number} is." for number in range(3 * ASKED_SENTENCES))
+    ranking = Reranker(InWords("250")).rank("sentence 250", [text], prune=1.0)
+    pruned = ranking[0].pruned
+    assert pruned is not None
+    kept = pruned.text.count("Sentence")
+    assert 0 < kept < 9
+    assert ranking.stats.sentences_removed == pruned.sentences_removed == 3 * ASKED_SENTENCES + 1 - kept
 
 
 def test_documents_of_any_kind_are_untouched_and_evidence_lies_in_their_body() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -24,7 +25,8 @@ T = TypeVar("T")
 LOCAL_SENTENCES = 4096
 ASKED_SENTENCES = 100
 """Sentences that are scored for a ranking, at most: by an engine here, and by a service, an LLM or a scorer of yours.
-Beyond, neighbours are joined."""
+Beyond, neighbours are joined, down to one piece of each hit."""
+_EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 SHARE_OF_BEST = 0.5
 """A sentence with this share of the relevance that the ranking's best one has is kept whatever `prune` says."""
 
@@ -45,6 +47,8 @@ class _Body(NamedTuple):
     asked: list[int]
     """Indices of the sentences that are scored: all but headings."""
     above: list[tuple[int, ...]]
+    counts: list[int]
+    """How many sentences and headings each one is: more than one where neighbours were joined."""
 
     @classmethod
     def of(cls, text: str) -> _Body:
@@ -53,7 +57,7 @@ class _Body(NamedTuple):
         if not asked:  # headings alone
             sentences = [sentence._replace(level=0) for sentence in sentences]
             asked = list(range(len(sentences)))
-        return cls(text, sentences, asked, headings_above(text, sentences))
+        return cls(text, sentences, asked, headings_above(text, sentences), [1] * len(sentences))
 
     def joined(self, size: int) -> _Body:
         """Return the same with so many neighbours joined to one; headings among them go along."""
@@ -61,7 +65,8 @@ class _Body(NamedTuple):
         edges = [0, *firsts[1:], len(self.sentences)]
         groups = [(first, last - 1) for first, last in pairwise(edges) if first < last]
         sentences = [Sentence(self.sentences[first].start, self.sentences[last].end) for first, last in groups]
-        return _Body(self.text, sentences, list(range(len(sentences))), [()] * len(sentences))
+        counts = [last + 1 - first for first, last in groups]
+        return _Body(self.text, sentences, list(range(len(sentences))), [()] * len(sentences), counts)
 
     def said(self, index: int) -> str:
         start, end, _ = self.sentences[index]
@@ -89,16 +94,13 @@ class SentenceCall(Generic[T]):
             if not math.isnan(hit.score)
         }
         most = ASKED_SENTENCES if traits.awaitable or traits.long_documents is None else LOCAL_SENTENCES
-        count = sum(len(body.asked) for body in bodies.values())
-        if count > most:
-            bodies = {place: body.joined(-(-count // most)) for place, body in bodies.items()}
-        unique = dict.fromkeys(
-            body.said(index)
-            for place, body in bodies.items()
-            if not _is_whole(ranking.hits[place], body)
-            for index in body.asked
-        )
-        return cls(call, ranking, bodies, list(unique), started)
+        unique = _unique(ranking, bodies)
+        divided, size, longest = bodies, 1, max((len(body.asked) for body in bodies.values()), default=0)
+        while len(unique) > most and size < longest:  # pieces are counted by hit, so one step may not be enough
+            size = max(size + 1, size * len(unique) // most)
+            bodies = {place: body.joined(size) for place, body in divided.items()}
+            unique = _unique(ranking, bodies)
+        return cls(call, ranking, bodies, unique, started)
 
     @property
     def request(self) -> Request:
@@ -174,6 +176,17 @@ class SentenceCall(Generic[T]):
         )
 
 
+def _unique(ranking: Ranking[Any], bodies: Mapping[int, _Body]) -> list[str]:
+    """Return what the scorer is asked: each sentence once, and none that is a whole text with a score already."""
+    asked = (
+        body.said(index)
+        for place, body in bodies.items()
+        if not _is_whole(ranking.hits[place], body)
+        for index in body.asked
+    )
+    return list(dict.fromkeys(asked))
+
+
 def _is_whole(hit: Hit[Any], body: _Body) -> bool:
     """Return whether the only sentence is the text that has a score already."""
     return len(body.sentences) == 1 and body.said(0) == hit.text
@@ -212,17 +225,25 @@ def _prune(body: _Body, kept: set[int]) -> Pruned:
             spans.append((start, end))
         before = index
     text = body.text
+    # White space around the whole text is nobody's but that of the sentence beside it.
+    if 0 in kept:
+        spans[0] = (0, spans[0][1])
+    if before == len(body.sentences) - 1:
+        spans[-1] = (spans[-1][0], len(text))
     parts = [text[slice(*span)] for span in spans]
     gaps = [_gap(text[left[1] : right[0]]) for left, right in pairwise(spans)]
     joined = "".join(part + gap for part, gap in zip(parts, [*gaps, ""], strict=True))
     removed = len(text) - sum(end - start for start, end in spans)
-    return Pruned(joined, tuple(spans), len(body.sentences) - len(kept), removed)
+    gone = sum(count for index, count in enumerate(body.counts) if index not in kept)
+    return Pruned(joined, tuple(spans), gone, removed)
 
 
 def _gap(removed: str) -> str:
-    r"""Return what stands in place of removed text: an empty line, a line end or a space, as it had one.
+    r"""Return what stands in place of removed text: an empty line, a line end, a space or nothing, as it had one.
 
-    >>> _gap(" It rained.\n\n"), _gap(" It rained. ")
-    ('\n\n', ' ')
+    >>> _gap(" It rained.\r\n\r\n"), _gap(" It rained. "), _gap("\u5929\u4e0b\u96e8\u3002")
+    ('\n\n', ' ', '')
     """
-    return "\n\n" if "\n\n" in removed else "\n" if "\n" in removed else " "
+    if "\n" in removed:
+        return "\n\n" if _EMPTY_LINE.search(removed) else "\n"
+    return " " if removed != removed.strip() else ""

@@ -38,6 +38,7 @@ class Instructed:
             copy.__dict__.update(reranker.__dict__, scorer=scorer, _queue=queue_of(scorer), _instructed=Instructed())
             self._kept.put(kept := {instruction: copy})
         found: R = kept[instruction]
+        found.on_error = reranker.on_error  # which may have been changed since
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:

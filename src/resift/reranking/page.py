@@ -151,8 +151,14 @@ def _read(ranking: Ranking[T], hits: Sequence[Hit[T]]) -> tuple[list[_Reading], 
 
 
 def _found_sentence(hit: Hit[T]) -> tuple[int, int] | None:
-    """Return the sentence that `evidence=` has found; None where it wasn't asked for."""
-    return (hit.evidence[0].start, hit.evidence[0].end) if hit.evidence else None
+    """Return the sentence that `evidence=` has found; None where it wasn't asked for, or is not in what was scored."""
+    if not hit.evidence:
+        return None
+    best = hit.evidence[0]
+    if hit.text[best.start : best.end] == best.text:
+        return best.start, best.end
+    start = hit.text.rfind(best.text)  # its place is one in `body`, which stands at the end where a title is put first
+    return None if start < 0 else (start, start + len(best.text))
 
 
 def _reading(explanation: Explanation, found: tuple[int, int] | None) -> _Reading:
