@@ -14,6 +14,7 @@ import pytest
 from resift import Ensemble, Fallback, InputError, Reranker, Scale, ScorerError
 from resift.evaluation import Collection, fit_calibration
 from resift.evaluation.calibration import fit
+from resift.scorer import Request, Scores, WrapperScorer
 from resift.scoring.calibrated import Calibrated, Calibration
 from resift.testing import OverlapScorer, ScriptedScorer
 
@@ -135,16 +136,59 @@ def test_an_ensemble_averages_what_was_calibrated() -> None:
     assert Reranker(both).rank("q", ["0.7"])[0].relevance == pytest.approx(0.5)
 
 
+class OnAnother(WrapperScorer):
+    """Answers on another scale than it says."""
+
+    def score_many(self, requests: Sequence[Request]) -> list[Scores]:
+        return [replace(answer, model="other", scale=Scale.LOGIT) for answer in super().score_many(requests)]
+
+
 def test_a_stand_in_on_another_scale_is_a_failure_that_keep_order_answers() -> None:
-    down = ScriptedScorer(OSError("down"), name="made", scale=Scale.SIMILARITY)
-    other = ScriptedScorer([1.0, 2.0], name="other", scale=Scale.LOGIT)
-    both = Fallback([down, other])
-    calibration = replace(COSINES, model=both.name)
+    scorer = OnAnother(InText())
     with pytest.raises(ScorerError, match="other answered on the logit scale"):
-        Reranker(both, calibration=calibration).rank("q", ["a", "b"])
-    kept = Reranker(both, calibration=calibration, on_error="keep_order").rank("q", ["a", "b"])
-    assert kept.documents == ["a", "b"]
+        Reranker(scorer, calibration=COSINES).rank("q", ["1", "2"])
+    kept = Reranker(scorer, calibration=COSINES, on_error="keep_order").rank("q", ["1", "2"])
+    assert kept.documents == ["1", "2"]
     assert "answered on the logit scale" in str(kept.degraded)
+
+
+def test_models_that_stand_in_for_each_other_are_calibrated_one_by_one() -> None:
+    down, other = ScriptedScorer(OSError("down"), name="made", scale=Scale.SIMILARITY), InText("other")
+    both = Fallback([down, other])
+    for scorer in (both, WrapperScorer(both)):
+        with pytest.raises(InputError, match="made, else other can't be calibrated"):
+            Reranker(scorer, calibration=replace(COSINES, model=both.name))
+    each = Fallback([Calibrated(down, COSINES), Calibrated(other, replace(COSINES, model="other", slope=1.0))])
+    assert Reranker(each).rank("q", ["7.0"])[0].relevance == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("scale", [Scale.PROBABILITY, Scale.SIMILARITY])
+def test_what_is_no_score_stays_an_error(score: str, scale: Scale) -> None:
+    with pytest.raises(ScorerError, match="1 of 2 scores are not finite"):
+        Reranker(InText(scale=scale), calibration=replace(COSINES, scale=scale)).rank("q", ["0.5", score])
+
+
+def test_a_calibration_of_another_instruction_is_refused_in_a_call_too() -> None:
+    @dataclass
+    class Reader(InText):
+        def with_instruction(self, instruction: str) -> Reader:
+            return replace(self, identity=f"made {instruction}")
+
+    calibration = replace(COSINES, identity="made old acts")
+    reranker = Reranker(Reader(), instruction="old acts", calibration=calibration)
+    assert reranker.rank("q", ["0.7"], instruction="old acts")[0].relevance == pytest.approx(0.5)
+    with pytest.raises(InputError, match="instruction"):
+        reranker.rank("q", ["0.7"], instruction="new acts")
+
+
+def test_a_calibration_by_hand_takes_the_scale_as_a_text_and_refuses_what_is_none() -> None:
+    by_hand = Calibration("made", "similarity", 10.0, -7.0)  # type: ignore[arg-type]  # what it is about
+    assert Reranker(InText(), calibration=by_hand).rank("q", ["0.7"])[0].relevance == pytest.approx(0.5)
+    with pytest.raises(InputError, match=r"the scale of a calibration is one of logit, .* got 'cosine'"):
+        Calibration("made", "cosine", 10.0, -7.0)  # type: ignore[arg-type]  # the same
+    with pytest.raises(InputError, match="the model of a calibration is its name, got None"):
+        Calibration(None, Scale.LOGIT, 10.0, -7.0)  # type: ignore[arg-type]  # the same
 
 
 # Fitting

@@ -23,6 +23,7 @@ from resift import (
     MemoryFirstStage,
     Reranker,
     Scale,
+    ScorerError,
     TwoStageSearch,
     load_scorer,
 )
@@ -115,6 +116,18 @@ def test_fused_and_calibrated_scorers_pass_it_on() -> None:
     )
     calibrated = Reranker(Reader(), calibration=Calibration("reader", Scale.PROBABILITY, 1.0, 0.0, "reader"))
     assert calibrated.rank("bus", DOCUMENTS, instruction="whale").documents[0] == "a blue whale"
+
+
+def test_a_call_with_one_meets_a_failure_as_the_reranker_says_now() -> None:
+    class Broken(Reader):
+        def score(self, query: str, documents: Sequence[str]) -> Sequence[float]:
+            raise OSError("down")
+
+    reranker = Reranker(Broken())
+    with pytest.raises(ScorerError):
+        reranker.rank("bus", DOCUMENTS, instruction="fox")
+    reranker.on_error = "keep_order"
+    assert reranker.rank("bus", DOCUMENTS, instruction="fox").documents == DOCUMENTS
 
 
 def test_a_search_passes_it_on() -> None:

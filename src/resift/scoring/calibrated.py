@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from resift._util.arguments import number, shown
 from resift._util.atomic import write_whole
 from resift.errors import InputError, ScorerError
 from resift.scorer import Request, Scale, Scorer, ScorerTraits, Scores, WrapperScorer
+from resift.scoring.fallback import Fallback
 from resift.scoring.load import check_scorer
 
 FORMAT = "resift calibration 1"
@@ -40,6 +41,14 @@ class Calibration:
     """How it was fitted: collection, first stage, counts, and the calibration error before and after."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model:
+            raise InputError(f"the model of a calibration is its name, got {shown(self.model)}")
+        try:
+            object.__setattr__(self, "scale", Scale(self.scale))  # a plain text is one, too
+        except ValueError:
+            raise InputError(
+                f"the scale of a calibration is one of {', '.join(Scale)}, got {shown(self.scale)}"
+            ) from None
         if not (math.isfinite(number("slope", self.slope)) and self.slope > 0):
             raise InputError(f"the slope of a calibration is above 0, got {self.slope}: it must keep the order")
         if not math.isfinite(number("shift", self.shift)):
@@ -92,7 +101,7 @@ class Calibration:
         identity = ScorerTraits.of(scorer).identity
         if self.identity is not None and identity is not None:
             if self.identity != identity:
-                same = "of the same name, but its files or options (precision, length, long_documents) are others"
+                same = "of the same name, but its files or options (precision, length, instruction...) are others"
                 what = same if self.model == scorer.name else "another model"
                 raise InputError(
                     f"this calibration was fitted for {self.model} and not for {scorer.name}, {what}: fit one with "
@@ -123,12 +132,29 @@ def as_fitted(scale: Scale, scores: Iterable[float]) -> list[float]:
     """Return scores as a slope and a shift are fitted on them: probabilities as log-odds, others as they are."""
     if scale is not Scale.PROBABILITY:
         return list(scores)
-    inside = (min(max(score, NEAREST_TO_CERTAIN), 1 - NEAREST_TO_CERTAIN) for score in scores)
-    return [math.log(score / (1 - score)) for score in inside]
+    return [_log_odds(score) for score in scores]
+
+
+def _log_odds(probability: float) -> float:
+    if not math.isfinite(probability):  # no score at all, which is an error elsewhere
+        return math.nan
+    inside = min(max(probability, NEAREST_TO_CERTAIN), 1 - NEAREST_TO_CERTAIN)
+    return math.log(inside / (1 - inside))
 
 
 def check_can_be_calibrated(scorer: Scorer) -> None:
-    """Raise InputError for scores that mean something within one list only."""
+    """Raise InputError for scores that mean something within one list only, or that come from now this model, now that.
+
+    A calibration of one model says nothing of the one that stands in for it.
+    """
+    inside: Any = scorer
+    while isinstance(inside, WrapperScorer) and len(inside.scorers) == 1:
+        inside = inside.scorer
+    if isinstance(inside, Fallback):
+        raise InputError(
+            f"{scorer.name} can't be calibrated: its models give different scores; calibrate each of them, as in "
+            "Fallback([Calibrated(one, FILE), Calibrated(other, FILE)])"
+        )
     if scorer.scale is Scale.ORDINAL:
         raise InputError(
             f"{scorer.name} can't be calibrated: its scores are {scorer.scale}, and mean nothing beside another list's"
@@ -170,6 +196,11 @@ class Calibrated(WrapperScorer):
         """The wrapped scorer's, and the calibration's figures."""
         identity = ScorerTraits.of(self.scorer).identity
         return identity and f"{identity} calibrated {self.calibration.slope!r} {self.calibration.shift!r}"
+
+    def _around(self, scorers: Iterable[Scorer]) -> Self:
+        copy = super()._around(scorers)
+        self.calibration.check(copy.scorer)  # with another instruction it is another model
+        return copy
 
     def score_many(self, requests: Sequence[Request]) -> list[Scores]:
         """Return the wrapped scorer's answers, as log-odds."""

@@ -23,6 +23,7 @@ from transformers import (
 
 from resift import InputError, ModelFileError, Reranker, Scale, TruncationWarning, UnknownModelError, load_scorer
 from resift.models.catalogue import entries
+from resift.scorer import with_instruction
 from resift.testing import check_scorer
 
 Folder = Callable[[str], Path]
@@ -227,6 +228,9 @@ def test_qwen3_equals_sentence_transformers_with_the_template_it_wants(language_
     ours = load_scorer(language_model("Qwen3-Reranker-0.6B"), instruction=INSTRUCTION).score(QUERY, documents)
     assert {hit.index: hit.score for hit in by_call} == pytest.approx(dict(enumerate(ours)), abs=TOLERANCE)
     assert scorer.identity != load_scorer(reads_one, instruction=INSTRUCTION).identity  # type: ignore[attr-defined]
+    halved, replaced = (with_instruction(scorer, f"old {half}") for half in ("\ud835", "\ufffd"))
+    assert halved.identity == replaced.identity  # type: ignore[attr-defined]
+    assert list(halved.score(QUERY, documents[:1])) == list(replaced.score(QUERY, documents[:1]))
     templated = load_scorer(folder)
     assert type(templated).__name__ == "SentenceTransformersScorer"
     assert list(templated.score(QUERY, documents)) == pytest.approx(expected, abs=TOLERANCE)

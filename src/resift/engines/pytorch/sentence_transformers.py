@@ -17,6 +17,7 @@ from resift.errors import InputError, MissingExtraError, ModelFileError
 from resift.models.catalogue import find
 from resift.models.options import ControlTokens, Dtype
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores, Usage, check_instruction, no_instruction
+from resift.text.half_pairs import replace_half_pairs
 from resift.text.normal import normalise
 from resift.text.tokenizer import PairTemplate, TextTokenizer
 
@@ -124,7 +125,7 @@ class SentenceTransformersScorer(ScorerBase):
         # Before a query it would be a longer query: no cross-encoder of plain pairs was taught to follow it.
         if self.pipeline is not None or not self.cross_encoder.supports("message"):
             raise no_instruction(self.name, "it reads plain pairs")
-        return check_instruction(instruction)
+        return replace_half_pairs(check_instruction(instruction))
 
     @cached_property
     def identity(self) -> str | None:
