@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from pathlib import Path
 
 import pytest
 
 from resift.evaluation.metrics import compare
 from resift.training import Recipe
+from resift.training.export import write_card
 from resift.training.reranker_trainer import HeldOutFigures, Training
 
 
@@ -40,6 +44,29 @@ def test_a_run_says_plainly_whether_it_taught_anything(
     steps: int, before: list[float], after: list[float], words: str
 ) -> None:
     first, last = (dict(zip("abc", values, strict=False)) for values in (before, after))
-    means = HeldOutFigures(*(sum(values) / max(1, len(values)) for values in (before, after)))
+    means = HeldOutFigures(*(sum(values) / len(values) if values else math.nan for values in (before, after)))
     training = Training(Recipe().sizes(9), steps, means, compare(first, last) if first else None)
     assert re.search(words, training.verdict), training.verdict
+
+
+def test_where_nothing_is_held_out_no_figure_is_shown() -> None:
+    nothing = HeldOutFigures(math.nan, math.nan)
+    assert nothing.in_words() == "nothing was held out to measure on"
+    assert json.dumps(nothing.to_dict(), allow_nan=False) == '{"before": null, "after": null}'
+    assert HeldOutFigures(0.25, 0.5).in_words() == "held-out nDCG@10 0.250 before, 0.500 after"
+
+
+@pytest.mark.parametrize(("judged", "slope", "words"), [
+    ([], 1.0, "`relevance` is not calibrated"),
+    (["mine"], 2.0, "`relevance` is calibrated on mine (logit = 2.000"),
+])  # fmt: skip
+def test_the_card_of_a_run_without_held_out_lists_says_so(
+    judged: list[str], slope: float, words: str, tmp_path: Path
+) -> None:
+    training = Training(Recipe().sizes(2), 1, HeldOutFigures(math.nan, math.nan), None)
+    card = write_card(
+        tmp_path, Recipe(), files=[], teachers=[], pairs=[], training=training, calibration=(slope, 0.0), judged=judged
+    )
+    assert "nan" not in card
+    assert "nothing was held out to measure on; steps: 1.\nNothing says whether it learned" in card
+    assert words in card

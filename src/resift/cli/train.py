@@ -89,20 +89,18 @@ def train(
         data_files=[file_and_rows(spec)[0] for spec in pairs],
         log=note,
     )
-    before, after = trained.held_out
     if as_json:
         files = dict(trained.manifest.files)
-        figures = {"before": before, "after": after}
         json_document(
             {
                 "folder": str(folder),
                 "bytes": trained.size,
                 "steps": trained.steps,
-                "held_out": figures,
+                "held_out": trained.held_out.to_dict(),
                 "verdict": trained.verdict,
                 "files": files,
             }
         )
     else:
-        typer.echo(f"{folder}: {trained.size / 1e6:.1f} MB, held-out nDCG@10 {before:.3f} before, {after:.3f} after")
+        typer.echo(f"{folder}: {trained.size / 1e6:.1f} MB, {trained.held_out.in_words()}")
         typer.echo(trained.verdict)

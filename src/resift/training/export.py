@@ -73,7 +73,14 @@ def write_card(
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("resift", "sentence-transformers", "torch")
     )
+    lists = f"{training.sizes.held_out} queries, each positive among its {recipe.negatives} mined negatives"
+    told = "That tells whether it learned, not how good it is"
+    if not training.sizes.held_out:
+        told = "Nothing says whether it learned"
     calibrated_on = ", ".join(Path(spec.partition("=")[0]).name for spec in judged) or "the same lists"
+    relevance = f"calibrated on {calibrated_on} (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f})"
+    if calibration == (1.0, 0.0):  # what it is where nothing could be fitted
+        relevance = "not calibrated: there were no lists that it could be fitted on"
     text = f"""# {folder.name}
 
 A reranker trained with `resift train` on {datetime.now(UTC):%Y-%m-%d}, from {Path(recipe.base).name}.
@@ -81,11 +88,10 @@ Use it: `Reranker("{folder}")`.
 
 {len(pairs):,} pairs of query and positive. Teachers: {taught}.
 
-Held-out lists ({training.sizes.held_out} queries, each positive among its {recipe.negatives} mined negatives), nDCG@10:
-{training.held_out.before:.3f} before training, {training.held_out.after:.3f} after {training.steps:,} steps. That tells
-whether it learned, not how good it is: measure on questions of your own with `resift eval`.
+Held-out lists ({lists}): {training.held_out.in_words()}; steps: {training.steps:,}.
+{told}: measure on questions of your own with `resift eval`.
 
-`relevance` is calibrated on {calibrated_on} (logit = {calibration[0]:.3f} x raw {calibration[1]:+.3f}).
+`relevance` is {relevance}.
 
 | data | SHA-256 |
 |---|---|

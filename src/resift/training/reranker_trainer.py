@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,20 @@ class HeldOutFigures(NamedTuple):
     before: float
     after: float
 
+    def in_words(self) -> str:
+        """Return both figures in words, or that there are none.
+
+        >>> HeldOutFigures(0.5, 0.75).in_words(), HeldOutFigures(math.nan, math.nan).in_words()
+        ('held-out nDCG@10 0.500 before, 0.750 after', 'nothing was held out to measure on')
+        """
+        if math.isnan(self.before):
+            return "nothing was held out to measure on"
+        return f"held-out {METRIC} {self.before:.3f} before, {self.after:.3f} after"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return both figures as JSON holds them: None where no list is held out."""
+        return {name: None if math.isnan(figure) else figure for name, figure in self._asdict().items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Training:
@@ -81,7 +96,10 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
     start = {name: weights.detach().clone() for name, weights in _trainable(model)}
     sizes = recipe.sizes(data.queries)
     before = held_out.by_query(model)
-    log(f"held-out {METRIC} before training: {_mean(before):.3f}")
+    if before:
+        log(f"held-out {METRIC} before training: {_mean(before):.3f}")
+    else:
+        log("too few queries to hold any out: nothing will say whether it learned")
     rows = Dataset.from_dict(
         {
             "query": [candidates.query for candidates in data.lists],
@@ -108,13 +126,14 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
         for name, weights in _trainable(model):
             weights.lerp_(start[name].to(weights), 1 - recipe.blend)
     after = held_out.by_query(model)
-    log(f"held-out {METRIC} after training: {_mean(after):.3f}")
+    if after:
+        log(f"held-out {METRIC} after training: {_mean(after):.3f}")
     figures = HeldOutFigures(_mean(before), _mean(after))
     return Training(sizes, _steps(sizes, len(rows)), figures, compare(before, after) if before else None)
 
 
 def _mean(by_query: Mapping[str, float]) -> float:
-    return sum(by_query.values()) / len(by_query) if by_query else float("nan")
+    return sum(by_query.values()) / len(by_query) if by_query else math.nan
 
 
 def _steps(sizes: Sizes, rows: int) -> int:
