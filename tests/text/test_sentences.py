@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
+import sentencex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.text.sentences import LEAD, LONGEST, TABLE_HEAD, TITLE, find_sentences, headings_above
+from resift.text.sentences import LEAD, LONGEST, TABLE_HEAD, TITLE, WINDOW, find_sentences, headings_above
 
 WRITTEN = st.text(
     st.sampled_from("aB1 .!?。।؟…\n\t#|-:*\"'()\u00ad\u200d\ud83d\udc0d🐍蛇ش\x00\x1c\u2028\ud800"), max_size=80
@@ -94,3 +96,20 @@ def test_what_stands_under_which_heading() -> None:
     assert above["| r |"] == ["# C", "| h |", "|---|"]
     assert above["Three."] == ["# C"]
     assert above["# C"] == []
+
+
+def test_a_long_text_without_white_space_is_read_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    ends_of = sentencex.get_sentence_boundaries
+
+    def counted(language: str, text: str) -> Any:
+        lengths.append(len(text))
+        return ends_of(language, text)
+
+    monkeypatch.setattr(sentencex, "get_sentence_boundaries", counted)
+    sentence = "熊猫吃竹子，狐狸在夜里捕猎。"
+    assert said(sentence * 2000) == [sentence] * 2000
+    assert max(lengths) <= WINDOW
+    assert sum(lengths) < 2 * 2000 * len(sentence)
+    unended = "熊" * (3 * WINDOW)
+    assert "".join(said(f"{unended}。{sentence}")) == f"{unended}。{sentence}"

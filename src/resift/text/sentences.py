@@ -18,6 +18,8 @@ from resift.text.half_pairs import HALF
 
 LONGEST = 500
 """Characters of a sentence, at most."""
+WINDOW = 5000
+"""Characters that sentencex is given at once where no white space divides them: its time grows with their square."""
 LONGEST_TITLE = 100
 """Characters of a line that may be a heading though no mark says so."""
 TITLE, LEAD, TABLE_HEAD = 7, 8, 9
@@ -98,7 +100,7 @@ def _pieces(text: str) -> list[tuple[int, int]]:
     structure |= {match.start() for match in _STRUCTURE.finditer(readable) if readable[match.start()] != "\n"}
     if first_line := _FIRST_LINE.match(readable):
         structure.add(first_line.end())
-    ends = {bound["end_index"] for bound in sentencex.get_sentence_boundaries(language, readable)}
+    ends = set(_ends(language, readable))
     pieces: list[tuple[int, int]] = []
     for first, last in pairwise(sorted({0, len(text), *structure, *ends})):
         stripped = text[first:last].strip()
@@ -110,6 +112,23 @@ def _pieces(text: str) -> list[tuple[int, int]]:
             begin = pieces.pop()[0]
         pieces.append((begin, first + len(text[first:last].rstrip())))
     return pieces
+
+
+def _ends(language: str, text: str) -> Iterator[int]:
+    """Yield where sentencex ends a sentence; of a long run without white space, as Chinese has, window by window."""
+    is_long = len(text) > WINDOW and not text.isascii() and max(map(len, text.split()), default=0) > WINDOW
+    start, size = 0, WINDOW if is_long else len(text)
+    while True:
+        bounds = sentencex.get_sentence_boundaries(language, text[start : start + size])
+        ends = [start + bound["end_index"] for bound in bounds]
+        if start + size >= len(text):
+            yield from ends
+            return
+        if len(ends) < 2:  # the last one is cut by the window
+            size *= 2
+            continue
+        yield from ends[:-1]
+        start, size = ends[-2], WINDOW
 
 
 def _divided(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
