@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromadb.errors import NotFoundError
 from starlette.testclient import TestClient
 
 from resift import Fused, Passage, Reranker, TwoStageSearch
@@ -301,3 +302,15 @@ def test_the_page_asks_for_nothing_outside_and_has_no_script_in_it() -> None:
 def test_the_page_files_are_all_that_is_served(client: TestClient) -> None:
     for path in ("/session.py", "/../session.py", "/%2e%2e/session.py", "/page/app.js", "/index.html", "/etc/passwd"):
         assert client.get(path).status_code == 404
+
+
+def test_a_collection_that_is_deleted_meanwhile_is_said_in_words(
+    client: TestClient, playground: Playground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> int:
+        raise NotFoundError("Collection [...] does not exist.")
+
+    monkeypatch.setattr(playground.first_stage.collection, "count", gone)
+    response = client.get("/api/state")
+    assert response.status_code == 400
+    assert "is no longer there: it was deleted or made anew" in response.json()["error"]

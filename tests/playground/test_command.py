@@ -98,6 +98,17 @@ def test_what_is_not_there_is_an_error_with_a_way_out(database: Path, served: li
     foreign.mkdir()
     (foreign / "qrels.tsv").write_text("")
     assert "--judgements" in run("--db", database, "-c", "zoo", "--judgements", foreign, code=1).stderr
+    error = run("--db", database, "-c", "zoo", "--judgements", foreign / "qrels.tsv", code=1).stderr
+    assert "is a file: give a folder" in error
+    assert not served
+
+
+def test_a_folder_without_a_readable_file_is_said_plainly(served: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "empty.md").write_text("")
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4 and no more")
+    error = run(tmp_path, "--embedder", "static", code=1).stderr
+    assert "no passage could be made of the folder" in error
+    assert "resift-playground-" not in error, "the name of a database that is not kept helps nobody"
     assert not served
 
 

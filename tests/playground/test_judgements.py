@@ -193,6 +193,10 @@ def test_marks_are_not_lost_with_the_files_that_are_made_of_them(tmp_path: Path)
     ("name", "content", "problem"),
     [
         ("corpus.jsonl", None, "judges 1 documents"),
+        ("corpus.jsonl", '{"_id": "a", "title": "no text"}', "judges 1 documents"),
+        ("queries.jsonl", None, "judges 1 questions"),
+        ("queries.jsonl", "", "judges 1 questions"),
+        ("playground.json", None, "playground.json is gone"),
         ("corpus.jsonl", "{", "corpus.jsonl:1"),
         ("queries.jsonl", '{"text": "no id"}', "queries.jsonl:1"),
         ("qrels.tsv", "one two\n", "qrels.tsv:1"),

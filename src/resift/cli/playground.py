@@ -125,14 +125,15 @@ def make_playground(
     from resift.playground.code import Source
     from resift.playground.judgements import Judgements
     from resift.playground.session import Playground
-    from resift.search.chroma import ChromaFirstStage
+    from resift.search.chroma import ChromaFirstStage, get_count
     from resift.search.collections import EMBEDDINGS
     from resift.search.hybrid import HybridFirstStage
     from resift.search.query_embedding import stored_embedding
 
     opened = databases.existing(db, collection, embedder and embedder.value)
-    if not opened.count():
-        raise InputError(f"collection {collection!r} in {db} is empty: there is nothing to search")
+    if not get_count(opened):
+        empty = "no passage could be made of the folder" if temporary else f"collection {collection!r} in {db} is empty"
+        raise InputError(f"{empty}: there is nothing to search")
 
     def make(model: str, long_documents: str | None) -> Reranker:
         chosen = None if long_documents is None else LongDocuments(long_documents)

@@ -113,11 +113,6 @@ class Judgements:
         self.folder = folder
         self.collection = collection
         self._known: tuple[Any, _Marks] | None = None
-        if not (folder / MARKER).exists() and (foreign := [name for name in FILES if (folder / name).exists()]):
-            raise InputError(
-                f"{folder} has {', '.join(foreign)} which the playground didn't write, and it would replace them: "
-                "give another folder with --judgements"
-            )
         self._read()
 
     def mark(self, query: str, passage: Passage, grade: int | None, candidates: Iterable[Passage]) -> None:
@@ -205,7 +200,7 @@ class Judgements:
 
     def _read(self) -> _Marks:
         """Return what the files hold; they are read again where another process has written."""
-        stamp = [_stamp(self.folder / name) for name in FILES]
+        stamp = [_stamp(self.folder / name) for name in (MARKER, *FILES)]
         if self._known is None or self._known[0] != stamp:
             self._known = (stamp, _read_files(self.folder))
         return self._known[1]
@@ -248,17 +243,36 @@ def _free_id(id: str, text: str, taken: Mapping[str, Any]) -> str:
 
 
 def _read_files(folder: Path) -> _Marks:
-    """Return what the files hold; of one that isn't there, as after a first writing that was cut short, nothing."""
+    """Return what the files hold; of one that isn't there, as after a first writing that was cut short, nothing.
+
+    Raises InputError wherever the next mark would replace what could not be read, or is somebody else's.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: give a folder with --judgements")
     if not (folder / MARKER).exists():
+        if foreign := [name for name in FILES if (folder / name).exists()]:
+            raise InputError(
+                f"{folder} has {', '.join(foreign)} which the playground didn't write, or its {MARKER} is gone, and it "
+                "would replace them: give another folder with --judgements"
+            )
         return _Marks()
-    documents = {field_id(row, "_id", where): row for where, row in _rows(folder / CORPUS)}
+    documents = {
+        field_id(row, "_id", where): {**row, "text": field_text(row, "text", where)}
+        for where, row in _rows(folder / CORPUS)
+    }
     queries = {field_id(row, "_id", where): field_text(row, "text", where) for where, row in _rows(folder / QUERIES)}
     grades = read_qrels(folder / QRELS) if (folder / QRELS).exists() else {}
-    if lost := [id for given in grades.values() for id in given if id not in documents]:
-        raise InputError(
-            f"{folder / QRELS} judges {len(lost)} documents that are not in {CORPUS}, such as {lost[0]!r}: "
-            "the files belong together; give another folder with --judgements, or bring them back"
-        )
+    judged = dict.fromkeys(id for given in grades.values() for id in given)
+    lost = [
+        (QUERIES, "questions", [id for id in grades if is_blank(queries.get(id, ""))]),
+        (CORPUS, "documents", [id for id in judged if is_blank(documents.get(id, {}).get("text", ""))]),
+    ]
+    for name, what, ids in lost:
+        if ids:
+            raise InputError(
+                f"{folder / QRELS} judges {len(ids)} {what} that have no text in {name}, such as {ids[0]!r}: "
+                "the files belong together; give another folder with --judgements, or bring them back"
+            )
     found: dict[str, list[str]] = {}
     for where, row in _rows(folder / CANDIDATES):
         listed = row.get("docids")
@@ -275,7 +289,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
 

@@ -18,7 +18,7 @@ from resift.reranking.reranker import Reranker
 from resift.scorer import Scale
 from resift.scoring.ensemble import Fused
 from resift.search.candidates import Passage
-from resift.search.chroma import ChromaFirstStage, get_records
+from resift.search.chroma import ChromaFirstStage, get_count, get_records
 from resift.search.hybrid import HybridFirstStage
 from resift.search.two_stage import TwoStageSearch
 
@@ -88,7 +88,7 @@ class Playground:
             "collection": collection.name,
             "database": str(self.source.database),
             "temporary": self.temporary,
-            "passages": collection.count(),
+            "passages": get_count(collection),
             "bi_encoder": f"resift:{bi_encoder}" if bi_encoder else "the collection's own embedding function",
             "first_stages": list(self.stages),
             "models": list(self.models),
