@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from browser import PHONE, Browser, faint, overflow
 from pages import HOSTILE, Elements, check_page
@@ -185,3 +186,32 @@ def test_everything_is_reached_by_keyboard_and_readable_in_light_and_dark(
 def test_the_elements_of_a_page_are_closed() -> None:
     with pytest.raises(AssertionError):
         Elements("<p><b></p>")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name"),
+    [
+        ({"title": np.array([1, 2]), "vector": np.zeros(3), "section": "Food"}, "Food"),
+        ({"path": "a.pdf", "page": None, "section": None}, "a.pdf"),
+        ({"path": "a.pdf", "page": 0}, "a.pdf · page 0"),
+        ({"path": "a.md", "section": ["Animals", "Pandas"]}, "a.md · Animals &gt; Pandas"),
+        ({"path": float("nan"), "url": Path("b.md")}, "b.md"),
+        ({"path": "", "title": {"a": 1}}, "the id"),
+    ],
+)
+def test_metadata_of_any_kind_names_a_document_or_does_not(metadata: dict[str, object], name: str) -> None:
+    passage = Passage("pandas eat bamboo", "the id", metadata)
+    ranking = Reranker(OverlapScorer()).rank("pandas", [passage], text=lambda given: given.text)
+    page, picture = ranking.to_html(), ranking.to_svg()
+    check_page(page)
+    assert f'title="{name}"' in page
+    assert name in picture
+
+
+def test_a_title_that_says_nothing_leaves_the_name_and_one_that_is_no_function_is_refused() -> None:
+    ranking = Reranker(OverlapScorer()).rank("pandas", [Passage("pandas", "the id", {})], text=lambda given: given.text)
+    assert 'title="the id"' in ranking.to_html(title=lambda passage: None)  # type: ignore[arg-type, return-value]  # what a lookup that fails gives
+    assert 'title="7"' in ranking.to_html(title=lambda passage: 7)  # type: ignore[arg-type, return-value]  # a number is a name
+    for write in (ranking.to_html, ranking.to_svg):
+        with pytest.raises(InputError, match="title is a function"):
+            write(title="My search")  # type: ignore[arg-type]  # what is easily mistaken for the page's title

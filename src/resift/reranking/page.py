@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from resift.errors import ResiftError
+from resift.errors import InputError, ResiftError
 from resift.explanation.explain import has_parts
 from resift.explanation.html import marks_of
 from resift.explanation.shades import shown
@@ -43,7 +44,7 @@ class _Reading(NamedTuple):
 
 def ranking_page(ranking: Ranking[T], *, top: int, title: Callable[[T], str] | None, first_stage: str | None) -> str:
     """Return the page. See `Ranking.to_html`."""
-    named, first = title or name_of, _first_stage(ranking, first_stage)
+    named, first = _names(title), _first_stage(ranking, first_stage)
     hits = ranking.hits[:top]
     readings, unmarked = _read(ranking, hits)
     return page(
@@ -69,7 +70,8 @@ def ranking_page(ranking: Ranking[T], *, top: int, title: Callable[[T], str] | N
 
 def ranking_picture(ranking: Ranking[T], *, top: int, title: Callable[[T], str] | None, first_stage: str | None) -> str:
     """Return the picture. See `Ranking.to_svg`."""
-    places = [_place(hit, title or name_of) for hit in ranking]
+    named = _names(title)
+    places = [_place(hit, named) for hit in ranking]
     before = _first_stage(ranking, first_stage)
     return moves_picture(places, title=ranking.query, before=before, after=ranking.model, shown=top)
 
@@ -85,9 +87,32 @@ def name_of(document: object) -> str:
     ''
     """
     metadata = _metadata(document)
-    name = next((str(metadata[key]) for key in NAMES_OF_TEXTS if metadata.get(key)), "")
-    parts = [name, str(metadata.get("section") or ""), f"page {metadata['page']}" if "page" in metadata else ""]
+    name = next(filter(None, (_said(metadata.get(key)) for key in NAMES_OF_TEXTS)), "")
+    page_number = _said(metadata.get("page"))
+    parts = [name, _said(metadata.get("section")), f"page {page_number}" if page_number else ""]
     return " · ".join(filter(None, parts)) or str(getattr(document, "id", None) or "")
+
+
+def _said(value: object) -> str:
+    """Return a field of metadata as part of a name; "" for what names nothing, such as an array."""
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return " > ".join(value)  # headings, from the outermost
+    named = isinstance(value, str | int | float | PathLike) and value == value  # NaN is a missing one
+    return str(value) if named else ""
+
+
+def _names(title: Callable[[T], str] | None) -> Callable[[T], str]:
+    """Return what names a document: the caller's function, and `name_of` where that says nothing."""
+    if title is None:
+        return name_of
+    if not callable(title):
+        raise InputError(f"title is a function that says what a document is called, not {type(title).__name__}")
+
+    def named(document: T) -> str:
+        given: object = title(document)
+        return name_of(document) if given is None else str(given)
+
+    return named
 
 
 def _metadata(document: object) -> Mapping[str, Any]:
@@ -244,7 +269,11 @@ def _moved(hit: Hit[T]) -> Html | None:
 
 def _fields(hit: Hit[T]) -> Html | None:
     """Return a document's metadata, cut to a size that a reader looks at."""
-    fields = [(str(key), value) for key, value in _metadata(hit.document).items() if value != hit.text]
+    fields = [
+        (str(key), value)
+        for key, value in _metadata(hit.document).items()
+        if not (isinstance(value, str) and value == hit.text)  # an array compares its parts
+    ]
     if not fields:
         return None
     rows = [(element("bdi", _cut(key)), element("bdi", _cut(str(value)))) for key, value in fields[:FIELDS_SHOWN]]

@@ -282,7 +282,7 @@ class Ranking(Sequence[Hit[T]]):
             first_stage: What the first order is called. None: what `TwoStageSearch` says, if it was one.
 
         Raises:
-            InputError: `top` is below 1.
+            InputError: `top` is below 1, or `title` is no function.
             OSError: The file can't be written.
         """
         from resift.report.page import written
