@@ -113,3 +113,12 @@ def test_a_long_text_without_white_space_is_read_window_by_window(monkeypatch: p
     assert sum(lengths) < 2 * 2000 * len(sentence)
     unended = "熊" * (3 * WINDOW)
     assert "".join(said(f"{unended}。{sentence}")) == f"{unended}。{sentence}"
+
+
+def test_a_comment_in_a_code_block_is_no_heading() -> None:
+    block = "# Fruit\n\n```python\n# pears\nimport pear\n\nx = pear()\n\n# plums\ny = plum()\n```\n"
+    text = f"{block}\nPears are green.\n\n~~~\n# no fruit\n~~~\n\n## Plums\nPlums are blue."
+    levels = {text[start:end]: level for start, end, level in find_sentences(text) if level}
+    assert levels == {"# Fruit": 1, "## Plums": 2}
+    cut = "x = pear()\n```\n\n# Plums\nPlums are blue.\n\n```python\n# plums\n```\n"  # begins within a block
+    assert [cut[start:end] for start, end, level in find_sentences(cut) if level] == ["# Plums"]

@@ -8,6 +8,7 @@ divided at line ends or at spaces, so that no sentence is longer than `LONGEST` 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -35,6 +36,7 @@ _STRUCTURE = re.compile(
 _FIRST_LINE = re.compile(r"[^\S\n]*(?:#{1,6}\s|\|)[^\n]*\n")
 _MARKER = re.compile(r"(?:\d{1,3}[.)]|[-*+•])")  # of a list item
 _HEADING = re.compile(r"(#{1,6})\s")
+_FENCE = re.compile(r"^[^\S\n]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)  # of a code block
 _RULE = re.compile(r"\|[\s:|-]+\|?")  # below the first row of a table
 _TITLE_END = re.compile(r"[^.!?…:;,。．！？｡：；،؛؟۔।॥]\Z")
 _BREAK = re.compile(r"\s+(?=\S*\Z)")
@@ -149,9 +151,27 @@ def _divided(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
+def _code_blocks(text: str) -> list[tuple[int, int]]:
+    """Return the places of fenced code; a fence that nothing closes begins none: a passage may be cut in a block."""
+    blocks: list[tuple[int, int]] = []
+    opening: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opening is not None and fence[1].startswith(opening[1]) and not fence[2].strip():
+            blocks.append((opening.start(), fence.end()))
+            opening = None
+        elif opening is None or fence[2].strip():  # with a language it begins one
+            opening = fence
+    return blocks
+
+
 def _levels(text: str, places: list[tuple[int, int]]) -> list[int]:
     levels = [0] * len(places)
+    blocks = _code_blocks(text)
+    starts = [start for start, _ in blocks]
+    in_code = [bool(found := bisect_right(starts, first)) and first < blocks[found - 1][1] for first, _ in places]
     for index, (first, last) in enumerate(places):
+        if in_code[index]:  # a comment is no heading
+            continue
         sentence = text[first:last]
         if heading := _HEADING.match(sentence):
             levels[index] = len(heading[1])
@@ -159,7 +179,7 @@ def _levels(text: str, places: list[tuple[int, int]]) -> list[int]:
             following = text[slice(*places[index + 1])] if index + 1 < len(places) else ""
             head = _RULE.fullmatch(sentence) or _RULE.fullmatch(following)
             levels[index] = TABLE_HEAD if head else 0
-    titles = [_is_title_line(text, places, index) for index in range(len(places))]
+    titles = [not in_code[index] and _is_title_line(text, places, index) for index in range(len(places))]
     for index, (place, next_place) in enumerate(pairwise(places)):
         line, below = text[slice(*place)], text[slice(*next_place)]
         if levels[index] or levels[index + 1]:  # above another heading it may be all there is
