@@ -86,3 +86,14 @@ def test_nothing_else_renames_files() -> None:
     renames = re.compile(r"\.rename\(|os\.replace\(|os\.rename\(|shutil\.move\(")
     assert [name for name, source in sources.items() if renames.search(source)] == []
     assert "part.replace(path)" in sources["_util/atomic.py"]
+
+
+@pytest.mark.parametrize("name", [".", "folder", "folder/.."])
+def test_a_folder_is_refused_before_anything_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError):
+        write_whole(Path(name), lambda part: part.write_text("never"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]

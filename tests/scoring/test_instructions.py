@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,6 +130,22 @@ def test_a_call_with_one_meets_a_failure_as_the_reranker_says_now() -> None:
         reranker.rank("bus", DOCUMENTS, instruction="fox")
     reranker.on_error = "keep_order"
     assert reranker.rank("bus", DOCUMENTS, instruction="fox").documents == DOCUMENTS
+
+
+def test_calls_that_come_at_once_share_one_scorer() -> None:
+    made: list[str] = []
+
+    class Slow(Reader):
+        def with_instruction(self, instruction: str) -> Reader:
+            made.append(instruction)
+            time.sleep(0.02)  # as long as a template takes
+            return super().with_instruction(instruction)
+
+    reranker = Reranker(Slow())
+    with ThreadPoolExecutor(4) as threads:
+        rankings = list(threads.map(lambda _: reranker.rank("bus", DOCUMENTS, instruction="fox"), range(4)))
+    assert [ranking.documents[0] for ranking in rankings] == ["the red fox"] * 4
+    assert made == ["fox"]
 
 
 def test_a_search_passes_it_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Callable
@@ -22,6 +23,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         OSError: The file can't be written; a file that was at `path` before is still there. What `write` raises
             comes through in the same way.
     """
+    if path.is_dir():  # known before anything is written; "." has no name at all
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         write(part)

@@ -66,6 +66,8 @@ def threshold(
         raise InputError("--save fits a calibration, and --calibration uses one: give one of the two")
     if save is not None and not save.parent.is_dir():
         raise InputError(f"--save {save}: there is no folder {save.parent}")
+    if save is not None and save.is_dir():
+        raise InputError(f"--save {save} is a folder: give the name of a file, as in {save / 'calibration.json'}")
     with note_left_out():
         collection = read_collection(folder, qrels)
     how: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from resift._util.fork import RenewedLock
 from resift._util.lru import LRUCache
 from resift.scorer import check_instruction, with_instruction
 from resift.scoring.queue import queue_of
@@ -22,6 +23,7 @@ class Instructed:
 
     def __init__(self) -> None:
         self._kept: LRUCache[str, Any] = LRUCache(KEPT)
+        self._lock = RenewedLock()
 
     def of(self, reranker: R, instruction: str | None) -> R:
         """Return the reranker for a call: itself without an instruction.
@@ -31,12 +33,15 @@ class Instructed:
         if instruction is None:
             return reranker
         check_instruction(instruction)
-        kept = self._kept.get([instruction])
-        if instruction not in kept:
-            scorer = with_instruction(reranker.scorer, instruction)
-            copy = object.__new__(type(reranker))
-            copy.__dict__.update(reranker.__dict__, scorer=scorer, _queue=queue_of(scorer), _instructed=Instructed())
-            self._kept.put(kept := {instruction: copy})
+        with self._lock:  # threads that come at once share one scorer, which one thread enters
+            kept = self._kept.get([instruction])
+            if instruction not in kept:
+                scorer = with_instruction(reranker.scorer, instruction)
+                copy = object.__new__(type(reranker))
+                copy.__dict__.update(
+                    reranker.__dict__, scorer=scorer, _queue=queue_of(scorer), _instructed=Instructed()
+                )
+                self._kept.put(kept := {instruction: copy})
         found: R = kept[instruction]
         found.on_error = reranker.on_error  # which may have been changed since
         return found
