@@ -15,6 +15,7 @@ from resift.chroma import LexicalFirstStage, StaticEmbedding
 from resift.demo import fables
 from resift.lexical.index import LexicalIndex
 from resift.search import in_step
+from resift.search.candidates import Passage
 from resift.search.collections import lock_database
 from resift.search.in_step import CollectionIndex, remove_others
 
@@ -195,6 +196,73 @@ def test_an_index_whose_files_go_while_it_is_open_is_made_anew(tmp_path: Path) -
     LexicalIndex.delete(tmp_path / "lexical")
     assert ids(stage, QUESTION, 1) == ["the-fox-and-the-grapes"]
     assert LexicalIndex.is_at(tmp_path / "lexical" / str(collection.id))
+
+
+def test_an_index_whose_files_go_while_its_collection_changes_is_made_anew(tmp_path: Path) -> None:
+    collection = fill(persistent(tmp_path))
+    stage = LexicalFirstStage(collection)
+    stage.index.update()
+    LexicalIndex.delete(tmp_path / "lexical")
+    collection.add(ids=["new"], documents=["a xylophone and grapes"])
+    assert stage.index.behind()
+    assert ids(stage, "xylophone") == ["new"]
+
+
+def test_a_database_in_a_relative_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    stage = LexicalFirstStage(fill(persistent(Path("database"))))
+    assert ids(stage, QUESTION, 1) == ["the-fox-and-the-grapes"]
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as a daemon does; Chroma goes on with the files that it has opened
+    assert ids(stage, QUESTION, 1) == ["the-fox-and-the-grapes"]
+    assert stage.index.folder == tmp_path / "database" / "lexical" / str(stage.collection.id)
+
+
+def test_equal_passages_come_once_each_and_none_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than an index looks at, added in another order than that of their ids."""
+    monkeypatch.setattr("resift.lexical.index.MOST_TIES", 3)
+    client = chromadb.EphemeralClient()
+    collection = client.create_collection("equal", embedding_function=None)
+    numbers = [*reversed(range(60))]
+    collection.add(
+        ids=[f"{number:02}" for number in numbers],
+        embeddings=[[1.0]] * 60,
+        documents=["all the same"] * 60,
+        metadatas=[{"rare": number in (9, 10, 11, 45)} for number in numbers],
+    )
+    for most in (4000, 8):  # by the rounds alone, and by all ids that pass
+        monkeypatch.setattr("resift.search.lexical.MOST_LOOKED_AT", most)
+        found = ids(LexicalFirstStage(collection, where={"rare": True}), "same", 4)
+        assert sorted(found) == ["09", "10", "11", "45"]
+    client.delete_collection("equal")
+
+
+def test_while_another_process_writes_nothing_is_compared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a million passages that takes 15 s, and the vectors find what the words lack with every query."""
+    collection = fill(persistent(tmp_path))
+    stage = LexicalFirstStage(collection)
+    stage.index.update()
+    collection.add(ids=["new"], documents=["a xylophone and grapes"])
+    with lock_database(tmp_path):
+        with pytest.warns(LexicalWarning):
+            stage.retrieve("grapes", 1)
+        monkeypatch.setattr(CollectionIndex, "behind", None)
+        assert not stage.lacks([Passage("a xylophone and grapes", "new")])
+        stage.retrieve("grapes", 1)
+
+
+def test_an_index_that_is_another_process_s_to_make_is_used_once_it_is_there(tmp_path: Path) -> None:
+    collection = fill(persistent(tmp_path))
+    stage = LexicalFirstStage(collection)
+    with lock_database(tmp_path):
+        with pytest.warns(LexicalWarning):
+            assert ids(stage, QUESTION) == []
+        CollectionIndex(collection).update(locked=True)
+    stage.index._not_before = 0.0
+    assert ids(stage, QUESTION, 1) == ["the-fox-and-the-grapes"]
+    assert stage.index.current().folder == tmp_path / "lexical" / str(collection.id)
 
 
 def test_while_another_process_writes_the_index_stays_as_it_is(tmp_path: Path) -> None:

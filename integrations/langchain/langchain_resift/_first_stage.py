@@ -30,10 +30,16 @@ class Source(Protocol):
         """`fetch` without blocking the event loop."""
 
 
-def open_source(first_stage: Any, search_kwargs: dict[str, Any], *, hybrid: bool = False) -> Source:
-    """Return the source for a first stage of any kind. Raises InputError for anything that yields no candidates."""
+def open_source(
+    first_stage: Any, search_kwargs: dict[str, Any], *, hybrid: bool = False, last: Source | None = None
+) -> Source:
+    """Return the source for a first stage of any kind; a hybrid one goes on with the index of words of the last one.
+
+    Raises InputError for anything that yields no candidates.
+    """
     if hybrid:
-        return _Passages(_hybrid_stage(first_stage, search_kwargs))
+        stage = _hybrid_stage(first_stage, search_kwargs)
+        return _Passages(stage if stage is first_stage else _with_words_of(stage, last))
     if isinstance(first_stage, VectorStore):
         return _Store(first_stage, search_kwargs)
     if _is_collection(first_stage):
@@ -133,17 +139,42 @@ def _collection_stage(collection: Any, search_kwargs: dict[str, Any]) -> FirstSt
     return ChromaFirstStage(collection, **search_kwargs)
 
 
-def _hybrid_stage(first_stage: Any, search_kwargs: dict[str, Any]) -> FirstStage:
+def collection_of(store: Any) -> Any:
+    """Return the Chroma collection of a langchain-chroma store, another one once it is reset; None of other stores.
+
+    Raises InputError where the store has deleted it.
+    """
+    if not isinstance(store, VectorStore):
+        return None
+    try:
+        return getattr(store, "_collection", None)  # langchain-chroma has no public name for it
+    except ValueError as error:  # its property's, after delete_collection
+        raise InputError(f"the store has no collection any more: {error}") from error
+
+
+def _with_words_of(stage: HybridFirstStage, last: Source | None) -> HybridFirstStage:
+    """Return the stage with the index of the last one over the same collection: in memory, it is dear to make."""
+    words: Any = getattr(getattr(last, "stage", None), "lexical", None)
+    own: Any = stage.lexical
+    if stage.collection is None or getattr(words, "collection", None) is not stage.collection:
+        return stage
+    lexical = words.filtered(own.where, own.where_document)
+    return HybridFirstStage(stage.dense, lexical, weights=stage.weights, tail=stage.tail, depth=stage.depth)
+
+
+def _hybrid_stage(first_stage: Any, search_kwargs: dict[str, Any]) -> HybridFirstStage:
     """Return the hybrid stage over a store, a collection or a stage of Chroma. Raises InputError for others."""
     if isinstance(first_stage, HybridFirstStage):
         return first_stage
     collection, options = first_stage, dict(search_kwargs)
     if isinstance(first_stage, VectorStore):
-        collection = getattr(first_stage, "_collection", None)  # langchain-chroma has no public name for it
+        collection = collection_of(first_stage)
         embeddings = first_stage.embeddings
         if embeddings is not None:
             options["embed"] = partial(_embed_queries, embeddings)
         if "filter" in options:
+            if "where" in options:
+                raise InputError("search_kwargs has filter and where: they are the same filter, give one")
             options["where"] = options.pop("filter")
     if _is_collection(collection):
         return HybridFirstStage(_collection_stage(collection, options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_not
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -9,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from langchain_resift._first_stage import Source, open_source
+from langchain_resift._first_stage import Source, collection_of, open_source
 from langchain_resift._reranking import Reranking
 from resift import InputError
 from resift.adapters import check_option_names, check_query, replace_half_pairs
@@ -73,7 +74,7 @@ class ResiftRetriever(Reranking, BaseRetriever):
     )
 
     _count_option: ClassVar[str] = "k"
-    _opened: tuple[Any, dict[str, Any], bool, Source] | None = PrivateAttr(default=None)
+    _opened: tuple[tuple[Any, Any], tuple[dict[str, Any], bool], Source] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_first_stage(self) -> Self:
@@ -119,10 +120,13 @@ class ResiftRetriever(Reranking, BaseRetriever):
     def _source(self) -> Source:
         """Return the source, opened once for a first stage and its options: a Chroma collection is checked then."""
         opened = self._opened
-        if opened is None or opened[0] is not self.first_stage or opened[1:3] != (self.search_kwargs, self.hybrid):
-            source = open_source(self.first_stage, self.search_kwargs, hybrid=self.hybrid)
-            self._opened = opened = (self.first_stage, dict(self.search_kwargs), self.hybrid, source)
-        return opened[3]
+        over = (self.first_stage, collection_of(self.first_stage) if self.hybrid else None)
+        options = (dict(self.search_kwargs), self.hybrid)
+        if opened is None or any(map(is_not, opened[0], over)) or opened[1] != options:
+            last = None if opened is None else opened[2]
+            source = open_source(self.first_stage, self.search_kwargs, hybrid=self.hybrid, last=last)
+            self._opened = opened = (over, options, source)
+        return opened[2]
 
     def _depth(self, top_k: int | None) -> int:
         return max(self.candidates, top_k or 0)

@@ -101,3 +101,24 @@ def test_what_has_no_words_to_index() -> None:
     for first_stage in (InMemoryVectorStore(ResiftEmbeddings()), MemoryFirstStage(["a"])):
         with pytest.raises(ValidationError, match="hybrid=True needs a langchain-chroma store"):
             retriever(first_stage)
+
+
+def test_a_store_that_is_reset_is_followed(store: Chroma) -> None:
+    over_store = retriever(store, k=1)
+    assert over_store.invoke("E4711")[0].id == "code"
+    store.reset_collection()
+    store.add_documents([Document("E4711 again.", id="new")])
+    assert over_store.invoke("E4711")[0].id == "new"
+
+
+def test_another_filter_goes_on_with_the_same_index_of_words(store: Chroma) -> None:
+    all_years = retriever(store, k=1)
+    one_year = all_years.model_copy(update={"search_kwargs": {"filter": {"year": 2024}}})
+    assert [found.id for found in one_year.invoke("E4711 or the disk")] == ["full"]
+    assert one_year._opened[2].stage.lexical.index is all_years._opened[2].stage.lexical.index
+    assert [found.id for found in all_years.invoke("E4711 is what")] == ["code"]
+
+
+def test_two_filters_at_once_are_refused(store: Chroma) -> None:
+    with pytest.raises(ValidationError, match="has filter and where"):
+        retriever(store, search_kwargs={"filter": {"year": 2024}, "where": {"year": 2025}})

@@ -96,6 +96,11 @@ def test_filters_hold_for_both(index: VectorStoreIndex) -> None:
     assert set(ids(retriever.retrieve("bus E4711"))) == {"code", "panda"}
 
 
+def test_no_filters_in_a_list_of_them_filter_nothing(index: VectorStoreIndex) -> None:
+    found = ResiftHybridRetriever(index, filters=MetadataFilters(filters=[])).retrieve("E4711 or the bus")
+    assert len(found) == len(NODES)  # as with the index's own retriever
+
+
 def test_a_query_with_texts_of_its_own_to_embed(index: VectorStoreIndex) -> None:
     seen: list[list[str]] = []
 

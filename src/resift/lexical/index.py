@@ -94,8 +94,9 @@ class LexicalIndex:
         shutil.rmtree(folder, ignore_errors=True)
 
     def __len__(self) -> int:
-        """Return the number of records."""
-        return int(self._searcher().num_docs)
+        """Return the number of records. Raises LexicalIndexError where the files are gone or can't be read."""
+        with self._reading():
+            return int(self._searcher().num_docs)
 
     def keys(self) -> set[str]:
         """Return the keys of all records."""

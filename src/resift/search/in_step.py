@@ -75,6 +75,11 @@ class CollectionIndex:
         self._exact = False
         self._not_before = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the index stays as it is for now, since another process was writing when it was last compared."""
+        return time.monotonic() < self._not_before
+
     def current(self) -> LexicalIndex:
         """Return the index, brought up to date where it is behind.
 
@@ -84,15 +89,17 @@ class CollectionIndex:
             InputError: The collection can't be read.
         """
         with self._thread_lock:
+            if self.is_waiting:
+                return self._as_it_is()
             state = self._state()
-            if self._index is not None and (state == self._seen or time.monotonic() < self._not_before):
+            if self._index is not None and state == self._seen:
                 return self._index
             if self.behind(exact=self._exact):
                 try:
                     self.update()
                 except FolderLockedError as error:
                     self._go_on_without(f"{error} is writing into {self._locked_folder}")
-                    return self._opened()
+                    return self._as_it_is()
                 except OSError as error:  # a folder that can only be read
                     self._keep_in_memory(error)
                     self.update()
@@ -203,6 +210,13 @@ class CollectionIndex:
             self._index = LexicalIndex(self.folder)
         return self._index
 
+    def _as_it_is(self) -> LexicalIndex:
+        """Return the index, behind or not; an empty one where the folder's is another process's to make, or damaged."""
+        try:
+            return self._opened() if self.is_made else LexicalIndex()
+        except LexicalIndexError:
+            return LexicalIndex()
+
     def _records(self) -> Iterator[tuple[str, str]]:
         """Yield id and text of all records."""
         offset = 0
@@ -224,7 +238,10 @@ class CollectionIndex:
         if self._database is None:
             count = get_count(self.collection)
             return count if count > COMPARED_EACH_TIME else object()
-        status = (self._database / DATABASE_FILE).stat()
+        try:
+            status = (self._database / DATABASE_FILE).stat()
+        except OSError:  # moved or deleted: Chroma says what it can still read
+            return object()
         return status.st_mtime_ns, status.st_size, status.st_ino, self._is_marked()
 
     @property
@@ -254,8 +271,6 @@ class CollectionIndex:
 
     def _go_on_without(self, reason: str) -> None:
         self._not_before = time.monotonic() + PAUSE
-        if not self.is_made:
-            self._index = LexicalIndex()  # an empty one: the folder's is another process's to make
         warnings.warn(
             f"the words of the newest passages of {self.collection.name!r} are not searched yet: {reason}",
             LexicalWarning,
@@ -277,7 +292,7 @@ def database_folder(collection: Collection) -> Path | None:
     settings = getattr(getattr(collection, "_client", None), "get_settings", lambda: None)()
     if settings is None or not getattr(settings, "is_persistent", False):
         return None
-    folder = Path(settings.persist_directory)
+    folder = Path(settings.persist_directory).absolute()  # the process may go to another folder later
     return folder if (folder / DATABASE_FILE).is_file() else None
 
 

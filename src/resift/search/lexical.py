@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,16 @@ class LexicalFirstStage:
         return [self._retrieve(text, wanted) for text in texts]
 
     def lacks(self, passages: Sequence[Passage]) -> bool:
-        """Return whether the index lacks a passage of the collection. If so, the next query compares all."""
-        keys = [record_key(passage.id or "", passage.text) for passage in passages]
-        if self.index.current().has(keys):
+        """Return whether the index lacks a passage of the collection. If so, the next query compares all.
+
+        While another process writes, nothing is lacking: to compare all with every query would find it out again.
+        """
+        if self.index.is_waiting:
             return False
+        keys = [record_key(passage.id or "", passage.text) for passage in passages]
+        with suppress(LexicalIndexError):  # its files were deleted or damaged since it was searched
+            if self.index.current().has(keys):
+                return False
         self.index.forget()
         return True
 
@@ -132,9 +139,11 @@ class LexicalFirstStage:
     def _rounds(self, index: LexicalIndex, query: str, k: int) -> Iterator[tuple[list[LexicalHit], int]]:
         """Yield further hits, more in each round, and how many must pass: exact, however few pass the filter."""
         limit, seen = GROWTH * k, 0
+        known: set[str] = set()  # by id: of more equal ones than an index looks at, another limit brings others
         while True:
             hits = index.search(query, limit)
-            yield hits[seen:], k
+            yield [hit for hit in hits if hit.id not in known], k
+            known.update(hit.id for hit in hits)
             seen = len(hits)
             if len(hits) < limit:
                 return
@@ -142,8 +151,7 @@ class LexicalFirstStage:
                 break
             limit *= GROWTH
         passing = get_records(self.collection, where=self.where, where_document=self.where_document, include=[])["ids"]
-        known = {hit.id for hit in hits}
-        further = [hit for hit in index.search(query, k + seen, among=passing) if hit.id not in known]
+        further = [hit for hit in index.search(query, k + len(known), among=passing) if hit.id not in known]
         yield further, k
 
     def _records(self, ids: Sequence[str]) -> dict[str, _Record]:

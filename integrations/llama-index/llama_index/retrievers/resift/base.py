@@ -69,7 +69,7 @@ class ResiftHybridRetriever(BaseRetriever):
         self._index = index
         self._filters = filters
         self.similarity_top_k = whole_number("similarity_top_k", similarity_top_k, 1)
-        where = None if filters is None else _where(filters)
+        where = None if filters is None else _where(filters) or None  # no filter at all where it has none
         self._words = _Words(LexicalFirstStage(_collection(index.vector_store), where=where), Worker(1024, "the words"))
         self._options: dict[str, Any] = {"weights": weights, "depth": depth}
         self._stage(QueryBundle("checks the options"))
