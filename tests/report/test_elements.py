@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resift.report.elements import Html, element, join, plain, text
+from resift.report.letters import BOLD, text_width
+from resift.report.moves import Place
+from resift.report.moves_svg import fit, moves_picture
 from resift.report.passage import Mark, marked
 
 
-@pytest.mark.parametrize("name", ["elements", "moves_svg"])
+@pytest.mark.parametrize("name", ["elements", "letters", "moves_svg"])
 def test_examples_in_docstrings(name: str) -> None:
     assert doctest.testmod(importlib.import_module(f"resift.report.{name}")).failed == 0
 
@@ -46,3 +49,26 @@ def test_marks_lose_nothing(content: str, data: st.DataObject) -> None:
 
 def test_plain_leaves_any_character_that_a_page_can_hold() -> None:
     assert plain("a\tb\n🐍\u202e\ufffe\x7f") == "a\tb\n🐍\u202e\ufffd\x7f"
+
+
+@pytest.mark.parametrize("weight", ["normal", "bold"])
+@pytest.mark.parametrize("line", [
+    "bamboo", "what eats bamboo?", "INVOICE OF THE MINISTRY OF WOMEN", "WWWWWWWWWW", "mmmmmmmm", "illiilli",
+    "Übergröße", "Привет, Щукин", "notes.md · 12 > 3", "a_b_c@d.example", "0123456789 %", "e\u0301clair",
+])  # fmt: skip
+def test_text_takes_no_more_room_than_is_thought(line: str, weight: str) -> None:
+    textpath, fonts = pytest.importorskip("matplotlib.textpath"), pytest.importorskip("matplotlib.font_manager")
+    font = fonts.FontProperties(family="DejaVu Sans", weight=weight)
+    drawn = textpath.TextPath((0, 0), line, size=1, prop=font).get_extents().width
+    thought = text_width(line) * (BOLD if weight == "bold" else 1)
+    assert drawn - 0.1 <= thought <= 1.8 * drawn + 0.2
+    cut = fit(line * 9, 12)
+    assert cut.endswith("…")
+    assert text_width(cut) <= 12
+
+
+def test_ranks_are_never_cut() -> None:
+    places = [Place("far", 1500, 1), Place("near", 100, 2)]
+    picture = moves_picture(places, title="q", before="a", after="b", shown=5)
+    for said in (">1500<", ">100<", ">▲ 1499<", ">▲ 98<"):
+        assert said in picture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from html import escape
 
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 
 from resift.explanation.explanation import Explanation
 from resift.explanation.shades import colour, plain, strengths
+from resift.report.letters import text_width
 
 COLUMNS = 28  # document words, at most: those with the largest contributions
 ROWS = 28
 FAINTEST = 0.05  # of the largest contribution: what is less takes no column in a wide map
 VALUED_COLUMNS = 16  # up to so many columns, cells have room for their value
 CELL, VALUED_CELL, HEIGHT, MARGIN = 26, 44, 26, 10
-LETTER = 7.2  # width of a letter at the size of labels, 13 pixels
+SIZE = 13  # of labels, in pixels
 LABEL_LETTERS = 18
 FONT = "13px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 SHRINKING = ";max-width:100%;height:auto"  # a file of its own; on a page it scrolls, and stays readable
@@ -123,8 +123,7 @@ def label(name: str) -> str:
 
 
 def _width(label: str) -> float:
-    """Return about how wide a label is; letters of East Asia are twice as wide."""
-    return sum(LETTER * (1.9 if unicodedata.east_asian_width(letter) in "WF" else 1) for letter in label)
+    return SIZE * text_width(label)
 
 
 def _text(text: str) -> str:

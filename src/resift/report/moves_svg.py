@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from resift.report.elements import Html, element, join
+from resift.report.letters import BOLD, letter_width
 from resift.report.moves import Place
 
 WIDTH, MARGIN, COLUMN, ROW, GAP, TOP = 880, 24, 340, 38, 20, 92
 LEFT_END, RIGHT_START = MARGIN + COLUMN, WIDTH - MARGIN - COLUMN
-LETTER, BOLD = 0.55, 0.61  # of the size of the letters: their mean width
 SIZE, SMALL, LARGE = 14, 11.5, 18
+RANK, MOVED = 44, 60  # room for 4 digits; a rank may reach into the margin
 STYLE = (
     ".ground{fill:#fff}.ink{fill:#1c2430}.muted{fill:#5a6675}"
     ".up{stroke:#1b6bb8}.down{stroke:#9f4a06}.still{stroke:#9aa5b1}"
@@ -84,13 +84,15 @@ def _row(place: Place, x: int, y: int, *, is_final: bool) -> Html:
     kind, arrow = ("up", f"▲ {moved}") if moved > 0 else ("down", f"▼ {-moved}") if moved < 0 else ("still", "=")
     now = f"now {place.after}" if place.after else "not among the results"
     parts = (f"was {place.before}", place.detail_after) if is_final else (now, place.detail_before)
-    room = COLUMN - 30 - (50 if is_final else 0)
+    room = COLUMN - 30 - (MOVED if is_final else 0)
     return join(
         element("line", class_="rule", x1=x, x2=x + COLUMN, y1=y + ROW - 0.5, y2=y + ROW - 0.5, stroke_width=1),
-        _text(x + 20, y + 23, str(rank), SIZE, 24, "ink" if is_final else "muted", weight=650, anchor="end"),
+        _text(x + 20, y + 23, str(rank), SIZE, RANK, "ink" if is_final else "muted", weight=650, anchor="end"),
         _text(x + 30, y + 16, place.title, SIZE, room, "ink", weight=600 if is_final else 400),
         _text(x + 30, y + 31, " · ".join(filter(None, parts)), SMALL, room, "muted"),
-        _text(x + COLUMN, y + 23, arrow, SIZE - 1, 50, f"{kind}-ink", weight=650, anchor="end") if is_final else None,
+        _text(x + COLUMN, y + 23, arrow, SIZE - 1, MOVED, f"{kind}-ink", weight=650, anchor="end")
+        if is_final
+        else None,
     )
 
 
@@ -115,7 +117,7 @@ def _text(
 ) -> Html:
     return element(
         "text",
-        fit(content, room / size, BOLD if weight > 500 else LETTER),
+        fit(content, room / size / (BOLD if weight > 500 else 1)),
         x=x,
         y=y,
         class_=kind,
@@ -125,16 +127,18 @@ def _text(
     )
 
 
-def fit(content: str, room: float, letter: float = LETTER) -> str:
+def fit(content: str, room: float) -> str:
     """Return the beginning of a text that takes so much room, in heights of its letters; dots where it is cut.
 
-    >>> fit("a long title", 5, letter=0.5)
-    'a long ti…'
+    >>> fit("a long title", 5)
+    'a long…'
     """
     line = " ".join(content.split())
-    used = 0.0
+    used, kept = 0.0, 0  # kept: of its characters, beside the dots
     for place, character in enumerate(line):
-        used += 1.02 if unicodedata.east_asian_width(character) in "WF" else letter
+        if used + letter_width("…") <= room:
+            kept = place
+        used += letter_width(character)
         if used > room:
-            return line[: max(0, place - 1)] + "…"
+            return line[:kept].rstrip() + "…"
     return line

@@ -3,7 +3,7 @@
 import { el, number, svg } from "./dom.js";
 
 const CELL = { wide: 46, narrow: 28, height: 28, valued: 16 };
-const LETTER = 7.4;
+const SIZE = 13; // of labels, in pixels
 const LABEL_LETTERS = 18;
 
 export function drawWhy(explanation) {
@@ -107,7 +107,15 @@ function label(name) {
   return line.length <= LABEL_LETTERS ? line.join("") : `${line.slice(0, LABEL_LETTERS - 1).join("")}…`;
 }
 
-/** About how wide a label is; letters of East Asia are twice as wide. */
+/** About how wide a label is: as resift.report.letters says it, rather too much than too little. */
 function width(name) {
-  return [...label(name)].reduce((sum, letter) => sum + LETTER * (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]|\p{Extended_Pictographic}/u.test(letter) ? 1.9 : 1), 0);
+  return [...label(name)].reduce((sum, letter) => sum + SIZE * letterWidth(letter), 0);
+}
+
+function letterWidth(letter) {
+  if (/[ .,:;'`!|()[\]{}/\\ijlIfrtJ·-]/u.test(letter)) return 0.4;
+  if (/[mwMW@%&QOØŒœæÆ—…+=<>~#_]/u.test(letter)) return 1;
+  if (/[\p{Mn}\p{Me}\p{Cf}\p{Cc}]/u.test(letter)) return 0;
+  if (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]|\p{Extended_Pictographic}/u.test(letter)) return 1.02;
+  return /\p{Lu}/u.test(letter) ? 0.76 : 0.62;
 }
