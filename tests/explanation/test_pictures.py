@@ -81,7 +81,7 @@ def test_a_document_without_words_has_a_picture_too(bundled: Reranker, overlap: 
 
 def test_a_heat_map_as_png(hostile: Explanation, bundled: Reranker, tmp_path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of what no font of this machine has
+        warnings.filterwarnings("ignore", "no font of this machine")
         hostile.to_png(tmp_path / "map.png")
     bundled.explain("?!", "").to_png(tmp_path / "empty.png")
     for name in ("map", "empty"):
@@ -90,6 +90,16 @@ def test_a_heat_map_as_png(hostile: Explanation, bundled: Reranker, tmp_path: Pa
         hostile.to_png(tmp_path / "map.svg")
     with pytest.raises(OSError, match="nowhere"):
         hostile.to_png(tmp_path / "nowhere" / "map.png")
+
+
+def test_letters_that_no_font_has_are_one_warning_with_a_way_out(bundled: Reranker, tmp_path: Path) -> None:
+    explanation = bundled.explain("\U0001f9fe \U00013000", "\U00013000\U00013001 and \U00013002 \U00013003 \ue0f1")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        explanation.to_png(tmp_path / "map.png")
+    (message,) = [str(warning.message) for warning in caught]
+    assert re.search(r"no font of this machine has \d+ characters of the picture \(U\+.*make an SVG", message)
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_matplotlib_the_extra_is_named(

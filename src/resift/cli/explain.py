@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -64,7 +65,11 @@ def explain(
     explanation = ranker.explain(question, text, method=method, budget=budget, unit=unit)
     _write(html, explanation.to_html() if html is not None else "")
     if png is not None:
-        explanation.to_png(png)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            explanation.to_png(png)
+        for warning in caught:
+            note(str(warning.message))
     _write(svg, explanation.to_svg() if svg is not None else "")
     if as_json:
         json_document(explanation.to_dict())
