@@ -44,6 +44,19 @@ def test_counts_and_thresholds_of_the_ranker_and_of_a_call(documents: list[Docum
     assert ids(overlap(top_k=None).run("red fox", documents * 5)) == ["fox"] * 5 + ["bus"] * 5 + ["whale"] * 5
 
 
+def test_evidence_and_pruning_of_the_reranker_are_on_the_copies() -> None:
+    document = Document(content="It rained. A red fox came.", id="a", meta={"title": "Red", "rerank_spans": "old"})
+    before = document.to_dict()
+    ranker = ResiftRanker(reranker=Reranker(OverlapScorer(), evidence=1, prune=0.5), meta_fields_to_embed=["title"])
+    (found,) = ranker.run("red fox", [document])["documents"]
+    assert (found.id, found.content) == ("a", "A red fox came.")
+    assert found.meta["rerank_spans"] == [[11, 26]]
+    assert document.content[11:26] == found.meta["rerank_evidence"][0]["text"] == "A red fox came."
+    assert document.to_dict() == before
+    (plain,) = overlap().run("red fox", [document])["documents"]
+    assert plain.meta == {"title": "Red"}, "places of an earlier step go"
+
+
 async def test_async_is_the_same(documents: list[Document]) -> None:
     ranker = overlap(top_k=2)
     assert await ranker.run_async("red fox", documents) == ranker.run("red fox", documents)

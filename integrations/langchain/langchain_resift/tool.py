@@ -8,10 +8,10 @@ from langchain_core.documents import Document
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from langchain_resift.retriever import ResiftRetriever
-from resift import InputError, OverloadedError, ScorerError
-from resift.adapters import show_value
+from resift import InputError, OverloadedError, Reranker, ScorerError
+from resift.adapters import ANSWERABLE, not_enough, show_value
 
-ENOUGH = 0.1
+ENOUGH = ANSWERABLE
 """From this relevance on, a document counts as an answer; below, the agent is told so."""
 DESCRIPTION = (
     "Search the user's documents. Takes a short question in plain words and returns passages, best first, each with "
@@ -45,24 +45,26 @@ def search_tool(
         source_keys: Metadata that says where a document comes from, as far as it is there.
 
     Raises:
-        InputError: `enough` is no share.
+        InputError: `enough` is no share, or `source_keys` no list.
     """
     if isinstance(enough, bool) or not 0 <= enough <= 1:
         raise InputError(f"enough is a relevance, between 0 and 1, got {enough}")
+    if isinstance(source_keys, str):
+        raise InputError(f"source_keys is one text; give a list of keys, [{source_keys!r}] for a single one")
 
     def search(question: str) -> tuple[str, list[Document]]:
         try:
-            found = retriever.invoke(question)
+            found, reranker = retriever.invoke(question), retriever.load()
         except (InputError, OverloadedError, ScorerError) as error:
             raise ToolException(str(error)) from error
-        return _content(found, enough, source_keys), found
+        return _content(found, _has_relevance(retriever, reranker), enough, source_keys), found
 
     async def asearch(question: str) -> tuple[str, list[Document]]:
         try:
-            found = await retriever.ainvoke(question)
+            found, reranker = await retriever.ainvoke(question), await retriever.aload()
         except (InputError, OverloadedError, ScorerError) as error:
             raise ToolException(str(error)) from error
-        return _content(found, enough, source_keys), found
+        return _content(found, _has_relevance(retriever, reranker), enough, source_keys), found
 
     return StructuredTool.from_function(
         search,
@@ -74,17 +76,20 @@ def search_tool(
     )
 
 
-def _content(documents: Sequence[Document], enough: float, source_keys: Sequence[str]) -> str:
+def _has_relevance(retriever: ResiftRetriever, reranker: Reranker) -> bool:
+    """Return whether `relevance_score` is one: a cosine, too, may lie between 0 and 1."""
+    return retriever.score == "relevance" and reranker.scorer.scale.has_relevance
+
+
+def _content(documents: Sequence[Document], has_relevance: bool, enough: float, source_keys: Sequence[str]) -> str:
     notes = (
         ["The order is not wholly the model's."] if any("rerank_degraded" in one.metadata for one in documents) else []
     )
-    scores = _relevances(documents)
+    scores = _relevances(documents) if has_relevance else []
     if not documents:
         notes.append("Nothing was found.")
     elif scores and max(scores) < enough:
-        notes.append(
-            f"Nothing here is relevant enough: the best has a relevance of {max(scores):.2f}. Don't answer from it."
-        )
+        notes.append(not_enough(max(scores), enough))
     known = bool(scores)
     return "\n\n".join(
         [*notes, *(_passage(number, one, source_keys, known) for number, one in enumerate(documents, 1))]
@@ -92,9 +97,7 @@ def _content(documents: Sequence[Document], enough: float, source_keys: Sequence
 
 
 def _relevances(documents: Sequence[Document]) -> list[float]:
-    """Return the documents' relevances; none where the scores are numbers of another kind."""
-    scores = [score for document in documents if (score := document.metadata.get("relevance_score")) is not None]
-    return scores if all(0 <= score <= 1 for score in scores) else []
+    return [score for document in documents if (score := document.metadata.get("relevance_score")) is not None]
 
 
 def _passage(number: int, document: Document, source_keys: Sequence[str], has_relevance: bool) -> str:

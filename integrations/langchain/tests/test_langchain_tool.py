@@ -8,7 +8,8 @@ import pytest
 from langchain_core.documents import Document
 
 from langchain_resift import ResiftRetriever, search_tool
-from resift import InputError, MemoryFirstStage, Passage, Reranker
+from resift import InputError, MemoryFirstStage, Passage, Reranker, Scale
+from resift.adapters import ANSWERABLE
 from resift.testing import OverlapScorer, ScriptedScorer
 
 PASSAGES = [
@@ -56,11 +57,20 @@ def test_it_is_told_when_the_order_is_not_the_models() -> None:
 
 
 def test_numbers_of_another_kind_are_no_relevance() -> None:
-    from resift import Scale
+    for scores in ([7.0, 9.0, 8.0], [0.03, 0.05, 0.04]):
+        told = tool(ScriptedScorer(scores, scale=Scale.SIMILARITY)).invoke(call("red fox")).content
+        assert "relevance" not in told
+        assert "relevant enough" not in told
+    raw = ResiftRetriever(
+        first_stage=MemoryFirstStage(PASSAGES), reranker=Reranker(ScriptedScorer([0.01, 0.0, 0.05])), score="raw"
+    )
+    assert "relevan" not in search_tool(raw).invoke(call("red fox")).content
 
-    told = tool(ScriptedScorer([7.0, 9.0, 8.0], scale=Scale.SIMILARITY)).invoke(call("red fox")).content
-    assert "relevant enough" not in told
-    assert "relevance" not in told
+
+def test_what_is_enough_is_what_answerable_says() -> None:
+    for score, told in ((ANSWERABLE, False), (ANSWERABLE - 0.01, True)):
+        scorer = ScriptedScorer([score] * 3, scale=Scale.PROBABILITY)
+        assert ("relevant enough" in tool(scorer).invoke(call("red fox")).content) is told
 
 
 def test_a_wrong_call_is_answered_in_words() -> None:

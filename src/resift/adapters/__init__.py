@@ -26,12 +26,14 @@ from resift.adapters.results import (
 )
 from resift.embedders.embedder import Embedder
 from resift.models.options import ModelOptions
+from resift.reranking.ranking import ANSWERABLE
 from resift.reranking.reranker import OnError
 from resift.scorer import LongDocuments
 from resift.search.candidates import as_passages, check_first_stage, found_by
 from resift.text.half_pairs import replace_half_pairs
 
 __all__ = [
+    "ANSWERABLE",
     "EVIDENCE_KEY",
     "OPTIONS",
     "SPANS_KEY",

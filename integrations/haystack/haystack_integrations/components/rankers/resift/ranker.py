@@ -9,8 +9,8 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.utils import Secret
 
-from resift import InputError, Ranking, Reranker
-from resift.adapters import Lazy, Recipe, check_query, choose_score, merge_options, show_value, shown
+from resift import Hit, InputError, Ranking, Reranker
+from resift.adapters import Lazy, Recipe, check_query, choose_score, merge_options, sentence_entries, show_value, shown
 
 OWN = ("model", "top_k", "score_threshold", "meta_fields_to_embed", "meta_data_separator", "api_key")
 
@@ -34,11 +34,12 @@ class ResiftRanker:
         meta_data_separator: Stands between them.
         api_key: A service's key. None: its environment variable.
         options: Further options of `resift.Reranker` and the model's engine: `calibration`, `instruction`, `cache`,
-            `deadline`, `on_error`, `threads`, `base_url`...
+            `deadline`, `on_error`, `threads`, `base_url`... With `evidence`, `meta["rerank_evidence"]` has the
+            sentences that answer; with `prune`, `content` is what is left, and `meta["rerank_spans"]` its places.
         reranker: A `resift.Reranker` of your own, in the place of `model`, `api_key` and `options`. Not serialised.
 
     Raises:
-        InputError: A number that makes no sense, or options beside a reranker. It is a ValueError.
+        InputError: A number that makes no sense, one text in the place of a list, or options beside a reranker. It is a ValueError.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class ResiftRanker:
         self.model = model
         self.top_k = _check_count(top_k)
         self.score_threshold = _check_share(score_threshold)
+        if isinstance(meta_fields_to_embed, str):
+            raise InputError(f"meta_fields_to_embed is one text: give a list, [{meta_fields_to_embed!r}]")
         self.meta_fields_to_embed = list(meta_fields_to_embed or ())
         self.meta_data_separator = meta_data_separator
         self.api_key = api_key
@@ -139,7 +142,12 @@ class ResiftRanker:
         count = self.top_k if top_k is None else _check_count(top_k)
         threshold = self.score_threshold if threshold is None else _check_share(threshold)
         # None would mean the reranker's own.
-        return {"top_k": count or max(1, len(documents)), "min_relevance": threshold, "instruction": instruction}
+        return {
+            "top_k": count or max(1, len(documents)),
+            "min_relevance": threshold,
+            "instruction": instruction,
+            "body": _body,
+        }
 
     def _text(self, document: Document) -> str:
         values = [show_value(document.meta.get(name)) for name in self.meta_fields_to_embed]
@@ -147,17 +155,21 @@ class ResiftRanker:
 
     def _result(self, ranking: Ranking[Document] | None) -> dict[str, list[Document]]:
         hits = () if ranking is None else ranking.hits
-        flag = {"rerank_degraded": True} if ranking is not None and ranking.degraded else {}
-        return {
-            "documents": [
-                replace(
-                    hit.document,
-                    score=choose_score(hit, "relevance"),
-                    meta={key: value for key, value in hit.document.meta.items() if key != "rerank_degraded"} | flag,
-                )
-                for hit in hits
-            ]
-        }
+        flag = {"rerank_degraded": True if ranking is not None and ranking.degraded else None}
+        return {"documents": [_copy(hit, flag | sentence_entries(hit)) for hit in hits]}
+
+
+def _body(document: Document) -> str:
+    """Return what evidence is taken from: the content alone, so that places are places there."""
+    return document.content or ""
+
+
+def _copy(hit: Hit[Document], entries: Mapping[str, Any]) -> Document:
+    """Return a copy with its score and these entries; those of an earlier step go."""
+    old, new = hit.document.meta, {key: value for key, value in entries.items() if value is not None}
+    meta = {key: value for key, value in old.items() if key not in entries} | new
+    content = hit.document.content if hit.pruned is None else hit.pruned.text
+    return replace(hit.document, score=choose_score(hit, "relevance"), meta=meta, content=content)
 
 
 def _load(model: str | None, api_key: Secret | None, options: Mapping[str, Any]) -> Reranker:
