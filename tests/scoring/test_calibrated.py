@@ -185,6 +185,12 @@ def test_a_calibration_of_another_instruction_is_refused_in_a_call_too() -> None
 def test_a_calibration_by_hand_takes_the_scale_as_a_text_and_refuses_what_is_none() -> None:
     by_hand = Calibration("made", "similarity", 10.0, -7.0)  # type: ignore[arg-type]  # what it is about
     assert Reranker(InText(), calibration=by_hand).rank("q", ["0.7"])[0].relevance == pytest.approx(0.5)
+    assert (
+        replace(COSINES, slope=np.float32(10)).to_dict()
+        == COSINES.to_dict()
+        == json.loads(json.dumps(by_hand.to_dict()))
+    )
+    assert type(replace(COSINES, shift=np.float32(-7)).shift) is float
     with pytest.raises(InputError, match=r"the scale of a calibration is one of logit, .* got 'cosine'"):
         Calibration("made", "cosine", 10.0, -7.0)  # type: ignore[arg-type]  # the same
     with pytest.raises(InputError, match="the model of a calibration is its name, got None"):

@@ -49,9 +49,11 @@ class Calibration:
             raise InputError(
                 f"the scale of a calibration is one of {', '.join(Scale)}, got {shown(self.scale)}"
             ) from None
-        if not (math.isfinite(number("slope", self.slope)) and self.slope > 0):
+        for name in ("slope", "shift"):  # as Python's own number: NumPy's can't be written as JSON
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not (math.isfinite(self.slope) and self.slope > 0):
             raise InputError(f"the slope of a calibration is above 0, got {self.slope}: it must keep the order")
-        if not math.isfinite(number("shift", self.shift)):
+        if not math.isfinite(self.shift):
             raise InputError(f"the shift of a calibration is a finite number, got {self.shift}")
 
     @classmethod
