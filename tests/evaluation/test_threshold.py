@@ -133,6 +133,7 @@ def test_a_calibration_is_saved_and_used_by_name(tmp_path: Path) -> None:
         ([*command, "--save", str(saved), "--calibration", str(saved)], "give one of the two"),
         ([*command, "--save", str(tmp_path / "none" / "c.json")], "there is no folder"),
         ([*command, "--save", str(tmp_path)], "is a folder"),
+        ([*command, "--save", str(saved), "--instruction", "Prefer mammals."], "small reads no instruction"),
     ):
         refused = CliRunner().invoke(app, wrong)
         assert refused.exit_code == 1

@@ -13,6 +13,7 @@ from resift.cli._options import (
     CalibrationFile,
     FirstStage,
     Html,
+    Instruction,
     Json,
     JudgedCollection,
     KeepIdenticalIds,
@@ -38,6 +39,7 @@ def threshold(
     model: Model = None,
     long_documents: Long = None,
     calibration: CalibrationFile = None,
+    instruction: Instruction = None,
     depth: Annotated[int, typer.Option("--depth", min=1, help="How many candidates are scored.")] = 100,
     grade: Annotated[int, typer.Option("--grade", min=1, help="The lowest grade that counts as relevant.")] = 1,
     limit: Queries = None,
@@ -77,7 +79,7 @@ def threshold(
         "limit": limit,
         "ignore_identical_ids": not keep_identical_ids,
     }
-    ranker = reranker(model, long_documents, calibration=calibration)
+    ranker = reranker(model, long_documents, calibration=calibration, instruction=instruction)
     with note_left_out(), no_truncation_warning(), bar() as progress:
         if save is None:
             report = measure_thresholds(collection, ranker, progress=progress, **how)
