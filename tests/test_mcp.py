@@ -17,6 +17,7 @@ from resift import InputError, MemoryFirstStage, Reranker, Scale, TwoStageSearch
 from resift.chroma import ChromaFirstStage, HybridFirstStage, StaticEmbedding
 from resift.cli.app import app
 from resift.mcp import mcp_server
+from resift.reranking.ranking import not_enough
 from resift.search.collections import open_collection
 from resift.testing import OverlapScorer
 
@@ -164,3 +165,9 @@ def test_a_port_that_is_taken_is_one_line(db: Path) -> None:
 def test_a_port_without_http_is_refused(db: Path) -> None:
     result = CliRunner().invoke(app, ["mcp", "--db", str(db), "--port", "8000"])
     assert (result.exit_code, result.stderr) == (1, "resift: --port is for --transport http: give both, or neither\n")
+
+
+def test_a_relevance_just_below_the_limit_is_not_rounded_up_to_it() -> None:
+    assert "a relevance of 0.197." in not_enough(0.1972, 0.2)
+    assert "a relevance of 0.19." in not_enough(0.19, 0.2)
+    assert "a relevance of 0.4999." in not_enough(0.4999, 0.5)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from resift._util.worker import Worker
 from resift.errors import InputError, MissingExtraError, ResiftError
-from resift.reranking.ranking import ANSWERABLE, Hit, Ranking
+from resift.reranking.ranking import ANSWERABLE, Hit, Ranking, not_enough
 from resift.reranking.sentences import ScoredSentence
 from resift.search.chroma import get_records
 from resift.search.two_stage import Passage, TwoStageSearch
@@ -213,7 +213,7 @@ def _note(ranking: Ranking[Any], enough: float) -> str | None:
     if not ranking.hits:
         notes.append("Nothing was found.")
     elif best is not None and best < enough:
-        notes.append(f"Nothing here is relevant enough: the best has a relevance of {best:.2f}. Don't answer from it.")
+        notes.append(not_enough(best, enough))
     return " ".join(notes) or None
 
 

@@ -79,6 +79,8 @@ def test_comparisons_count_and_judge() -> None:
     mixed = compare(before, {query: 0.5 + (0.1 if int(query) % 2 else -0.1) for query in before})
     assert mixed.verdict == "no clear difference"
     assert compare(before, before).ties == 40
+    one = compare({"a": 0.1}, {"a": 0.2})
+    assert (one.wins, one.verdict) == (1, "no clear difference"), "an interval without a width"
 
 
 def test_first_stages(collection: Collection, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from build_once import BuildOnce
 from chat_server import Reply, completion, serving
 from typer.testing import CliRunner
 
-from resift import InputError, Reranker
+from resift import InputError, Reranker, ScorerError
 from resift.cli.app import app
 from resift.evaluation import (
     Collection,
@@ -222,7 +223,7 @@ def test_a_judge_that_fails_keeps_what_it_graded(asked: Collection, tmp_path: Pa
 
     file = tmp_path / "grades.jsonl"
     with serving(fail_later) as server:
-        with pytest.raises(Exception, match="out of credit"):
+        with pytest.raises(Exception, match=r"out of credit; 3 of 1\d grades are kept: run it again to go on"):
             evaluate(asked, {}, stage="static", judge=judge_of(server.url, file, pool=3))
         with file.open("a") as half:  # as a kill in the middle of a write leaves it
             half.write('{"key": "cut sh')
@@ -257,6 +258,45 @@ def test_what_the_judge_answers_can_be_unreadable_or_all_bad(asked: Collection, 
     with pytest.raises(InputError, match="twice is a share"):
         LlmJudge(llm, twice=2)
     assert [level(grade) for grade in (0, 3.9, 4, 7, 9)] == [0, 0, 1, 2, 3]
+
+
+def test_a_judge_that_gives_no_grades_is_stopped_and_named(
+    asked: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    llm = LlmScorer(lambda prompt: calls.append(prompt) or "As an AI, I like it", method="pointwise", parallel=1)  # type: ignore[func-returns-value]
+    file = tmp_path / "g.jsonl"
+    with pytest.raises(ScorerError, match=r"none of 15 answers is a grade; .*As an AI, I like it"):
+        evaluate(asked, {}, stage="static", judge=LlmJudge(llm, file, twice=0))
+    monkeypatch.setattr("resift.evaluation.judge.BLIND", 5)
+    calls.clear()
+    with pytest.raises(ScorerError, match="none of 5 answers is a grade"):
+        evaluate(asked, {}, stage="static", judge=LlmJudge(llm, file, twice=0))
+    assert len(calls) == 5, "nobody pays for the others"
+    some = LlmScorer(lambda _: "?" if len(calls) > 9 else calls.append("") or "8", method="pointwise", parallel=1)  # type: ignore[func-returns-value]
+    for _ in range(2):  # what can't be read is asked again, and is no reason to stop where others could
+        report = evaluate(asked, {}, stage="static", judge=LlmJudge(some, file, twice=0))
+        assert report.judge is not None
+        assert report.judge["unreadable"] == 10
+
+
+def test_a_file_of_grades_that_somebody_edited(asked: Collection, tmp_path: Path) -> None:
+    file = tmp_path / "g.jsonl"
+    llm = LlmScorer(lambda _: "8", method="pointwise")
+    evaluate(asked, {}, stage="static", judge=LlmJudge(llm, file, twice=0))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row, grade in zip(rows, (math.nan, -1, 11, math.inf), strict=False):
+        row["grade"] = grade
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    costs: list[Cost] = []
+    evaluate(asked, {}, stage="static", judge=LlmJudge(llm, file, twice=0, agree=costs.append))
+    assert costs[0].calls == 4, "what is no grade is asked again"
+
+
+def test_questions_alone_without_a_judge(passages: IndexedPassages, tmp_path: Path) -> None:
+    file = write(tmp_path / "log.txt", "", "what do foxes hunt?")
+    with pytest.raises(InputError, match=r"log\.txt:2: .* need an LLM that judges: --judge MODEL"):
+        read_answers(file, passages)
 
 
 # The command

@@ -142,6 +142,8 @@ def test_calls_that_make_no_sense_are_refused(documents: list[Document]) -> None
     similarity = Reranker(OverlapScorer(scale=Scale.SIMILARITY))
     with pytest.raises(InputError, match="can't be used with overlap"):
         ResiftRanker(reranker=similarity, score_threshold=0.5).run("red fox", documents)
+    with pytest.raises(InputError, match="meta_fields_to_embed is one text"):  # whose letters are no fields
+        ResiftRanker(meta_fields_to_embed="title")
     with pytest.raises(InputError, match="has no option wheels"):
         ResiftRanker(options={"wheels": 4}).warm_up()
 

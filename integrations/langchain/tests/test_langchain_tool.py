@@ -81,6 +81,8 @@ def test_a_wrong_call_is_answered_in_words() -> None:
     assert "down" in failed.content
     with pytest.raises(InputError, match="enough is a relevance, between 0 and 1, got 2"):
         tool(enough=2)
+    with pytest.raises(InputError, match="source_keys is one text"):  # whose letters are no keys
+        tool(source_keys="path")
 
 
 def test_a_model_sees_the_name_the_question_and_what_it_is_for() -> None:

@@ -26,7 +26,7 @@ from resift.adapters.results import (
 )
 from resift.embedders.embedder import Embedder
 from resift.models.options import ModelOptions
-from resift.reranking.ranking import ANSWERABLE
+from resift.reranking.ranking import ANSWERABLE, not_enough
 from resift.reranking.reranker import OnError
 from resift.scorer import LongDocuments
 from resift.search.candidates import as_passages, check_first_stage, found_by
@@ -57,6 +57,7 @@ __all__ = [
     "found_by",
     "lazy_of",
     "merge_options",
+    "not_enough",
     "path_text",
     "replace_half_pairs",
     "report_ranking",

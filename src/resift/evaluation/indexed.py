@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import chromadb
 
 RECORDS_PER_PAGE = 2000  # read at once
+JSON_LINES = (".jsonl", ".jsonl.gz")
 QUERY_FIELDS = ("query", "question", "text")
 HEADINGS = 200
 """Headings that become questions, at most."""
@@ -118,6 +119,8 @@ def read_answers(file: Path, passages: IndexedPassages) -> Collection:
     Raises:
         InputError: With file and line: no question, no answer, or an answer that no passage is.
     """
+    if not file.name.endswith(JSON_LINES):
+        _check_is_json(file)
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     ids: dict[str, str] = {}
@@ -150,7 +153,7 @@ def read_questions(file: Path, passages: IndexedPassages) -> Collection:
 
     Equal questions are asked once. Raises InputError, with file and line.
     """
-    if file.name.endswith((".jsonl", ".jsonl.gz")):
+    if file.name.endswith(JSON_LINES):
         asked = [_question(row, where) for where, row in read_rows(file)]
     else:
         asked = [line.strip() for _, line in read_lines(file)]
@@ -195,6 +198,15 @@ def heading_questions(passages: IndexedPassages, *, limit: int = HEADINGS, seed:
         notes.append(counted(repeated, "headings come in several places", "and are left out", of=len(places)))
     tell(passages.name, notes)
     return Collection(passages.name, {id: passages.body(id) for id in passages.texts}, queries, qrels, tuple(notes))
+
+
+def _check_is_json(file: Path) -> None:
+    number, first = next(((number, line) for number, line in read_lines(file) if not is_blank(line)), (0, "{"))
+    if not first.lstrip("\ufeff \t").startswith(("{", "[")):
+        raise InputError(
+            f"{file}:{number}: this is no JSON object with query and relevant; questions alone, one a line, need an "
+            "LLM that judges: --judge MODEL"
+        )
 
 
 def _question(row: Mapping[str, Any], where: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from resift._util.arguments import whole_number
 from resift._util.progress import Progress
-from resift.errors import InputError
+from resift.errors import InputError, ScorerError
 from resift.evaluation.collection import Collection, Qrels, Run
 from resift.evaluation.notes import counted, tell
+from resift.services.llm.answers import BEST_GRADE
 from resift.services.llm.prompts import GRADE_TASK, judging_prompt
 from resift.services.llm.scorer import LlmScorer
 
@@ -23,6 +24,8 @@ POOL = 10
 """Passages of each order that are graded: those that nDCG@10 and MRR@10 count."""
 TWICE = 0.1
 """Share of the passages that are graded a second time, in another order."""
+BLIND = 16
+"""Answers after which a judge is stopped, if none of them holds a grade: the others would cost as much for nothing."""
 LEVELS = ((9, 3), (7, 2), (4, 1), (0, 0))
 """From which grade of 0 to 10 on a passage has which level, as TREC's judges give them: 0 is not relevant."""
 AT_ONCE = 8  # passages graded between two writes: what a killed run loses at most
@@ -120,7 +123,7 @@ class LlmJudge:
 
         Raises:
             InputError: `agree` refuses, or no query has a relevant passage among those graded.
-            ScorerError: The LLM failed; what was graded by then is kept.
+            ScorerError: The LLM failed, or gives no grades; what was graded by then is kept.
         """
         pooled = {
             query: list(dict.fromkeys(id for run in runs for id in run.get(query, ())[: self.pool]))
@@ -130,7 +133,7 @@ class LlmJudge:
         grades = self._read()
         missing = [pair for pair in wanted if self._key(collection, pair) not in grades]
         self.agree(self._cost(collection, missing, len(wanted) - len(missing)))
-        self._grade(collection, missing, grades)
+        self._grade(collection, missing, grades, known=len(wanted) - len(missing))
         return self._judged(collection, pooled, {pair: grades.get(self._key(collection, pair)) for pair in wanted})
 
     def _pairs(self, pooled: Mapping[str, Sequence[str]]) -> list[_Pair]:
@@ -159,18 +162,26 @@ class LlmJudge:
         tokens = characters // CHARACTERS_PER_TOKEN + ANSWER_TOKENS * len(missing)
         return Cost(len(missing), tokens, known)
 
-    def _grade(self, collection: Collection, missing: Sequence[_Pair], grades: dict[str, float]) -> None:
-        done = 0
+    def _grade(self, collection: Collection, missing: Sequence[_Pair], grades: dict[str, float], *, known: int) -> None:
+        done = unreadable = 0
         for query, pairs in _runs_of(missing):
             for start in range(0, len(pairs), AT_ONCE):
                 some = pairs[start : start + AT_ONCE]
                 texts = [collection.documents[pair.document] for pair in some]
-                answer = self.llm.score(collection.queries[query], texts)
+                try:
+                    answer = self.llm.score(collection.queries[query], texts)
+                except ScorerError as error:
+                    if done and self.file is not None:
+                        error.args = (f"{error}; {done} of {len(missing)} grades are kept: run it again to go on",)
+                    raise
                 keys = [self._key(collection, pair) for pair in some]
                 new = {key: grade for key, grade in zip(keys, answer, strict=True) if grade >= 0}
                 self._write(new)  # one that can't be read is asked again by the next run
                 grades.update(new)
                 done += len(some)
+                unreadable += len(some) - len(new)
+                if unreadable == done and not known and (done >= BLIND or done == len(missing)):
+                    raise ScorerError(f"{self.name}: none of {done} answers is a grade; {answer.degraded}")
                 if self.progress is not None:
                     self.progress(done, len(missing))
 
@@ -223,14 +234,16 @@ class LlmJudge:
         return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _read(self) -> dict[str, float]:
-        """Return the grades in the file. A line that was cut short by a kill is left out."""
+        """Return the grades in the file. A line that was cut short by a kill, or is no grade, is left out."""
         grades: dict[str, float] = {}
         if self.file is None or not self.file.exists():
             return grades
         for line in self.file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-                grades[row["key"]] = float(row["grade"])
+                grade = float(row["grade"])
+                if 0 <= grade <= BEST_GRADE:
+                    grades[row["key"]] = grade
             except (ValueError, TypeError, KeyError):
                 continue
         return grades

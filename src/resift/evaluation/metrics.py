@@ -55,6 +55,10 @@ def _parse_metric(name: str) -> ir_measures.Measure:
     return measure_of_name
 
 
+FEWEST_QUERIES = 5
+"""Of fewer, the bootstrap draws the same few differences again and again, and its interval is too narrow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One order against another, query by query."""
@@ -75,7 +79,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `no clear difference`, as the interval is above 0, below 0, or around it."""
+        """`better`, `worse` or `no clear difference`, as the interval is above 0, below 0, or around it.
+
+        Of fewer than `FEWEST_QUERIES` it is never clear: one query alone has an interval without a width.
+        """
+        if self.queries < FEWEST_QUERIES:
+            return "no clear difference"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "no clear difference"

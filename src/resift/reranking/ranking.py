@@ -27,6 +27,16 @@ ANSWERABLE = 0.2
 """The relevance from which on a hit may be an answer. Texts of another subject hardly reach it: docs/evidence.md."""
 
 
+def not_enough(best: float, enough: float) -> str:
+    """Return what an agent is told where nothing is relevant enough, with as many digits as show that.
+
+    >>> not_enough(0.1972, 0.2)
+    "Nothing here is relevant enough: the best has a relevance of 0.197. Don't answer from it."
+    """
+    shown = next((text for digits in range(2, 9) if float(text := f"{best:.{digits}f}") < enough), f"{best}")
+    return f"Nothing here is relevant enough: the best has a relevance of {shown}. Don't answer from it."
+
+
 @dataclass(frozen=True, slots=True)
 class Hit(Generic[T]):
     """One document in its new place."""

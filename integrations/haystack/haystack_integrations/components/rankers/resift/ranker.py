@@ -39,7 +39,8 @@ class ResiftRanker:
         reranker: A `resift.Reranker` of your own, in the place of `model`, `api_key` and `options`. Not serialised.
 
     Raises:
-        InputError: A number that makes no sense, one text in the place of a list, or options beside a reranker. It is a ValueError.
+        InputError: A number that makes no sense, one text in the place of a list, or options beside a reranker. It is a
+            ValueError.
     """
 
     def __init__(
