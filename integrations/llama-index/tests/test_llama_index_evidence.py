@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from llama_index.core.schema import Document, MetadataMode, NodeWithScore, TextNode
 
@@ -73,3 +75,17 @@ def test_a_model_that_fails_prunes_nothing(node: TextNode) -> None:
 def test_reranked_twice_the_sentences_of_before_are_not_kept(node: TextNode) -> None:
     again = rerank(rerank(node, evidence=2), prune=0.5)
     assert "rerank_evidence" not in again.metadata
+
+
+def test_the_model_does_not_read_the_sentences_of_before(node: TextNode) -> None:
+    asked: list[str] = []
+
+    class Keeping(OverlapScorer):
+        def score(self, query: str, documents: Sequence[str]) -> list[float]:
+            asked.extend(documents)
+            return super().score(query, documents)
+
+    first = rerank(node, evidence=1, prune=0.5)
+    step = ResiftRerank(reranker=Reranker(Keeping()), metadata_mode=MetadataMode.ALL)
+    step.postprocess_nodes([NodeWithScore(node=first)], query_str="fox")
+    assert asked == ["title: fox\n\nA grey fox came."]

@@ -15,7 +15,9 @@ from llama_index.postprocessor.resift._component import Component, PathText
 from llama_index.postprocessor.resift._events import dispatcher, report_events
 from resift import Hit, InputError, Ranking, Reranker
 from resift.adapters import (
+    EVIDENCE_KEY,
     OPTIONS,
+    SPANS_KEY,
     ApiKey,
     LongDocuments,
     OnError,
@@ -240,11 +242,10 @@ class ResiftRerank(Component, BaseNodePostprocessor):
 
     def _text(self, scored: NodeWithScore) -> str:
         node = scored.node
-        shown = {
-            key: show_value(value) for key, value in node.metadata.items() if isinstance(value, list | tuple | set)
-        }
-        if shown:  # LlamaIndex writes a list with brackets and quotes
-            node = node.model_copy(update={"metadata": {**node.metadata, **shown}})
+        metadata = {key: value for key, value in node.metadata.items() if key not in (EVIDENCE_KEY, SPANS_KEY)}
+        lists = {key: show_value(value) for key, value in metadata.items() if isinstance(value, list | tuple | set)}
+        if lists or len(metadata) < len(node.metadata):  # LlamaIndex writes a list with brackets and quotes
+            node = node.model_copy(update={"metadata": {**metadata, **lists}})
         return node.get_content(metadata_mode=self.metadata_mode)
 
     def _results(self, ranking: Ranking[NodeWithScore]) -> list[NodeWithScore]:
