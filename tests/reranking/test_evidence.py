@@ -197,6 +197,16 @@ def test_texts_that_are_not_asked_for_leave_the_others_whole_sentences() -> None
     assert ranking[0].evidence[0].text == "Sentence 0."
 
 
+def test_a_sentence_without_a_number_is_called_a_sentence() -> None:
+    class Half(InWords):
+        def score(self, query: str, documents: Sequence[str]) -> list[float]:
+            return [math.nan if document == "Rain." else 0.5 for document in documents]
+
+    with pytest.raises(ScorerError, match=r"1 of 2 scores are not finite \(sentence 1: nan\)") as caught:
+        Reranker(Half()).rank("fox", ["A fox. Rain.", "A fox."], evidence=1)
+    assert caught.value.places == (), "of documents"
+
+
 def test_joined_sentences_are_counted_one_by_one() -> None:
     text = "# Foxes\n\n" + " ".join(f"Sentence {number} is." for number in range(3 * ASKED_SENTENCES))
     ranking = Reranker(InWords("250")).rank("sentence 250", [text], prune=1.0)

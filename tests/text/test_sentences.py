@@ -122,3 +122,8 @@ def test_a_comment_in_a_code_block_is_no_heading() -> None:
     assert levels == {"# Fruit": 1, "## Plums": 2}
     cut = "x = pear()\n```\n\n# Plums\nPlums are blue.\n\n```python\n# plums\n```\n"  # begins within a block
     assert [cut[start:end] for start, end, level in find_sentences(cut) if level] == ["# Plums"]
+
+
+def test_a_long_word_is_not_divided_between_the_halves_of_a_pair() -> None:
+    text = f"{'a' * (LONGEST - 1)}\ud83d\udc3c{'b' * 20}"
+    assert said(text) == [text[: LONGEST - 1], text[LONGEST - 1 :]]

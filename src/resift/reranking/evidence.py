@@ -115,7 +115,7 @@ class SentenceCall(Generic[T]):
         if pending.error is not None:
             raise pending.error
         answer, unscored = pending.answer()
-        scores = check_scores(scorer, answer, range(len(self.unique)), unscored)
+        scores = check_scores(scorer, answer, range(len(self.unique)), unscored, "sentence")
         scale = scores.scale or scorer.scale
         if limits.prune is not None and not scale.has_relevance:
             model = f"{scores.model or scorer.name} answered on the {scale} scale"

@@ -98,19 +98,24 @@ def as_scores(scorer: Scorer, answer: Iterable[float], count: int) -> Scores:
     return replace(known, values=values)
 
 
-def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float]) -> None:
-    """Raise ScorerError where a score is NaN or infinite, naming the documents' indices."""
+def refuse_nonfinite(scorer: Scorer, scores: Mapping[int, float], what: str = "document") -> None:
+    """Raise ScorerError where a score is NaN or infinite, naming the documents' indices, or those of `what` it is."""
     bad = tuple(index for index, score in scores.items() if not math.isfinite(score))
     if bad:
-        shown = ", ".join(f"document {index}: {scores[index]}" for index in bad[:5])
+        shown = ", ".join(f"{what} {index}: {scores[index]}" for index in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise ScorerError(
-            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})", places=bad
+            f"{scorer.name}: {len(bad)} of {len(scores)} scores are not finite ({shown}{more})",
+            places=bad if what == "document" else (),
         )
 
 
 def check_scores(
-    scorer: Scorer, answer: Iterable[float], slots: Sequence[int], unscored: Container[int] = ()
+    scorer: Scorer,
+    answer: Iterable[float],
+    slots: Sequence[int],
+    unscored: Container[int] = (),
+    what: str = "document",
 ) -> Scores:
     """Return the answer for unique texts as `Scores` of plain floats for every document.
 
@@ -119,13 +124,15 @@ def check_scores(
         answer: One number per unique text.
         slots: For each document the index of its text among the unique texts.
         unscored: Unique texts that were left out on purpose, and may be NaN.
+        what: What the texts are, for errors.
 
     Raises:
         ScorerError: A wrong count, or NaN or infinite scores; it names the documents' indices.
     """
     known = as_scores(scorer, answer, len(set(slots)))
     spread = tuple(known.values[slot] for slot in slots)
-    refuse_nonfinite(scorer, {index: spread[index] for index, slot in enumerate(slots) if slot not in unscored})
+    scored = {index: spread[index] for index, slot in enumerate(slots) if slot not in unscored}
+    refuse_nonfinite(scorer, scored, what)
     spans = {index: known.spans[slot] for index, slot in enumerate(slots) if slot in known.spans}
     rank = {slot: position for position, slot in enumerate(known.order)}
     order = sorted(range(len(slots)), key=lambda index: rank.get(slots[index], len(known.values))) if rank else ()

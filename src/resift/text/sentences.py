@@ -27,6 +27,7 @@ TITLE, LEAD, TABLE_HEAD = 7, 8, 9
 """Levels of headings below Markdown's: a short line alone, the line above a list, the first rows of a table."""
 
 _HALF = re.compile(f"[{HALF}]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _STRUCTURE = re.compile(
     r"\n[^\S\n]*\n\s*"  # an empty line
@@ -142,6 +143,7 @@ def _divided(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
         if found is None and (space := _BREAK.search(window)) is not None and space.start() > 0:
             found = space.start()
         cut = first + (found if found is not None and found > 0 else LONGEST)
+        cut -= _PAIR.match(text, cut - 1) is not None  # both halves of a pair are one character
         part = text[first:cut]
         yield first, first + len(part.rstrip())
         while cut < last and text[cut].isspace():
