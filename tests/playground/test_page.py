@@ -151,6 +151,21 @@ def test_settings_change_the_search_and_stay_in_the_address(browser: Browser, ad
 
 
 @pytest.mark.slow
+def test_numbers_out_of_range_are_shown_as_what_is_searched_with(browser: Browser, address: str) -> None:
+    def look(page: Page) -> None:
+        page.goto(f"{address}#q=bamboo&model=resift:tiny&candidates=99999&top_k=many&min_relevance=7")
+        page.wait_for_selector("#final .nothing")
+        assert [page.locator(f"#{name}").input_value() for name in ("candidates", "top_k")] == ["500", "5"]
+        assert "0 kept" in page.locator("#status").inner_text()
+        for typed, shown in (("-5", "1"), ("", "50"), ("2.6", "3")):
+            page.locator("#candidates").fill(typed)
+            page.locator("#top_k").focus()
+            expect(page.locator("#candidates")).to_have_value(shown)
+
+    browser.visit(look)
+
+
+@pytest.mark.slow
 def test_marks_are_kept_taken_back_and_exported(browser: Browser, address: str, tmp_path: Path) -> None:
     def look(page: Page) -> bytes:
         ask(page, address)

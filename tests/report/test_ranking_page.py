@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,10 +67,23 @@ def test_what_is_wrong_is_said(ranking: Ranking[Passage]) -> None:
     text = check_page(cut.to_html()).text
     assert "1 of 2 texts are longer than was read" in text
     assert "part unread" in text
-    assert "No document is among the results." in check_page(Reranker(OverlapScorer()).rank("fox", []).to_html()).text
     assert "knows no scorer" in check_page(pickle.loads(pickle.dumps(degraded)).to_html()).text
     assert "known parts" in check_page(Reranker(OverlapScorer()).rank("fox", ["a fox"]).to_html()).text
     assert "2 more are ranked below these" in check_page(copy.copy(ranking).to_html(top=len(ranking) - 2)).text
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ([], "There is nothing to rank: the first stage found no candidate."),
+        (["a whale"], "The one candidate is not as relevant as min_relevance asks."),
+        (["a whale", "a bus"], "None of the 2 candidates is as relevant as min_relevance asks."),
+    ],
+)
+def test_a_page_without_results_says_why(overlap: Reranker, texts: list[str], said: str) -> None:
+    text = check_page(overlap.rank("fox", texts, min_relevance=0.9).to_html()).text
+    assert said in text
+    assert "none ranks" not in " ".join(text.split())
 
 
 def test_a_page_of_some_hits_says_how_many_others_there_were(ranking: Ranking[Passage], bundled: Reranker) -> None:
@@ -215,3 +229,11 @@ def test_a_title_that_says_nothing_leaves_the_name_and_one_that_is_no_function_i
     for write in (ranking.to_html, ranking.to_svg):
         with pytest.raises(InputError, match="title is a function"):
             write(title="My search")  # type: ignore[arg-type]  # what is easily mistaken for the page's title
+
+
+def test_numbers_of_any_size_are_short_and_no_number_is_nothing() -> None:
+    passage = Passage("pandas", "the id", {}, similarity=math.nan)
+    ranking = Reranker(ScriptedScorer([1e300])).rank("q", [passage], text=lambda each: each.text)
+    text = check_page(ranking.to_html()).text
+    assert "score 1e+300" in text
+    assert "nan" not in text.replace("pandas", "")

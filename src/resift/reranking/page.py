@@ -55,7 +55,7 @@ def ranking_page(ranking: Ranking[T], *, top: int, title: Callable[[T], str] | N
         element("h2", "From the first stage to the final order"),
         moves([_place(hit, named) for hit in ranking], before=first, after=ranking.model, shown=top)
         if ranking.hits
-        else notice("No document is among the results."),
+        else notice(_nothing(ranking.stats)),
         element("h2", "What the best passages say") if hits else None,
         _legend(readings, unmarked) if hits else None,
         *(
@@ -123,7 +123,10 @@ def _metadata(document: object) -> Mapping[str, Any]:
 def _found(document: object) -> str:
     """Return what a first stage says of a document: its similarity, and its ranks in the halves of a hybrid one."""
     similarity, halves = getattr(document, "similarity", None), getattr(document, "found", None)
-    parts = [f"similarity {similarity:.3f}"] if isinstance(similarity, int | float) else []
+    if isinstance(similarity, int | float) and math.isfinite(similarity):
+        parts = [f"similarity {_number(similarity)}"]
+    else:
+        parts = []
     if isinstance(halves, Mapping):
         parts += [f"{name} {place.rank}" for name, place in halves.items() if hasattr(place, "rank")]
     return " · ".join(parts)
@@ -141,9 +144,17 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
 
 
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _score(hit: Hit[T]) -> str:
+    return "not scored" if math.isnan(hit.score) else f"score {_number(hit.score)}"
+
+
 def _scored(hit: Hit[T]) -> str:
     """Return a hit's score in words, its relevance first: a right answer's logit can be negative."""
-    score = "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}"
+    score = _score(hit)
     return score if hit.relevance is None else f"relevance {hit.relevance:.2f} · {score}"
 
 
@@ -201,6 +212,14 @@ def _unread(ranking: Ranking[T]) -> Html | None:
     )
 
 
+def _nothing(stats: Stats) -> str:
+    """Return why there is no result. Whatever else is wrong with an order, a document is left out for its relevance."""
+    if not stats.documents:
+        return "There is nothing to rank: the first stage found no candidate."
+    of = f"None of the {stats.documents} candidates is" if stats.documents > 1 else "The one candidate is not"
+    return f"{of} as relevant as min_relevance asks. That may be the right answer."
+
+
 def _figures(ranking: Ranking[T], first_stage: str) -> Html:
     stats, seconds = ranking.stats, ranking.stats.seconds
     total, first = seconds.get("total"), seconds.get("first_stage", 0.0)
@@ -210,7 +229,7 @@ def _figures(ranking: Ranking[T], first_stage: str) -> Html:
         ("Model", element("bdi", ranking.model), f"{ranking.scale} scores"),
         ("Candidates", stats.documents, f"{stats.pairs} pairs scored" if stats.pairs else None),
         ("Reranking", "-" if total is None else _duration(total - first), _work(stats)),
-        ("Largest rise", f"▲ {risen}" if risen > 0 else "none", "ranks"),
+        ("Largest rise", f"▲ {risen}" if risen > 0 else "none", "ranks" if risen > 0 else None),
     ]
     return figures(named)
 
@@ -241,12 +260,11 @@ def _card(hit: Hit[T], name: str, reading: _Reading, *, is_open: bool) -> Html:
         _moved(hit),
         class_="line",
     )
-    score = "not scored" if math.isnan(hit.score) else f"score {hit.score:.3f}"
     relevance = "" if hit.relevance is None else f", relevance {hit.relevance:.3f}"
     window = "" if hit.span is None else f"; the score is that of characters {hit.span[0]} to {hit.span[1]}"
     body = element(
         "div",
-        element("p", f"{score}{relevance}; was {hit.index + 1}, is {hit.rank}{window}", class_="muted small"),
+        element("p", f"{_score(hit)}{relevance}; was {hit.index + 1}, is {hit.rank}{window}", class_="muted small"),
         element("blockquote", marked(hit.text, reading.marks, reading.evidence, place), class_="passage", dir="auto"),
         _fields(hit),
         class_="body",

@@ -31,18 +31,23 @@ function request() {
     query: value("question").trim(),
     model: value("model"),
     first_stage: value("first_stage"),
-    candidates: whole("candidates", 50),
-    top_k: whole("top_k", 5),
+    candidates: whole("candidates"),
+    top_k: whole("top_k"),
     min_relevance: $("min_relevance").disabled || Number(value("min_relevance")) === 0 ? null : Number(value("min_relevance")),
     long_documents: value("long_documents") || null,
     fuse: Number(value("fuse")),
   };
 }
 
-function whole(name, otherwise) {
+function whole(name) {
   const field = $(name);
-  const given = Math.round(Number(field.value)) || otherwise;
+  const given = Math.round(Number(field.value)) || Number(field.defaultValue);
   return Math.min(Number(field.max), Math.max(Number(field.min), given));
+}
+
+/** Show the numbers that are searched with, where others were typed. */
+function tidy() {
+  for (const name of ["candidates", "top_k"]) if ($(name).value !== String(whole(name))) $(name).value = whole(name);
 }
 
 /** Search; of those that are asked for while one is under way, only the last is done. */
@@ -279,10 +284,12 @@ async function start() {
   drawJudged(opened.judgements, again);
   if (window.innerWidth < 640) $("settings").open = false;
   const asked = recall();
+  tidy();
   showSettings();
   $("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
   $("search").disabled = false; // until now a question would have been sent as a form, to nobody
   $("settings").addEventListener("input", () => { showSettings(); clearTimeout(timer); if (shown) timer = setTimeout(() => search(true), WAIT); });
+  $("settings").addEventListener("change", tidy);
   document.addEventListener("keydown", onKey);
   for (const kind of ["focusin", "mouseover"]) {
     $("stages").addEventListener(kind, (event) => { const row = event.target.closest("[data-id]"); if (row) highlight(row.dataset.id); });
