@@ -107,6 +107,20 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
+def test_what_runs_needs_no_library_of_what_measures_and_trains() -> None:
+    check = """
+import importlib, sys
+eval_and_train = "bm25s ir_measures matplotlib onnx openvino pyarrow ray sentence_transformers torch transformers"
+sys.modules.update(dict.fromkeys(eval_and_train.split()))  # None: as if it were not installed
+for module in (
+    "cli.playground", "playground.asgi", "playground.judgements", "playground.session", "mcp", "serving.asgi",
+    "serving.server", "chroma", "documents", "services.rerank.scorer", "tracing", "adapters",
+):
+    importlib.import_module(f"resift.{module}")
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("module", "library", "extra"),
     [

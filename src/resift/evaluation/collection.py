@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resift._util.columns import read_qrels
 from resift._util.jsonl import field_id, field_text, read_rows
 from resift.errors import InputError
-from resift.evaluation.columns import read_qrels
 from resift.evaluation.notes import counted, tell
 
 LEFT_OUT = "and are left out"

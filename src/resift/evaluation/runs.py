@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from resift._util.columns import read_columns
 from resift._util.jsonl import checked_id, field_id, json_kind, read_rows
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.columns import read_columns
 from resift.evaluation.notes import counted, tell
 
 JSONL = (".jsonl", ".jsonl.gz")

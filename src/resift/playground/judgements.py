@@ -21,10 +21,10 @@ from typing import Any
 
 from resift._util.arguments import is_blank
 from resift._util.atomic import write_whole
+from resift._util.columns import read_qrels
 from resift._util.jsonl import field_id, field_text, read_rows
 from resift._util.lock import FolderLockedError, lock_folder
 from resift.errors import InputError
-from resift.evaluation.columns import read_qrels
 from resift.search.candidates import Passage
 from resift.text.half_pairs import replace_half_pairs
 
