@@ -281,3 +281,12 @@ def test_commands_name_the_folder_as_a_shell_reads_it(tmp_path: Path) -> None:
     folder = tmp_path / "a b"
     for line in commands(folder).values():
         assert [word for word in shlex.split(line) if word.startswith(str(folder))]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_and_meanwhile(tmp_path: Path) -> None:
+    marks = judgements(tmp_path)
+    (tmp_path / "marks").write_text("mine")
+    for attempt in (lambda: judgements(tmp_path), lambda: marks.mark(QUESTION, FOUND[0], RIGHT, FOUND)):
+        with pytest.raises(InputError, match="is a file: give a folder"):
+            attempt()
+    assert (tmp_path / "marks").read_text() == "mine"

@@ -182,6 +182,7 @@ class Judgements:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        _refuse_file(self.folder)  # the lock makes the folder
         until = time.monotonic() + WAIT_SECONDS
         while True:
             lock = lock_folder(self.folder, LOCK_FILE)
@@ -247,8 +248,7 @@ def _read_files(folder: Path) -> _Marks:
 
     Raises InputError wherever the next mark would replace what could not be read, or is somebody else's.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: give a folder with --judgements")
+    _refuse_file(folder)
     if not (folder / MARKER).exists():
         if foreign := [name for name in FILES if (folder / name).exists()]:
             raise InputError(
@@ -280,6 +280,11 @@ def _read_files(folder: Path) -> _Marks:
             raise InputError(f"{where}: docids is a list of document ids")
         found[field_id(row, "qid", where)] = [str(id) for id in listed]
     return _Marks(documents, queries, grades, found)
+
+
+def _refuse_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: give a folder with --judgements")
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
