@@ -166,9 +166,13 @@ def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
         assert hybrid.retrieve(QUESTION, 1)[0].found["lexical"].rank == 1
         collection.update(ids=[ANSWER], documents=["a xylophone"])
         assert hybrid.retrieve("xylophone", 1)[0].id == ANSWER
+        other = ChromaFirstStage(collection)  # which has embedded nothing yet
     finally:
         server.terminate()
         server.wait(20)
+    for stage in (hybrid, hybrid.lexical, other):
+        with pytest.raises(InputError, match=r"'fables' can't be reached: .*; is its Chroma server running"):
+            stage.retrieve(QUESTION, 1)
 
 
 def _connect(port: int) -> Any:

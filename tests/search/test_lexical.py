@@ -273,6 +273,8 @@ def test_while_another_process_writes_the_index_stays_as_it_is(tmp_path: Path) -
     with lock_database(tmp_path):  # as `resift index` does; another thread is as good as another process
         with pytest.warns(LexicalWarning, match="newest passages of 'fables' are not searched yet: process"):
             assert ids(stage, "xylophone") == []
+        with pytest.raises(InputError, match=r"process .* is writing into"):
+            stage.index.update()
         assert ids(stage, "grapes", 1) == ["the-fox-and-the-grapes"]  # and no second warning
     stage.index._not_before = 0.0
     assert ids(stage, "xylophone") == ["new"]

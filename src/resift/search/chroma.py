@@ -25,6 +25,7 @@ try:
     from chromadb.api.types import Documents, EmbeddingFunction, Embeddings, GetResult, Space
     from chromadb.errors import ChromaError, InternalError, NotFoundError
     from chromadb.utils.embedding_functions import register_embedding_function
+    from httpx import HTTPError  # what chromadb's HTTP client lets through where its server doesn't answer
 
     from resift.search.filters import check_filters
     from resift.search.query_embedding import EmbedQueries, QueryEmbedding, stored_embedding
@@ -237,7 +238,7 @@ class ChromaFirstStage:
                 if pause is None:
                     raise _reading_error(name, error) from error
                 time.sleep(pause)
-            except (ChromaError, ValueError) as error:
+            except (ChromaError, ValueError, HTTPError) as error:
                 raise _reading_error(name, error) from error
         raise AssertionError  # the last turn returned or raised
 
@@ -272,7 +273,7 @@ def get_records(collection: Collection, **which: Any) -> GetResult:
     """
     try:
         return collection.get(**which)
-    except (ChromaError, ValueError) as error:
+    except (ChromaError, ValueError, HTTPError) as error:
         raise _reading_error(collection.name, error) from error
 
 
@@ -280,7 +281,7 @@ def get_count(collection: Collection) -> int:
     """Return how many records a collection has. Raises InputError as `get_records` does."""
     try:
         return collection.count()
-    except (ChromaError, ValueError) as error:
+    except (ChromaError, ValueError, HTTPError) as error:
         raise _reading_error(collection.name, error) from error
 
 
@@ -294,6 +295,8 @@ def _reading_error(name: str, error: Exception) -> InputError:
             "try again when it is done, or in a new process, since one that opened it while it was empty "
             "doesn't see what is added; else `resift doctor FOLDER` says whether it is damaged"
         )
+    if isinstance(error, HTTPError):
+        return InputError(f"collection {name!r} can't be reached: {error}; is its Chroma server running?")
     return InputError(f"collection {name!r} can't be searched: {error}")
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 from chromadb import Collection
 
 from resift._util.lock import FolderLockedError, lock_folder
-from resift.errors import LexicalWarning
+from resift.errors import InputError, LexicalWarning
 from resift.lexical.index import LexicalIndex, LexicalIndexError, record_key
 from resift.search.chroma import get_count, get_records
 
@@ -42,6 +42,10 @@ PAUSE = 5.0  # seconds until the index is compared again, while another process 
 
 Progress = Callable[[int, int], None]
 """Called with the records that were compared, and those in all."""
+
+
+class IndexLockedError(InputError):
+    """The lexical index can't be changed now, since another process or thread is writing: try again when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,8 @@ class CollectionIndex:
             if self.behind(exact=self._exact):
                 try:
                     self.update()
-                except FolderLockedError as error:
-                    self._go_on_without(f"{error} is writing into {self._locked_folder}")
+                except IndexLockedError as error:
+                    self._go_on_without(str(error))
                     return self._as_it_is()
                 except OSError as error:  # a folder that can only be read
                     self._keep_in_memory(error)
@@ -142,7 +146,7 @@ class CollectionIndex:
             How many records were added and removed.
 
         Raises:
-            FolderLockedError: Another process is writing.
+            IndexLockedError: Another process, or another thread, is writing. It is an InputError.
             OSError: The folder can't be written.
             InputError: The collection can't be read.
         """
@@ -249,9 +253,14 @@ class CollectionIndex:
         """The folder whose lock a writer holds: that of the database, which `resift index` holds too."""
         return None if self.folder is None else self._database or self.folder.parent
 
-    def _write_lock(self, locked: bool) -> AbstractContextManager[None]:
+    @contextmanager
+    def _write_lock(self, locked: bool) -> Iterator[None]:
         folder = self._locked_folder
-        return nullcontext() if locked or folder is None else lock_folder(folder, LOCK_FILE)
+        try:
+            with nullcontext() if locked or folder is None else lock_folder(folder, LOCK_FILE):
+                yield
+        except FolderLockedError as error:
+            raise IndexLockedError(f"{error} is writing into {folder}") from None
 
     @property
     def _marked(self) -> Path | None:

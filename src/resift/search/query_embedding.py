@@ -15,6 +15,7 @@ import numpy as np
 from chromadb import Collection
 from chromadb.errors import ChromaError
 from chromadb.utils.embedding_functions import DefaultEmbeddingFunction  # where 1.0 has it too
+from httpx import HTTPError
 from numpy.typing import ArrayLike, NDArray
 
 from resift.errors import InputError, ScorerError
@@ -111,7 +112,7 @@ class QueryEmbedding:
         name = self.collection.name
         try:
             kept: Any = self.collection.get(limit=RECORDS_COMPARED, include=["documents", "embeddings", "metadatas"])
-        except ChromaError:  # another process writes, or vectors are damaged: the query itself will tell
+        except (ChromaError, HTTPError):  # another process writes, or vectors are damaged: the query itself will tell
             return
         rows = zip(kept["documents"], kept["embeddings"], kept["metadatas"], strict=True)
         records = [(text, np.asarray(vector, np.float32), metadata) for text, vector, metadata in rows if text]
