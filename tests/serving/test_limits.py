@@ -257,6 +257,19 @@ async def test_the_front_page_says_what_this_is(path: str) -> None:
         assert "overlap" not in (await http.get(path, headers={"Accept": "text/html"})).text
 
 
+async def test_what_is_no_route_is_told_in_json() -> None:
+    async with client(app_of(OverlapScorer())) as http:
+        for path in ("/nothing", "/v3/rerank", "/%ff"):
+            lost = await http.post(path, json=BODY)
+            assert (lost.status_code, lost.json()["error"].partition(";")[2]) == (404, " / lists the routes")
+        for route, message in MESSAGE.items():
+            refused = await http.get(route)
+            assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+            assert refused.json()[message] == f"{route} takes POST, not GET"
+        assert (await http.post("/info")).json()["error"].endswith(", not POST")
+        assert (await http.head("/nothing")).status_code == 404
+
+
 async def test_the_openapi_document_names_every_route() -> None:
     async with client(app_of(OverlapScorer())) as http:
         document = (await http.get("/openapi.json")).json()

@@ -26,6 +26,7 @@ from resift.serving.service import BusyError, RerankService
 
 try:
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
@@ -58,8 +59,8 @@ class ServiceOptions:
 def application(service: RerankService, options: ServiceOptions | None = None) -> Starlette:
     """Return the service as an ASGI application.
 
-    POST /v2/rerank, /v1/rerank and /rerank; GET /v1/models, /info, /health, /metrics and /openapi.json. All but /health
-    need the key, if there is one, and but `/` and `/docs`, which say what this is.
+    POST /v2/rerank, /v1/rerank and /rerank; GET /v1/models, /info, /health, /metrics and /openapi.json; GET / and
+    /docs, which say what this is. All but /health, / and /docs need the key, if there is one.
 
     Args:
         service: What scores the requests.
@@ -111,7 +112,7 @@ def application(service: RerankService, options: ServiceOptions | None = None) -
         Route("/health", health),
         *(Route(path, show_front) for path in ("/", "/docs")),
     ]
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
     app.state.in_flight = in_flight
     return app
 
@@ -212,6 +213,19 @@ class _Endpoint:
             headers["WWW-Authenticate"] = "Bearer"
         body = self._shape.error(error.kind, str(error))
         return JSONResponse(body, status_code=self._shape.statuses[error.kind], headers=headers)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """Return what an unknown path, or another method than a route takes, is answered: in the route's format."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - starlette calls it for these alone
+    path, headers = request.url.path, dict(error.headers or {})
+    if error.status_code == 405:
+        message = f"{path} takes {headers['Allow']}, not {request.method}"
+    else:
+        message = f"there is no {path[:100]} here; / lists the routes"
+    shape = next((shape for shape in SHAPES if shape.path == path), None)
+    body = {"error": message} if shape is None else shape.error(ErrorKind.INVALID, message)
+    return JSONResponse(body, error.status_code, headers)
 
 
 async def _wait_until_gone(request: Request) -> None:
