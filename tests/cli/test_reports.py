@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -11,6 +12,7 @@ import pytest
 from pages import check_page
 from typer.testing import CliRunner
 
+from resift.cli import _options
 from resift.cli.app import app
 
 
@@ -81,3 +83,17 @@ def test_rerank_and_explain_write_theirs(here: Path) -> None:
     run("explain", "pandas", "Giant pandas eat bamboo.", "-m", "resift:tiny", "--png", "map.png")
     assert (here / "map.png").read_bytes().startswith(b"\x89PNG")
     assert "ends in .png" in run("explain", "a", "b", "-m", "resift:tiny", "--png", "map.svg", code=1).stderr
+
+
+@pytest.mark.parametrize("option", ["--html", "--per-query"])
+def test_a_file_that_can_not_be_written_is_an_error_before_any_work(
+    here: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "old.html").write_text("old")
+    asked = ("eval", "no-collection", option)
+    assert "is a folder: give the name of a file" in run(*asked, here, code=1).stderr
+    assert "there is no folder none" in run(*asked, "none/a.html", code=1).stderr
+    monkeypatch.setattr(_options.os, "access", lambda path, mode, **_: mode != os.W_OK)
+    for name in ("old.html", "new.html"):
+        assert f"{name} can't be written: there is no permission to" in run(*asked, name, code=1).stderr
+    assert (here / "old.html").read_text() == "old"

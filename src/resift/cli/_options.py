@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,8 @@ def check_file(path: Path | None) -> Path | None:
         raise InputError(f"{path}: there is no folder {path.parent}")
     if path is not None and path.is_dir():
         raise InputError(f"{path} is a folder: give the name of a file")
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path} can't be written: there is no permission to")
     return path
 
 

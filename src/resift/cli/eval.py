@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resift.cli._models import no_truncation_warning, note_left_out
-from resift.cli._options import DB, Html, Json, KeepIdenticalIds, Qrels, Queries
+from resift.cli._options import DB, Html, Json, KeepIdenticalIds, Qrels, Queries, check_file
 from resift.cli._output import console, json_document, note, number, seconds, table
 from resift.cli._progress import bar
 from resift.errors import InputError
@@ -80,7 +80,8 @@ def evaluate(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what the judge will cost.")] = False,
     per_query: Annotated[
-        Path | None, typer.Option("--per-query", help="Write the figures of every query to a jsonl file.")
+        Path | None,
+        typer.Option("--per-query", callback=check_file, help="Write the figures of every query to a jsonl file."),
     ] = None,
     html: Html = None,
     as_json: Json = False,
