@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("the lexical index", "chroma") from error
 
-TERMS_FIELD = "terms1"
+TERMS_FIELD = "terms2"
 """Raise its number when `terms` changes: an index of other terms is made anew."""
 MOST_TERMS = 64  # of a query: the rarest ones. A page of text as a query has hundreds, most of them in every document
 COMMON = 0.2

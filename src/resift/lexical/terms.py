@@ -61,14 +61,19 @@ def terms(text: str) -> list[str]:
     words = _ASCII_WORD.findall(text) if text.isascii() else _WORD.findall(unicodedata.normalize("NFKC", text))
     found: list[str] = []
     for word in words:
-        if word.isascii():
-            found.append(word.lower()[:LONGEST])
-            if _HAS_HUMP.search(word):
-                found += [part.lower()[:LONGEST] for part in _HUMP.findall(word)]
-        else:
-            for run in _RUN.findall(word):
-                found += _pairs(run) if _STARTS_UNSPACED.match(run) else [run.casefold()[:LONGEST]]
+        for run in (word,) if word.isascii() else _RUN.findall(word):
+            if run.isascii():
+                found.append(run.lower()[:LONGEST])
+                if _HAS_HUMP.search(run):
+                    found += [part.lower()[:LONGEST] for part in _HUMP.findall(run)]
+            else:
+                found += _pairs(run) if _STARTS_UNSPACED.match(run) else [_fold(run)[:LONGEST]]
     return found
+
+
+def _fold(word: str) -> str:
+    """Return a word without case; of Turkish capitals without the dot too, which the small letter already has."""
+    return word.casefold().replace("i\u0307", "i")
 
 
 def _pairs(run: str) -> Iterator[str]:
