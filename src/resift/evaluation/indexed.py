@@ -201,10 +201,10 @@ def heading_questions(passages: IndexedPassages, *, limit: int = HEADINGS, seed:
 
 
 def _check_is_json(file: Path) -> None:
-    number, first = next(((number, line) for number, line in read_lines(file) if not is_blank(line)), (0, "{"))
-    if not first.lstrip("\ufeff \t").startswith(("{", "[")):
+    where, first = next(read_lines(file), ("", "{"))
+    if not first.lstrip().startswith(("{", "[")):
         raise InputError(
-            f"{file}:{number}: this is no JSON object with query and relevant; questions alone, one a line, need an "
+            f"{where}: this is no JSON object with query and relevant; questions alone, one a line, need an "
             "LLM that judges: --judge MODEL"
         )
 
