@@ -33,8 +33,9 @@ def test_defaults_fit_the_size_of_the_data(queries: int, held_out: int, batch: i
     [
         (7, [0.9, 1.0, 0.6], [0.9, 1.0, 0.6], r"^7 steps teach nothing \(\+0\.000 .*: give more pairs or --epochs"),
         (1, [0.9, 1.0, 0.6], [0.9, 0.9, 0.6], "^1 step teaches nothing"),
-        (90, [0.2, 0.3, 0.4], [0.5, 0.6, 0.8], r"^\+0\.333 \[\+0\.300, .*on 3 held-out queries: it learned"),
-        (90, [0.5, 0.6, 0.8], [0.2, 0.3, 0.4], "worse than before: keep the model"),
+        (90, [0.2, 0.3, 0.4] * 2, [0.5, 0.6, 0.8] * 2, r"^\+0\.333 \[\+0\.300, .*on 6 held-out queries: it learned"),
+        (90, [0.5, 0.6, 0.8] * 2, [0.2, 0.3, 0.4] * 2, "worse than before: keep the model"),
+        (90, [0.2, 0.3, 0.4], [0.5, 0.6, 0.8], "on 3 held-out queries: no clear difference"),
         (90, [0.5, 0.6, 0.8], [0.6, 0.5, 0.8], "no clear difference: give more pairs"),
         (90, [1.0, 1.0, 0.99], [1.0, 1.0, 1.0], "nothing left to gain"),
         (90, [], [], "no list was held out"),
@@ -43,7 +44,7 @@ def test_defaults_fit_the_size_of_the_data(queries: int, held_out: int, batch: i
 def test_a_run_says_plainly_whether_it_taught_anything(
     steps: int, before: list[float], after: list[float], words: str
 ) -> None:
-    first, last = (dict(zip("abc", values, strict=False)) for values in (before, after))
+    first, last = (dict(zip("abcdef", values, strict=False)) for values in (before, after))
     means = HeldOutFigures(*(sum(values) / len(values) if values else math.nan for values in (before, after)))
     training = Training(Recipe().sizes(9), steps, means, compare(first, last) if first else None)
     assert re.search(words, training.verdict), training.verdict
