@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,6 +15,7 @@ from service_over_http import listening
 
 from resift._util.secret import ApiKey
 from resift.serving import server
+from resift.serving.asgi import ServiceOptions, application
 from resift.serving.service import RerankService
 from resift.testing import OverlapScorer
 
@@ -103,6 +105,32 @@ def test_a_body_that_nobody_reads_is_not_waited_for() -> None:
     with listening(RerankService(OverlapScorer()), api_key=ApiKey("sk-of-the-service")) as url:
         answer = drip(url, head("/v2/rerank"), b" ")
         assert answer == b"reset" or answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_client_that_does_not_read_its_answers_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0.1)
+    app = application(RerankService(OverlapScorer()), ServiceOptions())
+    web = server.make_server(app, drain_seconds=0, upload_seconds=0.2)
+
+    def wait_until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    with socket.create_server(("127.0.0.1", 0)) as port, socket.socket() as reader:
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # what is accepted has the same
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        thread = threading.Thread(target=web.run, kwargs={"sockets": [port]}, daemon=True)
+        thread.start()
+        try:
+            reader.connect(port.getsockname())
+            reader.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            wait_until(lambda: bool(web.server_state.connections))
+            wait_until(lambda: not web.server_state.connections)
+        finally:
+            web.should_exit = True
+            thread.join(20)
 
 
 def test_honest_clients_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

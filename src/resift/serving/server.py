@@ -58,16 +58,18 @@ def make_server(app: Starlette, *, drain_seconds: float, upload_seconds: float) 
 class BoundedProtocol(H11Protocol):
     """A connection on which a request must be there, headers and body, so many `seconds` after its first byte.
 
-    A connection on which nothing comes has the same time. uvicorn itself waits for ever, as long as a byte comes now
-    and then.
+    A connection on which nothing comes has the same time, and so has a client to read what was sent. uvicorn itself
+    waits for ever, as long as a byte comes now and then, or where nobody reads.
     """
 
     seconds: float
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to watch."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that `pause_writing` tells of every byte that isn't taken
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -82,9 +84,20 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        self._stop_waiting()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_watching()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
@@ -97,6 +110,11 @@ class BoundedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _give_up(self) -> None:
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
