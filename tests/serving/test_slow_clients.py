@@ -133,6 +133,14 @@ def test_a_client_that_does_not_read_its_answers_holds_no_connection(monkeypatch
             thread.join(20)
 
 
+def test_an_offer_of_http_2_is_not_taken_and_nobody_is_told_to_install_websockets(
+    served: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQ"}  # as Java's
+    assert httpx.get(f"{served}/health", headers=headers).status_code == 200
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
 def test_honest_clients_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     def parts() -> Iterator[bytes]:
         for start in range(0, len(BODY), 30):

@@ -9,4 +9,4 @@ BATCH_TOKENS = 16_384
 WAITING_TOKENS = 524_288
 """Tokens that may wait; estimated."""
 UPLOAD_SECONDS = 60.0
-"""How long a client may take to send a request."""
+"""How long a client may take to send a request, and to read its answer."""

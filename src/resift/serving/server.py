@@ -111,6 +111,9 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: some clients offer HTTP/2 with every request, and uvicorn would ask for a WebSocket library."""
+
     def _stop_waiting(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
