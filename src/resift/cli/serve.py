@@ -42,7 +42,10 @@ BatchTokens = Annotated[int, typer.Option("--batch-tokens", min=1, help="Tokens 
 MaxDocuments = Annotated[int, typer.Option("--max-documents", min=1, help="Documents of one request.")]
 MaxBody = Annotated[int, typer.Option("--max-body", min=1, help="Bytes of one request.")]
 UploadSeconds = Annotated[
-    float, typer.Option("--upload-seconds", min=0.1, help="How long a client may take to send a request, and to read its answer.")
+    float,
+    typer.Option(
+        "--upload-seconds", min=0.1, help="How long a client may take to send a request, and to read its answer."
+    ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default="all")]
 DrainSeconds = Annotated[
