@@ -19,7 +19,7 @@ def bar(items: str = "queries") -> Iterator[Progress]:
 
     screen = console(stderr=True)
     if not screen.is_terminal:  # rich before 15 ends a bar that is switched off with an empty line
-        yield lambda done, total: None
+        yield lambda *_: None
         return
     with Progress(console=screen, transient=True) as display:
         task = display.add_task(items, total=None)

@@ -172,7 +172,7 @@ def _bar() -> Iterator[IngestProgress]:
 
     screen = console(stderr=True)
     if not screen.is_terminal:  # as in _progress.bar
-        yield lambda done, total, added: None
+        yield lambda *_: None
         return
     columns = (
         TextColumn("indexing"),
