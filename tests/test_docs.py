@@ -6,7 +6,7 @@ follows is their output, where `...` stands for anything. Installing (`$ pip`) i
 
 To save time, commands run in the process of the tests, but for those of README.md; and of docs/ only the short files
 and those that a search of the page finds are there, which take a quarter of the time to index. A slow test has all of
-them; two pages are slow tests too.
+them; six pages are slow tests too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from resift.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-SLOW = dict.fromkeys(("docs/evaluation.md", "docs/training.md"), pytest.mark.slow)  # 20 s and more
+SLOW_PAGES = ("evaluation", "training", "hybrid", "explain", "reports", "kept-states")
+SLOW = dict.fromkeys((f"docs/{page}.md" for page in SLOW_PAGES), pytest.mark.slow)  # 10 s and more
 PAGES = sorted(
     [README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md")],
     key=lambda page: page.relative_to(ROOT),

@@ -155,6 +155,7 @@ def test_the_command_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     ]
 
 
+@pytest.mark.slow  # several processes
 @pytest.mark.parametrize("end", ["", ".jsonl"], ids=["folder", "file"])
 def test_killed_at_random_moments_and_damaged(tmp_path: Path, end: str) -> None:
     chance = random.Random(18)

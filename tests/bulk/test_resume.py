@@ -89,6 +89,7 @@ def test_a_second_run_keeps_the_blocks_that_are_done(tmp_path: Path, rows: list[
         assert (tmp_path / "out" / name).stat().st_mtime_ns == changed
 
 
+@pytest.mark.slow  # several processes
 def test_a_second_run_completes_that_of_a_killed_process(tmp_path: Path) -> None:
     rows = [{"id": n, "query": QUERIES[n % 3], "document": f"{DOCUMENTS[n % 5]} {n}"} for n in range(400)]
     write(tmp_path / "in.jsonl", rows)

@@ -157,6 +157,7 @@ def test_states_of_what_was_indexed_before_are_added(here: Path, embedder: Embed
     assert damaged.stderr.count("note: ") == 1
 
 
+@pytest.mark.slow  # long texts, by both stages
 def test_passages_of_index_are_read_to_their_end(here: Path) -> None:
     (here / "long.txt").write_text("\n".join(f"{{[({number})]}};" for number in range(150)))
     run("index", "long.txt")

@@ -72,6 +72,7 @@ def multiply_in_8_bits(numbers: Floats, weight: Floats) -> NDArray[np.float64]:
     return product
 
 
+@pytest.mark.slow  # all products again in numpy
 def test_every_product_of_a_network_is_the_promised_one(exported: Callable[[str], Path], tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     shutil.copyfile(exported("bert-6") / "model.onnx", path)

@@ -74,6 +74,7 @@ def check(stage: HybridFirstStage) -> None:
             assert stage.lexical.retrieve(gone, 5) == []
 
 
+@pytest.mark.slow  # several processes
 @short_and_long(2, 10)
 def test_killed_at_random_moments(
     size: int,

@@ -58,6 +58,7 @@ def test_lists_of_one_pass_do_not_change_each_other(fast: FastScorer) -> None:
         assert scores.order == alone.order
 
 
+@pytest.mark.slow  # hundreds of windows
 def test_what_is_read_of_a_long_text_is_said_whichever_model_read_it(fast: FastScorer) -> None:
     long = [f"{'The rook stays where it is. ' * 60} Move {number}." for number in range(DEPTH + 1)]
     scores = fast.score(QUERY, [*long, *ANSWERS])

@@ -156,6 +156,7 @@ def test_the_same_run_gives_the_same_model_also_when_cut_short(
         distill("cut")
 
 
+@pytest.mark.slow  # several trainings
 def test_runs_are_averaged_and_none_is_repeated(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def distill(folder: str, log: Log = quiet, **options: int) -> np.ndarray:
         settings = Distillation(base=base, steps=4, batch=8, **options)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ _STRUCTURE = re.compile(
 _FIRST_LINE = re.compile(r"[^\S\n]*(?:#{1,6}\s|\|)[^\n]*\n")
 _MARKER = re.compile(r"(?:\d{1,3}[.)]|[-*+•])")  # of a list item
 _HEADING = re.compile(r"(#{1,6})\s")
-_FENCE = re.compile(r"^[^\S\n]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)  # of a code block
+_FENCE = re.compile(r"^[^\S\n]*(`{3,}+|~{3,}+)([^\n]*)$", re.MULTILINE)  # of a code block
 _RULE = re.compile(r"\|[\s:|-]+\|?")  # below the first row of a table
 _TITLE_END = re.compile(r"[^.!?…:;,。．！？｡：；،؛؟۔।॥]\Z")
 _BREAK = re.compile(r"\s+(?=\S*\Z)")
