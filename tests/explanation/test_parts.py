@@ -20,6 +20,9 @@ from resift.explanation.explanation import Explanation
 from resift.explanation.graph_file import GraphFile
 from resift.models.bundled import bundled_folder
 
+# Texts of any script are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore:most of these texts are plainly not English")
+
 EXACT = 1e-3
 TOKENS = ("python", "snake", "ball", "care", "the", "of", "蛇", "naïve", "café", "🐍", "don't", "x²", "[PAD]", "[SEP]")
 WORDS = st.sampled_from([*TOKENS, "3.14", "-", "\n", "कि"])
