@@ -57,20 +57,23 @@ def explain(
 ) -> None:
     """Explain a score: which words of the document carried it, for which words of the question."""
     from resift.explanation.explain import plan_occlusion
+    from resift.report.page import written
 
     text = _read(document)
     ranker = reranker(model, long_documents)
     if (plan := plan_occlusion(ranker.scorer, question, text, method=method, budget=budget, unit=unit)) is not None:
         note(f"{ranker.scorer.name} is asked to score up to {plan.pairs} texts: {plan.unit} are left out")
     explanation = ranker.explain(question, text, method=method, budget=budget, unit=unit)
-    _write(html, explanation.to_html() if html is not None else "")
+    if html is not None:
+        written(explanation.to_html(), html)
     if png is not None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             explanation.to_png(png)
         for warning in caught:
             note(str(warning.message))
-    _write(svg, explanation.to_svg() if svg is not None else "")
+    if svg is not None:
+        written(explanation.to_svg(), svg)
     if as_json:
         json_document(explanation.to_dict())
     else:
@@ -123,8 +126,3 @@ def _note_mistaken(document: str) -> None:
         raise InputError(f"{document} is a folder: give a file; a text of this name can come by stdin, as -")
     if Path(document).suffix.lower() in SUFFIXES:
         note(f"there is no file {document}: the document is this text")
-
-
-def _write(path: Path | None, content: str) -> None:
-    if path is not None:
-        path.write_text(content, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import MAIN_METRIC, QUERIES_SHOWN, check_keeps_all
+from resift.evaluation.experiment import MAIN_METRIC, check_keeps_all
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
+from resift.evaluation.measured import MeasuredReport
 from resift.evaluation.metrics import Comparison, compare, measure
-from resift.report.page import written
 from resift.reranking.reranker import Reranker
 
 DEPTHS = (5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500)
@@ -66,7 +64,7 @@ class DepthPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class DepthReport:
+class DepthReport(MeasuredReport):
     """What each depth gains and costs, the first stage (depth 0) first."""
 
     collection: str
@@ -137,27 +135,6 @@ class DepthReport:
             "recommended": chosen and chosen.depth,
             "recommendation": self.recommendation,
         }
-
-    def to_html(
-        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
-    ) -> str:
-        """Return a page with a recommendation, a plot, and the queries that were won and lost.
-
-        It is one file, which asks for nothing.
-
-        Args:
-            collection: The collection that was measured.
-            path: A file to write it to as well.
-            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
-                others are counted.
-
-        Raises:
-            InputError: `queries` is negative, or this is another collection.
-            OSError: The file can't be written.
-        """
-        from resift.evaluation.html import depth_page  # not at the top: measuring needs none of it
-
-        return written(depth_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def _better(self) -> list[DepthPoint]:
         return [point for point in self.points if point.comparison and point.comparison.verdict == "better"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,19 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Qrels, Run
 from resift.evaluation.first_stage import JUDGED, Stage, find_candidates, stage_name
 from resift.evaluation.fusion import fuse as fuse_runs
 from resift.evaluation.judge import LlmJudge
+from resift.evaluation.measured import MeasuredReport
 from resift.evaluation.metrics import METRICS, Comparison, compare, measure
-from resift.report.page import written
 from resift.reranking.reranker import Reranker
 
 MAIN_METRIC = METRICS[0]
-QUERIES_SHOWN = 40  # of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationReport:
+class EvaluationReport(MeasuredReport):
     """What was measured, and on which collection: the first stage, then each reranker."""
 
     collection: str
@@ -96,27 +93,6 @@ class EvaluationReport:
             "judge": None if self.judge is None else dict(self.judge),
             "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
         }
-
-    def to_html(
-        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
-    ) -> str:
-        """Return a page with figures, plots and the queries that were won and lost.
-
-        It is one file, which asks for nothing.
-
-        Args:
-            collection: The collection that was measured.
-            path: A file to write it to as well.
-            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
-                others are counted.
-
-        Raises:
-            InputError: `queries` is negative, or this is another collection.
-            OSError: The file can't be written.
-        """
-        from resift.evaluation.html import evaluation_page  # not at the top: measuring needs none of it
-
-        return written(evaluation_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def per_query(self) -> list[dict[str, Any]]:
         """Return a row of plain data for each query and order, for JSON."""

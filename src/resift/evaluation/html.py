@@ -11,6 +11,7 @@ from resift.evaluation.collection import Collection, Run
 from resift.evaluation.depth import DepthPoint, DepthReport
 from resift.evaluation.experiment import MAIN_METRIC, Evaluation, EvaluationReport
 from resift.evaluation.html_queries import changes, cut_cards, list_cards
+from resift.evaluation.measured import MeasuredReport
 from resift.evaluation.threshold import ScoredCandidate, ThresholdReport
 from resift.report.elements import Child, Html, element, join
 from resift.report.moves import legend
@@ -25,8 +26,19 @@ VERDICTS = {
 LARGEST_DOT, SMALLEST_DOT = 13.0, 3.0
 
 
-def evaluation_page(report: EvaluationReport, collection: Collection, queries: int) -> str:
-    """Return a page of `resift eval`. See `EvaluationReport.to_html`."""
+def report_page(report: MeasuredReport, collection: Collection, queries: int) -> str:
+    """Return the page of a report. See `MeasuredReport.to_html`."""
+    if isinstance(report, EvaluationReport):
+        return _evaluation_page(report, collection, queries)
+    if isinstance(report, DepthReport):
+        return _depth_page(report, collection, queries)
+    if isinstance(report, ThresholdReport):
+        return _threshold_page(report, collection, queries)
+    raise TypeError(f"a {type(report).__name__} has no page")
+
+
+def _evaluation_page(report: EvaluationReport, collection: Collection, queries: int) -> str:
+    """Return a page of `resift eval`."""
     first, *others = report.evaluations
     _check(collection, report.collection, first.run)
     collection = replace(collection, qrels=report.qrels or collection.qrels)  # an LLM may have graded
@@ -134,8 +146,8 @@ def _refused(evaluation: Evaluation, queries: int) -> Html:
     return notice(f"{evaluation.name} refused {share}, which keep their first-stage order: {query}: {reason}")
 
 
-def depth_page(report: DepthReport, collection: Collection, queries: int) -> str:
-    """Return a page of `resift depth`. See `DepthReport.to_html`."""
+def _depth_page(report: DepthReport, collection: Collection, queries: int) -> str:
+    """Return a page of `resift depth`."""
     first, *points = report.points
     _check(collection, report.collection, report.lists)
     chosen = report.recommended
@@ -220,8 +232,8 @@ def _depth_plot(report: DepthReport, first: DepthPoint, points: Sequence[DepthPo
     return plot("Quality over time", curves, x, y, marks)
 
 
-def threshold_page(report: ThresholdReport, collection: Collection, queries: int) -> str:
-    """Return a page of `resift threshold`. See `ThresholdReport.to_html`."""
+def _threshold_page(report: ThresholdReport, collection: Collection, queries: int) -> str:
+    """Return a page of `resift threshold`."""
     _check(
         collection,
         report.collection,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resift._util.arguments import whole_number
 from resift._util.progress import Progress
 from resift.errors import InputError
 from resift.evaluation.collection import Collection, Run
-from resift.evaluation.experiment import QUERIES_SHOWN, check_keeps_all
+from resift.evaluation.experiment import check_keeps_all
 from resift.evaluation.first_stage import Stage, find_candidates, stage_name
-from resift.report.page import written
+from resift.evaluation.measured import MeasuredReport
 from resift.reranking.reranker import Reranker
 
 BIN_COUNT = 10
@@ -65,7 +63,7 @@ class ScoredCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdReport:
+class ThresholdReport(MeasuredReport):
     """The relevance that the model promises beside the relevance found, in bins, and what each cut keeps."""
 
     collection: str
@@ -93,27 +91,6 @@ class ThresholdReport:
     def recommended(self) -> Cut:
         """The cut of highest F1; of several the lowest, which loses less."""
         return max(self.cuts, key=lambda cut: cut.f1)
-
-    def to_html(
-        self, collection: Collection, path: str | os.PathLike[str] | None = None, *, queries: int = QUERIES_SHOWN
-    ) -> str:
-        """Return a page with figures, plots, and what the recommended cut does to single queries.
-
-        It is one file, which asks for nothing.
-
-        Args:
-            collection: The collection that was measured.
-            path: A file to write it to as well.
-            queries: How many queries are shown, half of them those that gained most, half those that lost most; the
-                others are counted.
-
-        Raises:
-            InputError: `queries` is negative, or this is another collection.
-            OSError: The file can't be written.
-        """
-        from resift.evaluation.html import threshold_page  # not at the top: measuring needs none of it
-
-        return written(threshold_page(self, collection, whole_number("queries", queries, 0)), path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, for JSON."""

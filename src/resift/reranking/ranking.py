@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from resift._util.arguments import whole_number
 from resift.errors import InputError
-from resift.reranking.html import ranking_table
 from resift.reranking.sentences import Pruned, ScoredSentence
 from resift.scorer import Scale, Scorer
 
@@ -327,6 +326,8 @@ class Ranking(Sequence[Hit[T]]):
         return "\n".join([head, *flag, *rows, *rest])
 
     def _repr_html_(self) -> str:
+        from resift.reranking.html import ranking_table  # not at the top: ranking needs none of it
+
         hits = self.hits[:ROWS_SHOWN]
         rows = [(hit.rank, hit.moved, f"{hit.score:.3f}", hit.relevance, hit.text, hit.span) for hit in hits]
         note = f"{self.stats.documents} documents, {self.model}, {self.scale} scores"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from resift.errors import ScorerError
 from resift.reranking.call import RankCall
-from resift.reranking.evidence import SentenceCall
 from resift.reranking.limits import Limits
 from resift.reranking.observers import observed
 from resift.reranking.ordering import keep_first_stage_order, order_by_score
@@ -18,6 +17,9 @@ from resift.scorer import Request, Scorer
 from resift.scoring.call_limit import CallLimit
 from resift.scoring.pending import PendingRequest, ScoringCall
 from resift.scoring.queue import ScorerQueue, score_awaited
+
+if TYPE_CHECKING:
+    from resift.reranking.evidence import SentenceCall
 
 T = TypeVar("T")
 OnError = Literal["raise", "keep_order"]
@@ -113,6 +115,8 @@ class RankSteps:
             return keep_first_stage_order(self.scorer, call, error, limits)
 
     def _sentences_of(self, calls: Sequence[RankCall[T]], rankings: Sequence[Ranking[T]]) -> list[SentenceCall[T]]:
+        from resift.reranking.evidence import SentenceCall  # not at the top: most calls want no sentences
+
         traits = self._queue.traits
         return [SentenceCall.of(traits, call, ranking) for call, ranking in zip(calls, rankings, strict=True)]
 
