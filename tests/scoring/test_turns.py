@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resift import Ensemble, Fallback, Reranker, Scale, ScorerError
+from resift.engines.onnx import BATCH_TOKENS as NETWORK_BATCH
 from resift.scorer import Request, Scores
 from resift.scoring.pending import EarlyStopping, ScoringCall
-from resift.scoring.queue import CHUNK_CHARACTERS, ROUND_CHARACTERS, ScorerQueue
+from resift.scoring.queue import CHARACTERS_PER_TOKEN, CHUNK_CHARACTERS, ROUND_CHARACTERS, ScorerQueue
+from resift.serving.limits import BATCH_TOKENS
 from resift.testing import OverlapScorer
+from resift.text.batches import BATCH_OVERHEAD, plan_batches
 
 TEXT = "x" * 983  # costs 1,000 with its query and what stands around them
 TEXTS_OF_A_ROUND = ROUND_CHARACTERS // 1000
@@ -30,15 +35,19 @@ class ManyOverlap(OverlapScorer):
 class Rounds:
     """A queue whose rounds are run by hand: a text takes a unit of time."""
 
-    def __init__(self) -> None:
-        self.queue = ScorerQueue(ManyOverlap())
+    def __init__(self, round_tokens: int | None = None) -> None:
+        self.queue = ScorerQueue(ManyOverlap(), round_tokens)
         self.queue._thread = object()  # type: ignore[assignment]  # so that it starts none
         self.now = 0.0
         self.ends: dict[ScoringCall, float] = {}
         self.calls: list[ScoringCall] = []
+        self.passes: list[list[Request]] = []
 
     def submit(self, *sizes: int, by_deadline: bool = False, stopping: EarlyStopping | None = None) -> ScoringCall:
         requests = [Request("q", [TEXT] * size) for size in sizes]
+        return self.send(*requests, by_deadline=by_deadline, stopping=stopping)
+
+    def send(self, *requests: Request, by_deadline: bool = False, stopping: EarlyStopping | None = None) -> ScoringCall:
         call = ScoringCall([self.queue.pending(one, stopping, by_deadline=by_deadline) for one in requests])
         call.on_give_up = self.queue._drop_given_up
         self.queue._busy = True
@@ -49,6 +58,7 @@ class Rounds:
     def run(self) -> list[int]:
         """Score a round. Return how many texts of each call it had."""
         chunks = self.queue._next_round()
+        self.passes.append([chunk.request for chunk in chunks])
         for chunk in chunks:
             chunk.pending.add(chunk.indices, Scores((0.0,) * len(chunk.indices)))
             self.now += len(chunk.indices)
@@ -84,7 +94,7 @@ def ends_with_equal_shares(calls: Sequence[tuple[float, int]]) -> list[float]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 60)), min_size=1, max_size=12))
-def test_no_call_ends_later_than_with_equal_shares_and_two_rounds(calls: list[tuple[int, int]]) -> None:
+def test_no_call_ends_later_than_with_equal_shares_and_three_rounds(calls: list[tuple[int, int]]) -> None:
     rounds, sent = Rounds(), []
     waits = sorted((float(arrival * 7), size) for arrival, size in calls)
     for arrival, size in waits:
@@ -94,7 +104,7 @@ def test_no_call_ends_later_than_with_equal_shares_and_two_rounds(calls: list[tu
         sent.append(rounds.submit(size))
     rounds.run_all()
     for call, equal in zip(sent, ends_with_equal_shares(waits), strict=True):
-        assert rounds.ends[call] <= equal + 2 * TEXTS_OF_A_ROUND
+        assert rounds.ends[call] <= equal + 3 * TEXTS_OF_A_ROUND
 
 
 def test_equal_calls_end_one_after_the_other_and_not_all_at_the_end() -> None:
@@ -102,6 +112,50 @@ def test_equal_calls_end_one_after_the_other_and_not_all_at_the_end() -> None:
     calls = [rounds.submit(2 * TEXTS_OF_A_ROUND) for _ in range(8)]
     rounds.run_all()
     assert [rounds.ends[call] for call in calls] == [2 * TEXTS_OF_A_ROUND * (place + 1) for place in range(8)]
+
+
+def test_whole_calls_of_similar_size_may_double_a_round() -> None:
+    alike = Rounds()
+    for _ in range(5):
+        alike.submit(7)
+    assert [alike.run(), alike.run()] == [[7, 7, 7, 7, 0], [0, 0, 0, 0, 7]], "four are 28, and two rounds 32"
+    mixed = Rounds()
+    for size in (2, 10, 10):
+        mixed.submit(size)
+    assert mixed.run() == [2, 10, 4], "the small call waits no longer for others"
+    alone = Rounds()
+    alone.submit(20)
+    assert [alone.run(), alone.run()] == [[16], [4]]
+
+
+def test_a_small_call_that_comes_while_a_large_one_is_scored_waits_for_a_round_of_usual_size() -> None:
+    rounds = Rounds()
+    rounds.submit(40)
+    assert rounds.run() == [16]
+    rounds.submit(3)
+    assert rounds.run() == [13, 3]
+
+
+def work_of(requests: Sequence[Request]) -> float:
+    """Return the tokens that a network computes for these requests in one pass, with padding and starts of batches."""
+    lengths = [len(text) // CHARACTERS_PER_TOKEN for request in requests for text in request.documents]
+    batches = plan_batches(lengths, NETWORK_BATCH)
+    padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)
+    return padded + NETWORK_BATCH * BATCH_OVERHEAD * len(batches)
+
+
+def test_requests_of_many_clients_cost_hardly_more_than_in_merged_batches() -> None:
+    rng = random.Random(3)
+    tokens = [min(254, max(20, int(rng.lognormvariate(4.4, 0.65)))) for _ in range(32 * 50)]
+    texts = iter(["x" * (CHARACTERS_PER_TOKEN * number) for number in tokens])
+    requests = [Request("q", list(islice(texts, 50))) for _ in range(32)]
+    rounds = Rounds(BATCH_TOKENS)
+    for request in requests:
+        rounds.send(request)
+    rounds.run_all()
+    merged = sum(work_of(requests[start : start + 8]) for start in range(0, 32, 8))
+    assert sum(map(work_of, rounds.passes)) < 1.025 * merged
+    assert sum(map(len, rounds.passes)) == 32, "none is cut in two"
 
 
 def test_a_large_call_is_served_however_many_small_ones_keep_coming() -> None:

@@ -176,10 +176,10 @@ async def test_a_failing_model_is_an_error_of_the_service(answer: Any) -> None:
     assert "scripted" in cohere.json()["message"]
 
 
-async def test_requests_that_wait_are_scored_together_within_batch_tokens() -> None:
+async def test_requests_of_a_size_that_wait_are_scored_together_within_twice_the_batch_tokens() -> None:
     gate = Gate()
     service = RerankService(gate, batch_tokens=100, waiting_tokens=10_000)  # type: ignore[arg-type]  # a scorer by duck
-    text = "x" * 4 * 28  # with its query and what stands around them 33 tokens by the estimate: three fit
+    text = "x" * 4 * 28  # with its query and what stands around them 33 tokens by the estimate: six fit
     waiting = [asyncio.create_task(service.score("q", [f"0{text}"]))]
     await wait_until(lambda: gate.batches)
     waiting += [asyncio.create_task(service.score("q", [f"{number}{text}"])) for number in range(1, 8)]
@@ -187,7 +187,7 @@ async def test_requests_that_wait_are_scored_together_within_batch_tokens() -> N
     gate.open.set()
     answers = await asyncio.gather(*waiting)
     assert [len(answer) for answer in answers] == [1] * 8
-    assert [len(batch) for batch in gate.batches] == [1, 3, 3, 1], "the first one found the scorer free"
+    assert [len(batch) for batch in gate.batches] == [1, 6, 1], "the first one found the scorer free"
     order = [request.documents[0][0] for batch in gate.batches for request in batch]
     assert order == list("01234567"), "first come, first served"
 

@@ -29,7 +29,9 @@ from resift.scoring.pending import CHARACTERS_READ, Chunk, ChunkLimits, EarlySto
 from resift.scoring.turns import FairTurns, Worker
 
 CHARACTERS_PER_TOKEN = 4  # of English text; an estimate is enough to share out work, the engine counts exactly
-ROUND_CHARACTERS = 16_000  # scored at once, some 4,000 tokens: what a call that comes now waits for at most
+ROUND_CHARACTERS = 16_000  # scored at once, some 4,000 tokens: what a call behind a large one waits for at most
+ROUND_STRETCH = 2  # times its size, where calls end in it that are ...
+ALIKE = 4  # ... at most so many times as large as the smallest: it ends only when all of the round do
 CHUNK_CHARACTERS = 8_000  # and ...
 CHUNK_TEXTS = 32  # ... texts that a deadline or early stopping looks up after: about one batch
 OURS = (InputError, OverloadedError, ScorerError)  # errors that pass through as they are
@@ -41,7 +43,8 @@ class ScorerQueue:
 
     Work is done in rounds of some 4,000 tokens, or of as many as the scorer's `round_tokens` says. Calls have their
     turns in the order in which they would end with equal shares (`FairTurns`), so a small call behind a large one waits
-    for a round, not for all of it; and calls that come together are batched together. A call that may end with a part
+    for a round, not for all of it; and calls that come together are batched together. Calls of similar size are scored
+    whole in rounds of up to twice the size, since texts of few calls need more padding. A call that may end with a part
     of its scores, at a deadline or early, gets them in parts, in turn with others.
 
     Scorers without `score_many` take one call after another. Scorers that order whole lists take each list whole.
@@ -211,18 +214,22 @@ class ScorerQueue:
                 self._turns = FairTurns()
                 return []
             self._waiting.sort(key=lambda pending: pending.turn)  # who came first stays first among equals
-            room = self._round_characters
+            size = self._round_characters
             chunks: list[Chunk] = []
+            taken, smallest = 0.0, math.inf
             for pending in self._waiting:
-                if chunks and not (self._many and room > 0):
+                if chunks and not self._many:
                     break
+                room, stretched = size - taken, min(ROUND_STRETCH * size - taken, ALIKE * smallest)
+                if chunks and not pending.fits(room) and pending.fits(stretched):
+                    room = stretched
                 chunk = pending.next_chunk(room)
                 if chunks and chunk.cost > room:  # a text longer than what is left of the round
                     break
                 chunks.append(chunk)
                 pending.hand_out(chunk.cost)
-                room -= chunk.cost
-            self._turns.advance(sum(chunk.cost for chunk in chunks))
+                taken, smallest = taken + chunk.cost, min(smallest, chunk.cost)
+            self._turns.advance(taken)
             return chunks
 
     def _score(self, chunks: Sequence[Chunk]) -> None:

@@ -5,7 +5,7 @@ MAX_DOCUMENTS = 1000
 MAX_BODY = 8_000_000
 """Bytes of one request."""
 BATCH_TOKENS = 16_384
-"""Tokens that are scored together, of several requests; estimated."""
+"""Tokens that are scored together, of several requests, and up to twice as many if these are alike; estimated."""
 WAITING_TOKENS = 524_288
 """Tokens that may wait; estimated."""
 UPLOAD_SECONDS = 60.0

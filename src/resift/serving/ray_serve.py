@@ -38,7 +38,7 @@ class Settings(BaseModel):
     max_body: int = Field(default=MAX_BODY, ge=1)
     """Bytes that the body of one request may have."""
     batch_tokens: int = Field(default=BATCH_TOKENS, ge=1)
-    """Tokens that are scored together, of several requests; estimated."""
+    """Tokens that are scored together, of several requests; up to twice as many if these are alike; estimated."""
     waiting_tokens: int = Field(default=WAITING_TOKENS, ge=1)
     """Tokens that may wait at a replica, estimated; more are answered with 429 and a Retry-After."""
     upload_seconds: float = Field(default=UPLOAD_SECONDS, gt=0)

@@ -31,7 +31,7 @@ class RerankService:
 
     Args:
         scorer: What scores; its scale must have a relevance, which callers expect as 0 to 1.
-        batch_tokens: About how many tokens are scored together.
+        batch_tokens: About how many tokens are scored together; up to twice as many of requests of similar size.
         waiting_tokens: About how many tokens may wait, besides the round that runs.
 
     Raises:
