@@ -23,6 +23,20 @@ def test_packed_tables_come_back_nearly_as_they_were() -> None:
     assert (packed.shape, packed.dtype, steps.shape) == ((300, 48), np.uint8, (300, 3))
 
 
+def test_a_table_that_was_published_in_4_bits_stays_as_it_was() -> None:
+    draw = np.random.default_rng(8)
+    numbers = draw.integers(-8, 8, (300, 3, 32))
+    numbers[:, :, 7] = -8  # the largest of each block, as Q4_0 has it; its step may be below 0
+    steps = draw.normal(0, 0.01, (300, 3, 1)).astype(np.float16).astype(np.float32)
+    published = (numbers * steps).astype(np.float32).reshape(300, 96)
+    assert np.array_equal(unpack_int4(*pack_int4(published)), published)
+
+
+def test_other_tables_have_symmetric_numbers() -> None:
+    packed, _ = pack_int4(TABLE)
+    assert min((packed % 16).min(), (packed // 16).min()) == 1
+
+
 def test_the_graph_looks_up_what_unpack_int4_says(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["rows", "tokens"])]

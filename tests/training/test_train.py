@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from resift import InputError, Reranker, UnknownModelError
 from resift.cli.app import app
+from resift.engines.split.reader import open_session
 from resift.training import Recipe, Teacher, TrainingPair, train_reranker
 from resift.training.build import build, own_embed
 from resift.training.calibrate import calibrate, fit, judged_lists
@@ -372,3 +373,27 @@ def test_relevance_can_be_fitted_on_a_judged_collection(base: str, pairs: list[T
     assert slope > 0
     with pytest.raises(InputError, match=r"none\.jsonl"):
         judged_lists(f"{tmp_path}={tmp_path / 'none.jsonl'}")
+
+
+def test_a_frozen_8_bit_base_is_encoded_by_its_graph(base: str, tmp_path: Path) -> None:
+    from resift.training.export import export_trained
+    from resift.training.split_cross_encoder import SplitPairs
+
+    model = build(Recipe(base, separate=3, max_length=64))
+    first = model[0]
+    assert isinstance(first, SplitPairs)
+    with torch.no_grad():
+        for parameter in first.network.parameters():  # equal ones are exported once, and then none is found by name
+            parameter += 0.01 * torch.randn_like(parameter)
+    export_trained(model, tmp_path, Recipe(base), int8=True, licence="")
+    texts = ["apples are red and round", "a"]
+    graph, layers = (SplitPairs.start(str(tmp_path), 3, 64, frozen=frozen) for frozen in (True, False))
+    assert (graph._graph is None, layers._graph is None) == (False, True)
+    session = open_session(tmp_path / "encoder.onnx", 1)
+    rounded, exact = graph._encode(graph.network, texts), layers._encode(layers.network, texts)
+    for row, (near, true) in enumerate(zip(rounded, exact, strict=True)):
+        assert torch.equal(near.ids, true.ids)
+        assert torch.allclose(near.vector, true.vector, atol=0.02)
+        assert not torch.equal(near.vector, true.vector)
+        used = session.run(["states"], {"input_ids": near.ids.numpy()[None]})[0]
+        assert torch.allclose(near.states.float(), torch.tensor(used[0]), atol=2e-3), row

@@ -96,7 +96,10 @@ def pack_int4(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[n
     candidates = [(largest * shrink).astype(np.float16).astype(np.float32) for shrink in SHRINKS]
     errors = np.stack([((_multiples(blocks, steps) * steps - blocks) ** 2).sum(-1) for steps in candidates])
     best = np.take_along_axis(np.stack(candidates)[..., 0], errors.argmin(0)[None], 0)[0]
-    nibbles = (_multiples(blocks, best[..., None]) + 8).astype(np.uint8).reshape(values.shape)
+    steps, is_exact = _signed_steps(blocks)
+    best = np.where(is_exact, steps, best)
+    least = np.where(is_exact, -8, -7)[..., None]
+    nibbles = (_multiples(blocks, best[..., None], least) + 8).astype(np.uint8).reshape(values.shape)
     half = values.shape[1] // 2
     return nibbles[:, :half] + 16 * nibbles[:, half:], best.astype(np.float16)
 
@@ -108,9 +111,23 @@ def unpack_int4(packed: NDArray[np.uint8], steps: NDArray[np.float16]) -> NDArra
     return table.reshape(len(packed), -1)
 
 
-def _multiples(blocks: NDArray[np.float32], steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the nearest multiples of the steps, -7 to 7."""
-    return np.clip(np.round(blocks / steps), -7, 7)
+def _signed_steps(blocks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the step of each block that makes its largest number -8 steps, and whether all of it are whole steps then.
+
+    So are tables that were published in 4 bits (llama.cpp's Q4_0), which lose nothing when they are packed again.
+    """
+    place = np.abs(blocks).argmax(-1)[..., None]
+    steps = (np.take_along_axis(blocks, place, -1) / -8).astype(np.float16).astype(np.float32)
+    safe = np.where(steps == 0, 1, steps)
+    is_exact = (_multiples(blocks, safe, -8) * safe == blocks).all(-1) & (steps[..., 0] != 0)
+    return steps[..., 0], is_exact
+
+
+def _multiples(
+    blocks: NDArray[np.float32], steps: NDArray[np.float32], least: int | NDArray[np.int64] = -7
+) -> NDArray[np.float32]:
+    """Return the nearest multiples of the steps, `least` to 7."""
+    return np.clip(np.round(blocks / steps), least, 7)
 
 
 def _initializer(values: NDArray[Any], name: str) -> onnx.TensorProto:

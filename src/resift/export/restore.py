@@ -15,6 +15,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from resift.errors import ModelFileError
@@ -49,7 +50,7 @@ def read_network(folder: Path) -> SplitModule:
     weights.setdefault("length", torch.tensor(0.0))  # graphs of earlier versions have none
     terms = _read_terms(folder) if TERMS in manifest.files else None
     trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
-    network = SplitModule(trunk, _count_layers(weights, "separate"), terms=terms)
+    network = SplitModule(trunk, _count_layers(weights, "separate"), terms=terms, rarity=weights.get("rarity"))
     network.load_state_dict(weights, strict=False)  # position ids and the like are not stored
     missing = {name for name, _ in network.named_parameters() if not name.startswith("terms.")} - weights.keys()
     if missing:
@@ -85,9 +86,11 @@ def _tensors(*graphs: onnx.ModelProto, prefix: str = PREFIX) -> dict[str, torch.
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """Return the folder's tokenizer as one of transformers."""
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # untyped in transformers
-        tokenizer_file=str(folder / "tokenizer.json"), **BRACKETS
-    )
+    file = str(folder / "tokenizer.json")
+    vocabulary = Tokenizer.from_file(file)
+    # Only those that it has: any other would get an id that no table has a row for.
+    known = {name: token for name, token in BRACKETS.items() if vocabulary.token_to_id(token) is not None}
+    return PreTrainedTokenizerFast(tokenizer_file=file, **known)  # type: ignore[no-untyped-call]  # untyped in transformers
 
 
 def _weights(model: onnx.ModelProto, prefix: str) -> dict[str, NDArray[np.float32]]:

