@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import random_models
 import split_models
+import torch
 from build_once import BuildOnce
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,10 @@ from resift.engines.onnx import OnnxScorer
 from resift.explanation.explain import ROUNDING
 from resift.explanation.explanation import Explanation
 from resift.explanation.graph_file import GraphFile
+from resift.export.split import export_split
 from resift.models.bundled import bundled_folder
+from resift.models.manifest import Manifest
+from resift.networks.split import SplitModule
 
 # Texts of any script are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore:most of these texts are plainly not English")
@@ -100,6 +105,27 @@ def test_a_network_without_terms_in_other_precisions(build_once: BuildOnce, prec
         assert "matching terms" not in explanation.parts
 
 
+def test_a_network_that_matches_tokens(build_once: BuildOnce) -> None:
+    reranker = Reranker(build_once("explained-tokens", _export_matching) / "model", long_documents="max_window")
+    for query, document in (("red fox", "the red fox ran from the red fox"), ("a", "fox " * 200), ("panda", "")):
+        explanation = reranker.explain(query, document)
+        check_sums(explanation, reranker)
+        assert (explanation.parts["matching terms"] > 0) == ("fox" in query and "fox" in document)
+
+
+def _export_matching(path: Path) -> Path:
+    torch.manual_seed(5)
+    network = SplitModule(
+        split_models.trunk(), 2, 7.0, rarity=torch.arange(300).clamp_max(200) * (torch.arange(300) > 4)
+    )
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    random_models._wordpiece().save_pretrained(path)
+    manifest = Manifest("split", "split", document_length=split_models.LENGTH, query_length=split_models.LENGTH)
+    export_split(network.eval(), path / "tokenizer.json", path / "model", manifest)
+    return path
+
+
 def _export(path: Path, precision: str) -> Path:
     folder = split_models.export(path)
     if precision != "float32":
@@ -112,8 +138,6 @@ def _export(path: Path, precision: str) -> Path:
 
 
 def _unchecked(folder: Path) -> str:
-    from resift.models.manifest import Manifest
-
     manifest = Manifest("split", "split", document_length=split_models.LENGTH, query_length=split_models.LENGTH)
     manifest.write(folder, ["encoder.onnx", "reader.onnx", "tokenizer.json"])
     return (folder / "resift.json").read_text(encoding="utf-8")

@@ -24,6 +24,7 @@ from resift.explanation.contributions import TokenContributions, put
 from resift.explanation.graph_file import GraphFile, open_bytes
 from resift.explanation.reader_math import (
     FADING_TOKENS,
+    LEAST_RARITY,
     LOG_LONG,
     MASKED,
     SHORT_TOKENS,
@@ -92,10 +93,13 @@ class SplitParts:
             documents, _ = network.encoder.encode_or_load([document_ids])
             document = self._encoded(documents.ids[0], documents.states[0])
         is_text = document.ids != 0
-        pairs, query_alone = self._read(query, document, is_text)
+        asked = query._replace(ids=self._without_control(query.ids))
+        pairs, query_alone = self._read(asked, document, is_text)
         pairs[COSINE] = self._cosine(query, document, encoded)
         if encoded.terms is not None:
             pairs[TERMS] = self._match_terms(query, document, is_text, encoded)
+        elif self._rarity is not None:
+            pairs[TERMS] = self._match_tokens(query, document, is_text, encoded)
         constant = float(self.weights.value("bias")) + self._length_prior(len(query.ids), int(is_text.sum()))
         return TokenContributions(pairs, query_alone, constant)
 
@@ -133,6 +137,31 @@ class SplitParts:
             np.where(is_text[:, None], document.term_states @ vectors.T + bias, -np.inf),
             self._weight_of(encoded, "lexical", "lexical_gate") * shares.astype(np.float64),
         )
+
+    @property
+    def _rarity(self) -> Floats | None:
+        """How rare each token of the vocabulary is; None for a network that doesn't match tokens."""
+        return self.weights.plain.get("rarity")
+
+    def _without_control(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the query's ids as its reader gets them, as `resift.networks.split.without_control`."""
+        if self._rarity is None:
+            return ids
+        weights = self._rarity[ids]
+        kept: NDArray[np.int64] = ids * (weights > 0) if weights.any() else ids
+        return kept
+
+    def _match_tokens(
+        self, query: EncodedText, document: EncodedText, is_text: NDArray[np.bool_], encoded: EncodedQuery
+    ) -> Floats:
+        """Return what `resift.networks.split.match_tokens` gives, shared out among the places of each token."""
+        if self._rarity is None:
+            raise ValueError("a network that matches no tokens")
+        weights = self._rarity[query.ids]
+        same = (query.ids[:, None] == document.ids[None]) & is_text
+        count = same.sum(1)
+        shares = weights / max(float(weights.sum()), LEAST_RARITY)
+        return _spread(same, self._weight_of(encoded, "lexical", "lexical_gate") * shares * count / (count + 1.0))
 
     def _length_prior(self, asked: int, read: int) -> float:
         """Return what the document's length adds, as `SplitModule._length_prior`; earlier versions have none."""
