@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +98,33 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
     """(name, build) → the folder that `build(folder)` has filled, once per run."""
     base = tmp_path_factory.getbasetemp()
     return BuildOnce((base.parent if WORKERS > 1 else base) / "built-once")
+
+
+@pytest.fixture(scope="session")
+def tiny_multilingual(build_once: BuildOnce) -> Path:
+    """The folder `model` of a package like `resift_multilingual`, with a tiny network of random weights."""
+    import split_models
+
+    return build_once("multilingual", split_models.export_multilingual) / "model"
+
+
+@pytest.fixture
+def multilingual(tiny_multilingual: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same in place of the installed one, so that `resift:multilingual` is the tiny network."""
+    return _install_multilingual(tiny_multilingual, monkeypatch)
+
+
+@pytest.fixture
+def no_multilingual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`resift:multilingual` as if it were not installed."""
+    monkeypatch.setitem(sys.modules, "resift_multilingual", None)
+
+
+def _install_multilingual(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    spec = importlib.util.spec_from_file_location("resift_multilingual", folder.parent / "__init__.py")
+    assert spec is not None
+    monkeypatch.setitem(sys.modules, "resift_multilingual", importlib.util.module_from_spec(spec))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,13 @@ class MissingExtraError(ResiftError, ImportError):
         super().__init__(what, extra)
         self.extra = extra
 
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"pip install 'resift[{self.extra}]'"
+
     def __str__(self) -> str:
-        what, extra = self.args
-        return f"{what} needs a library that is not installed: pip install 'resift[{extra}]'"
+        return f"{self.args[0]} needs a library that is not installed: {self.install}"
 
 
 class UnknownModelError(ResiftError, ValueError):

@@ -62,7 +62,7 @@ def test_search_writes_a_page_and_a_picture_of_both_stages(here: Path) -> None:
     ]  # as many rows, and the same
     text = check_page((here / "page.html").read_text(encoding="utf-8")).text
     assert "docs/b.md · Pandas" in text
-    assert "resift-static, collection documents" in text
+    assert "resift:static, collection documents" in text
     assert "1 more are ranked below these" in text
     ET.parse(here / "moves.svg")
     for option in ("--html", "--svg"):

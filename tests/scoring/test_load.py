@@ -45,7 +45,7 @@ def test_names_of_the_bundled_model() -> None:
 def test_a_name_that_is_nothing_lists_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(
         UnknownModelError,
-        match=r"'minilm' is no folder.*bundled: resift:small, resift:tiny, resift:fast; schemes: resift:, onnx:",
+        match=r"'minilm' is no folder.*: resift:small, resift:tiny, resift:fast, resift:multilingual; schemes: res",
     ):
         Reranker("minilm")
     with pytest.raises(UnknownModelError, match="no folder"):

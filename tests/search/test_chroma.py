@@ -17,11 +17,14 @@ import pytest
 import random_models
 import split_models
 from build_once import BuildOnce
+from chromadb.config import Settings
 
-from resift import InputError, Reranker, TwoStageSearch
+from resift import InputError, MissingExtraError, Reranker, TwoStageSearch
 from resift.chroma import ChromaFirstStage, DenseEmbedding, HybridFirstStage, StaticEmbedding
 from resift.demo import fables
 from resift.models.manifest import Manifest
+from resift.search.chroma import bi_encoder_of, embedding_name
+from resift.search.collections import OtherEmbeddingError, create_collection, open_collection
 from resift.testing import OverlapScorer
 
 QUESTION = "which animal could not reach the grapes?"
@@ -120,6 +123,43 @@ def test_a_dense_collection_is_searched_and_reopened(tmp_path: Path) -> None:
     chromadb.api.client.SharedSystemClient.clear_system_cache()
     reopened = chromadb.PersistentClient(str(tmp_path)).get_collection("dense")
     assert ChromaFirstStage(reopened).retrieve(stories[5].text, 1)[0].id == stories[5].id
+
+
+def test_a_multilingual_collection_is_reopened_and_indexed_with_its_own_bi_encoder(
+    multilingual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_collection(tmp_path, "notes", "multilingual")
+    texts = list(split_models.LANGUAGES.values())
+    made.add(ids=list(split_models.LANGUAGES), documents=texts)
+    assert (bi_encoder_of(made), embedding_name(made)) == ("multilingual", "resift:multilingual")
+    again = create_collection(tmp_path, "notes")
+    again.add(ids=["again"], documents=texts[:1])
+    vectors = again.get(ids=["again", "English"], include=["embeddings"])["embeddings"]
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    chromadb.api.client.SharedSystemClient.clear_system_cache()
+    stage = ChromaFirstStage(chromadb.PersistentClient(str(tmp_path)).get_collection("notes"))
+    assert stage.name == "resift:multilingual, collection notes"
+    assert stage.retrieve(texts[2], 1)[0].id == "Russian"
+    with pytest.raises(OtherEmbeddingError, match="was indexed with resift:multilingual"):
+        create_collection(tmp_path, "notes", "dense")
+    with pytest.raises(InputError, match="is embedded with resift:multilingual"):  # vectors as long as resift:dense's
+        open_collection(tmp_path, "notes", "dense")
+    monkeypatch.setitem(sys.modules, "resift_multilingual", None)
+    with pytest.raises(MissingExtraError, match=r"resift\[multilingual\]"):
+        ChromaFirstStage(open_collection(tmp_path, "notes"))
+
+
+def test_a_collection_of_a_folder_is_indexed_with_that_folder(build_once: BuildOnce, tmp_path: Path) -> None:
+    """Its vectors would have those of the bundled bi-encoder among them, were they as long."""
+    folder = str(build_once("split", split_models.export) / "model")
+    client = chromadb.PersistentClient(tmp_path, settings=Settings(anonymized_telemetry=False))
+    client.create_collection("own", embedding_function=DenseEmbedding(folder))
+    opened = create_collection(tmp_path, "own")
+    opened.add(ids=["a"], documents=["a panda"])
+    assert len(opened.get(include=["embeddings"])["embeddings"][0]) == split_models.WIDTH
+    assert embedding_name(opened) == folder
+    with pytest.raises(OtherEmbeddingError, match="was indexed with /"):
+        create_collection(tmp_path, "own", "dense")
 
 
 def test_another_encoder_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

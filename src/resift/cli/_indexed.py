@@ -69,8 +69,8 @@ class Source:
         if self.questions is None:
             if stage is not None and ":" in stage:
                 raise InputError(
-                    f"--first-stage {stage} knows the headings that are asked for: give bm25, static or dense, or give "
-                    "--questions"
+                    f"--first-stage {stage} knows the headings that are asked for: give bm25, static, dense or "
+                    "multilingual, or give --questions"
                 )
             return heading_questions(passages), stage or "bm25"
         asked = (read_questions if self.judged else read_answers)(self.questions, passages)

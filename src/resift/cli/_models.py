@@ -29,14 +29,15 @@ def reranker(
 ) -> Reranker:
     """Return the reranker for `--model`, `--long-documents`, `--calibration` and `--instruction`.
 
-    The default one, for which `index --keep-states` encodes, reads the states from their file where there is one.
+    Those for which `index --keep-states` encodes read the states from their file where there is one.
     """
-    from resift.models.bundled import BUNDLED
+    from resift.models.bundled import BUNDLED, MULTILINGUAL
     from resift.models.options import ModelOptions
     from resift.reranking.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
-    if states_file is not None and states_file.is_file() and model in (None, f"resift:{BUNDLED[0]}"):
+    keep_states = (None, f"resift:{BUNDLED[0]}", f"resift:{MULTILINGUAL}")
+    if states_file is not None and states_file.is_file() and model in keep_states:
         options["states_file"] = states_file
     if instruction is not None:
         options["instruction"] = instruction

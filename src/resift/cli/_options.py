@@ -25,6 +25,7 @@ class EmbedderName(StrEnum):
 
     STATIC = "static"
     DENSE = "dense"
+    MULTILINGUAL = "multilingual"
 
 
 def check_file(path: Path | None) -> Path | None:
@@ -80,7 +81,8 @@ FirstStage = Annotated[
     str,
     typer.Option(
         "--first-stage",
-        help="bm25, static, dense (bi-encoders), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
+        help="bm25; static, dense or multilingual (bi-encoders); judged, chroma:FOLDER, st:FOLDER, a run file; or two "
+        "joined by +.",
     ),
 ]
 Queries = Annotated[

@@ -89,6 +89,19 @@ def first_stage(
     return dense if hybrid is False else HybridFirstStage(dense)
 
 
+def own_model(db: Path, collection: str) -> str | None:
+    """Return the reranker that goes with a collection: for one in many languages theirs, else None, the default one.
+
+    Raises InputError where there is no such collection.
+    """
+    from resift.cli import _database
+    from resift.models.bundled import MULTILINGUAL
+    from resift.search.chroma import bi_encoder_of
+
+    bi_encoder = bi_encoder_of(_database.existing(db, collection))
+    return f"resift:{MULTILINGUAL}" if bi_encoder == MULTILINGUAL else None
+
+
 @contextmanager
 def embedding_advice() -> Iterator[None]:
     """Say in words of the command line what to do where it isn't known what embedded a collection."""
@@ -99,6 +112,6 @@ def embedding_advice() -> Iterator[None]:
         yield
     except UnknownEmbeddingError as error:
         raise InputError(
-            f"{error.reason}; if a bundled bi-encoder did, say --embedder static or --embedder dense; else search it "
-            "from Python, with ChromaFirstStage(collection, embed=function)"
+            f"{error.reason}; if a bundled bi-encoder did, say --embedder static, dense or multilingual; else search "
+            "it from Python, with ChromaFirstStage(collection, embed=function)"
         ) from error

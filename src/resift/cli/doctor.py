@@ -97,23 +97,23 @@ def _check_folder(db: Path) -> Iterator[Check]:
 
 def _check_collection(db: Path, collection: Collection) -> Check:
     from resift.documents.ingest import unfinished_files
-    from resift.errors import InputError
-    from resift.search.chroma import check_vectors
-    from resift.search.collections import EMBEDDINGS, REBUILT
+    from resift.errors import InputError, MissingExtraError
+    from resift.search.chroma import bi_encoder_of, check_vectors, embedding_name
+    from resift.search.collections import REBUILT
     from resift.search.damage import find_damage
-    from resift.search.query_embedding import stored_embedding
 
     name = f"collection {collection.name!r}"
     again = f"resift index FOLDER --collection {collection.name.removesuffix(REBUILT)} --db {db}"
     if collection.name.endswith(REBUILT):
         return Check(name, "a repair was killed before it was done", f"{again} completes it")
-    own = stored_embedding(collection)
     try:
         check_vectors(collection)
     except InputError as error:
         return Check(name, str(error), f"resift index FOLDER --collection ANOTHER --db {db}")
+    except MissingExtraError as error:
+        return Check(name, f"{embedding_name(collection)} embeds it, and isn't installed", error.install)
     if damage := find_damage(collection):
-        ours = own in {function.name() for function in EMBEDDINGS.values()}
+        ours = bi_encoder_of(collection) is not None
         return Check(
             name, damage, f"{again} makes it anew" if ours else "fill a new collection: resift can't repair this one"
         )
@@ -121,7 +121,7 @@ def _check_collection(db: Path, collection: Collection) -> Check:
         detail = f"{len(unfinished)} files are not stored whole, the first is {unfinished[0]}"
         return Check(name, detail, f"{again} completes them")
     return Check(
-        name, f"{collection.count()} records, embedded with {own.replace('-', ':') or 'a function of its own'}"
+        name, f"{collection.count()} records, embedded with {embedding_name(collection) or 'a function of its own'}"
     )
 
 

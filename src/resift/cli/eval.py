@@ -38,7 +38,8 @@ def evaluate(
         str | None,
         typer.Option(
             "--first-stage",
-            help="bm25, static, dense (bi-encoders), judged, chroma:FOLDER, st:FOLDER, a run file; or two joined by +.",
+            help="bm25; static, dense or multilingual (bi-encoders); judged, chroma:FOLDER, st:FOLDER, a run file; or "
+            "two joined by +.",
             show_default="bm25, or an indexed collection's own search",
         ),
     ] = None,

@@ -48,11 +48,12 @@ def mcp(
     ] = None,
 ) -> None:
     """Serve search, rerank and read to an agent, by the Model Context Protocol. It only reads."""
-    from resift.cli._search import two_stages
+    from resift.cli._search import own_model, two_stages
     from resift.mcp import run
 
     if port is not None and transport is Transport.STDIO:
         raise InputError("--port is for --transport http: give both, or neither")
+    model = model or own_model(db, collection)
     ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
     search = two_stages(db, collection, ranker, candidates=candidates, hybrid=hybrid, embedder=embedder)
     http: dict[str, Any] = {"port": port or PORT} if transport is Transport.HTTP else {}

@@ -30,7 +30,7 @@ class Scheme(NamedTuple):
 
 
 SCHEMES = {
-    "resift": Scheme("a bundled model: resift:small", "onnxruntime", "pip install resift"),
+    "resift": Scheme("a bundled model: resift:small, resift:multilingual", "onnxruntime", "pip install resift"),
     "onnx": Scheme("a folder made by `resift export`, or with a model.onnx", "onnxruntime", "pip install resift"),
     "openvino": Scheme("a folder as for onnx:, run by OpenVINO", "openvino", "pip install 'resift[openvino]'"),
     "colbert": Scheme(
@@ -122,6 +122,8 @@ def _bundled_table(bundled: list[BundledModel]) -> Table:
             model.licence,
             model.source,
         )
+        if not model.install
+        else (model.name, model.kind, "", "", "", model.licence, f"{model.source}; {model.install}")
         for model in bundled
     ]
     return table("", ("bundled", "kind", ">MB", ">tokens", "weights", "licence", "source"), rows, one_line=False)

@@ -121,14 +121,11 @@ def make_playground(
     """Return the playground over a collection. Raises InputError where it isn't there, or is empty."""
     from resift.cli import _database as databases
     from resift.cli._search import embedding_advice
-    from resift.models.bundled import list_bundled
     from resift.playground.code import Source
     from resift.playground.judgements import Judgements
     from resift.playground.session import Playground
-    from resift.search.chroma import ChromaFirstStage, get_count
-    from resift.search.collections import EMBEDDINGS
+    from resift.search.chroma import ChromaFirstStage, bi_encoder_of, get_count
     from resift.search.hybrid import HybridFirstStage
-    from resift.search.query_embedding import stored_embedding
 
     opened = databases.existing(db, collection, embedder and embedder.value)
     if not get_count(opened):
@@ -141,17 +138,23 @@ def make_playground(
 
     with embedding_advice():
         vectors = ChromaFirstStage(opened)
-    stored = stored_embedding(opened)
-    bi_encoder = next((name for name, function in EMBEDDINGS.items() if function.name() == stored), None)
     return Playground(
         vectors,
         hybrid=None if find_spec("tantivy") is None else HybridFirstStage(vectors),
-        models=[*models, *(model.name for model in list_bundled() if "bi-encoder" not in model.kind)],
+        models=[*models, *_bundled_rerankers(bi_encoder_of(opened))],
         make_reranker=make,
         judgements=Judgements(judgements, collection),
-        source=Source(db.resolve(), collection, bi_encoder, db.resolve() / STATES),
+        source=Source(db.resolve(), collection, bi_encoder_of(opened), db.resolve() / STATES),
         temporary=temporary,
     )
+
+
+def _bundled_rerankers(bi_encoder: str | None) -> list[str]:
+    """Return the names of those whose files are here, first the one that goes with a bi-encoder."""
+    from resift.models.bundled import list_bundled
+
+    names = [model.name for model in list_bundled() if not (model.install or model.kind.startswith("bi-encoder"))]
+    return sorted(names, key=lambda name: name != f"resift:{bi_encoder}")
 
 
 def check_host(host: str) -> None:

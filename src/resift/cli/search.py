@@ -86,10 +86,11 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search what `resift index` has indexed: a fast first stage, then the reranker."""
-    from resift.cli._search import embedding_advice, two_stages
+    from resift.cli._search import embedding_advice, own_model, two_stages
 
     conditions = _filter(where or [])
     with no_truncation_warning(), note_states_warnings(), embedding_advice():
+        model = model or own_model(db, collection)
         ranker = reranker(model, long_documents, db / STATES, calibration=calibration, instruction=instruction)
         stages = two_stages(
             db,

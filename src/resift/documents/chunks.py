@@ -1,4 +1,8 @@
-"""How long passages are: in tokens, so that a passage fits what the bundled reranker and bi-encoders read at once."""
+"""How long passages are: in tokens, so that a passage fits what the bundled rerankers and bi-encoders read at once.
+
+English text has about as many tokens for each of them. Of another language `resift:small` knows letters, where
+`resift:multilingual` knows words: so the tokens are those of the model that embeds a collection.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ from resift.models.manifest import Manifest
 from resift.text.tokenizer import TextTokenizer, Tokens
 
 CHUNK_TOKENS = 240
-"""Tokens of a passage, its first line included. The bundled models read 254; a few are left for words cut in two."""
+"""Tokens of a passage, its first line included. The bundled models read 251 or 254; some are left for words that are
+cut in two."""
 FEWEST_TOKENS = 32
 OVERLAP_DIVISOR = 8
 """Parts of a paragraph share an eighth of their tokens unless another overlap is given."""
@@ -43,6 +48,7 @@ class Chunks:
         tokens: Tokens of a passage at most, with the line that names title and headings; at least 32.
         overlap: Tokens that two parts of one paragraph share at most, where it is longer than a passage. None: an
             eighth of `tokens`.
+        model: The bundled model whose tokens are counted.
 
     Raises:
         InputError: A size that is too small, or an overlap of more than a third of it.
@@ -50,6 +56,7 @@ class Chunks:
 
     tokens: int = CHUNK_TOKENS
     overlap: int | None = None
+    model: str = BUNDLED[0]
 
     def __post_init__(self) -> None:
         whole_number("chunk_tokens", self.tokens, FEWEST_TOKENS)
@@ -84,10 +91,10 @@ class Chunks:
         return {**others, **tokens, **overlap}
 
 
-def token_rulers(texts: Sequence[str]) -> list[Ruler]:
-    """Return a ruler for each text, whose units are the tokens of the bundled models."""
+def token_rulers(texts: Sequence[str], model: str = BUNDLED[0]) -> list[Ruler]:
+    """Return a ruler for each text, whose units are the tokens of a bundled model."""
     pieces = [(index, match) for index, text in enumerate(texts) for match in _PIECE.finditer(text)]
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer(model)
     tokens = tokenizer.encode([match[0] for _, match in pieces])
     units: list[list[NDArray[np.int64]]] = [[] for _ in texts]
     for (index, match), piece in zip(pieces, tokens, strict=True):
@@ -110,8 +117,8 @@ def _units(tokens: Tokens, unknown_id: int | None) -> NDArray[np.int64]:
 
 
 @cache
-def _tokenizer() -> TextTokenizer:
-    folder = bundled_folder(BUNDLED[0])
+def _tokenizer(model: str) -> TextTokenizer:
+    folder = bundled_folder(model)
     return TextTokenizer.load(
         Manifest.read(folder, ["tokenizer.json"]).locate(folder, "tokenizer.json"), control_tokens="text"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from resift._util.progress import Progress
 from resift.embedders.dense import DenseEmbedder
+from resift.models.bundled import DENSE, MULTILINGUAL
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -17,10 +18,15 @@ TEXTS_PER_PAGE = 128  # read from the collection at once
 def keep_states(collection: Collection, states_file: Path, progress: Progress | None = None) -> int:
     """Encode the passages whose states the file lacks, for `Reranker(states_file=...)`. Return the file's bytes.
 
+    A collection that `resift:multilingual` embeds gets the states of that model.
+
     `progress` is called at the beginning, and after every `TEXTS_PER_PAGE` passages. States that can't be kept are a
     StatesWarning.
     """
-    encoder = DenseEmbedder(states_file=states_file)
+    from resift.search.chroma import bi_encoder_of  # here: what reads files needs no Chroma
+
+    model = MULTILINGUAL if bi_encoder_of(collection) == MULTILINGUAL else DENSE
+    encoder = DenseEmbedder(f"resift:{model}", states_file=states_file)
     offset, total = 0, collection.count()
     if progress is not None:
         progress(0, total)

@@ -31,7 +31,8 @@ CONTEXT_SHARE = 3
 
 def fingerprint(data: bytes, chunks: Chunks = DEFAULT_CHUNKS) -> str:
     """Return the SHA-256 of a file's bytes and of how they are read: a change of either changes the passages."""
-    return hashlib.sha256(f"resift {VERSION} {chunks.tokens} {chunks.shared}\n".encode() + data).hexdigest()
+    model = "" if chunks.model == DEFAULT_CHUNKS.model else f" {chunks.model}"
+    return hashlib.sha256(f"resift {VERSION} {chunks.tokens} {chunks.shared}{model}\n".encode() + data).hexdigest()
 
 
 def passages(
@@ -89,7 +90,7 @@ def _parts(documents: Sequence[SourceDocument], chunks: Chunks) -> Iterator[tupl
         fits = [_surely_fits(piece, chunks) for piece in some]
         others = [piece for piece, fit in zip(some, fits, strict=True) if not fit]
         lines = _lines([piece.names for piece in others], chunks)
-        rulers = iter(token_rulers([piece.section.text for piece in others]))
+        rulers = iter(token_rulers([piece.section.text for piece in others], chunks.model))
         for piece, fit in zip(some, fits, strict=True):
             text, first = piece.section.text, piece.section.start
             line, line_tokens = (context(*piece.names, CONTEXT_CHARACTERS), 0) if fit else lines[piece.names]
@@ -135,7 +136,7 @@ def _lines(
         short = {name: context(*name, limit) for name, limit in limits.items()}
         counts = [
             ruler.count(0, len(line))
-            for line, ruler in zip(short.values(), token_rulers([*short.values()]), strict=True)
+            for line, ruler in zip(short.values(), token_rulers([*short.values()], chunks.model), strict=True)
         ]
         lines |= {name: (line, count) for (name, line), count in zip(short.items(), counts, strict=True)}
         too_long = [name for name, (_, count) in lines.items() if count > chunks.tokens // CONTEXT_SHARE]

@@ -17,27 +17,37 @@ from resift._util.model_files import report_unreadable
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import graph_opener
 from resift.engines.split.states import open_store
-from resift.errors import InputError, ModelFileError
-from resift.models.bundled import BUNDLED, DENSE, bundled_folder
+from resift.errors import InputError, ModelFileError, UnknownModelError
+from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL, bundled_folder
 from resift.models.contents import check_exported, describe_folder
 from resift.models.manifest import ENCODER, Manifest
 from resift.text.batches import plan_batches, split_into_windows
 from resift.text.tokenizer import TextTokenizer
 
-BATCH_TOKENS = 2048  # as the reranker's
+BATCH_TOKENS = 1024  # as the reranker's
 TEXTS_PER_CHUNK = 512  # bounds the tokens held in memory, and leaves enough texts to sort by length
 VECTOR_TOLERANCE = 1e-2  # numbers of a unit vector; right runtimes differ by 1e-6
 EMBEDDER_FILES = (ENCODER, "tokenizer.json")
+SCHEME = "resift:"
+NAMES = {DENSE: BUNDLED[0], MULTILINGUAL: MULTILINGUAL}
+"""Bi-encoder → the bundled network that has it inside."""
 
 
-def encoder_folder(folder: str | os.PathLike[str] | None) -> Path:
-    """Return the folder itself, or for None that of the bundled network."""
-    return bundled_folder(BUNDLED[0]) if folder is None else Path(folder)
+def encoder_folder(model: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of a model that `DenseEmbedder` takes. Raise UnknownModelError or MissingExtraError."""
+    model = f"{SCHEME}{DENSE}" if model is None else os.fspath(model)
+    if not model.startswith(SCHEME):
+        return Path(model)
+    name = model.removeprefix(SCHEME)
+    if name not in NAMES:
+        known = ", ".join(f"{SCHEME}{known}" for known in NAMES)
+        raise UnknownModelError(f"{model} is no dense bi-encoder; there is {known}")
+    return bundled_folder(NAMES[name])
 
 
-def encoder_fingerprint(folder: str | os.PathLike[str] | None) -> str:
-    """Return the `fingerprint` of a folder's `DenseEmbedder`, from the manifest alone. Raise ModelFileError."""
-    return Manifest.peek(encoder_folder(folder)).fingerprint_of(EMBEDDER_FILES)
+def encoder_fingerprint(model: str | os.PathLike[str] | None) -> str:
+    """Return the `fingerprint` of a model's `DenseEmbedder`, from the manifest alone. Raise as it does."""
+    return Manifest.peek(encoder_folder(model)).fingerprint_of(EMBEDDER_FILES)
 
 
 class DenseEmbedder:
@@ -48,7 +58,8 @@ class DenseEmbedder:
     bi-encoder's own vector. A text without a known token gives zeros. Any number of threads may use it.
 
     Args:
-        folder: A folder with a split network, of which only the encoder is opened. Default: the bundled network.
+        model: A folder with a split network, of which only the encoder is opened, or "resift:multilingual". Default:
+            the bundled network, "resift:dense".
         threads: CPU threads. Default: one per core.
         batch_tokens: Tokens in one batch, padding included. Bounds memory, changes no vector.
         states_file: A file in which the states of the texts are kept for a reranker with the same `states_file`.
@@ -56,6 +67,8 @@ class DenseEmbedder:
 
     Raises:
         ModelFileError: The folder is incomplete or damaged, or holds no split network.
+        UnknownModelError: There is no bi-encoder resift:NAME.
+        MissingExtraError: The files of "resift:multilingual" are not installed.
         InputError: An option is out of range, or no file can be where `states_file` says.
 
     >>> query, near, far = DenseEmbedder().embed(["a hungry fox", "the fox wanted food", "tax law"])
@@ -65,7 +78,7 @@ class DenseEmbedder:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str] | None = None,
+        model: str | os.PathLike[str] | None = None,
         *,
         threads: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
@@ -73,7 +86,7 @@ class DenseEmbedder:
     ) -> None:
         if batch_tokens < 1:
             raise InputError(f"batch_tokens must be at least 1, got {batch_tokens}")
-        self.folder = encoder_folder(folder)
+        self.folder = encoder_folder(model)
         check_exported(self.folder)
         if (kind := Manifest.peek(self.folder).kind) != "split":
             raise ModelFileError(
@@ -81,10 +94,11 @@ class DenseEmbedder:
                 f"{describe_folder(self.folder).use}"
             )
         manifest = Manifest.read(self.folder, EMBEDDER_FILES if states_file is None else None)
-        self.name = f"resift:{DENSE}" if folder is None else manifest.name
+        by_default = f"{SCHEME}{DENSE}"
+        self.name = by_default if model in (None, by_default) else manifest.name
         self.fingerprint = manifest.fingerprint_of(EMBEDDER_FILES)
         self.max_length = manifest.document_length
-        self._folder_argument = folder
+        self._model = model
         self._options: dict[str, Any] = {"threads": threads, "batch_tokens": batch_tokens, "states_file": states_file}
         self._batch_tokens = batch_tokens
         self._tokenizer = TextTokenizer.load(manifest.locate(self.folder, "tokenizer.json"), control_tokens="text")
@@ -154,4 +168,4 @@ class DenseEmbedder:
         return unit_vectors
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (partial(DenseEmbedder, **self._options), (self._folder_argument,))
+        return (partial(DenseEmbedder, **self._options), (self._model,))

@@ -14,21 +14,25 @@ from resift.models.manifest import Manifest
 BUNDLED_EMBEDDERS = {
     "static": "resift.embedders.static:StaticEmbedder",
     "dense": "resift.embedders.dense:DenseEmbedder",
+    "multilingual": "resift.embedders.dense:DenseEmbedder",
 }
 """name → bi-encoder that comes with resift, by import path, the default first: each is imported when it is used."""
+BY_NAME = ("multilingual",)
+"""Of these, what is no default of its class, which takes the name."""
 
 
 def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
     """Return the bi-encoder that a name stands for.
 
     Args:
-        model: `resift:static` (None too), `resift:dense`, or a folder that holds either kind.
+        model: `resift:static` (None too), `resift:dense`, `resift:multilingual`, or a folder that holds either kind.
 
     Returns:
         A `StaticEmbedder` or a `DenseEmbedder`.
 
     Raises:
         UnknownModelError: The name is neither a folder nor one of the bundled bi-encoders.
+        MissingExtraError: The files of `resift:multilingual` are not installed.
         ModelFileError: The folder is incomplete or damaged, or holds another kind of model.
 
     >>> load_embedder().name, load_embedder("resift:dense").name
@@ -37,17 +41,20 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
     scheme, colon, name = os.fspath(model or "resift:static").partition(":")
     if colon and scheme == "resift":
         if name not in BUNDLED_EMBEDDERS:
-            known = ", ".join(f"resift:{known}" for known in BUNDLED_EMBEDDERS)
-            raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {known}")
-        return _build(name, None)
+            raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {_known()}")
+        return _build(name, f"resift:{name}" if name in BY_NAME else None)
     folder = Path(os.fspath(model or ""))
     if not folder.is_dir():
-        raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of resift:static, resift:dense")
+        raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of {_known()}")
     check_exported(folder)
     return _build("static" if Manifest.peek(folder).kind == "static" else "dense", folder)
 
 
-def _build(kind: str, folder: Path | None) -> Embedder:
+def _known() -> str:
+    return ", ".join(f"resift:{name}" for name in BUNDLED_EMBEDDERS)
+
+
+def _build(kind: str, folder: str | Path | None) -> Embedder:
     module, _, name = BUNDLED_EMBEDDERS[kind].partition(":")
     embedder: Embedder = getattr(import_module(module), name)(folder)
     return embedder

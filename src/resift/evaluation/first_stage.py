@@ -35,9 +35,9 @@ def first_stage(name: str, collection: Collection, depth: int) -> Run:
     """Return the best `depth` documents of every query.
 
     Args:
-        name: "bm25", "static" or "dense" (the bundled bi-encoders), "chroma:FOLDER#collection", "st:FOLDER" (a
-            sentence-transformers bi-encoder), or a run file; "bm25+static" and the like fuse several by reciprocal
-            rank. "judged" gives the judged documents, in no order.
+        name: "bm25"; "static", "dense" or "multilingual" (the bundled bi-encoders); "chroma:FOLDER#collection",
+            "st:FOLDER" (a sentence-transformers bi-encoder), or a run file; "bm25+static" and the like fuse several by
+            reciprocal rank. "judged" gives the judged documents, in no order.
         collection: The documents and queries.
         depth: How many documents per query.
 
@@ -172,6 +172,10 @@ def _dense(collection: Collection, depth: int) -> Run:
     return embedding_run(DenseEmbedder().embed, collection, depth)
 
 
+def _multilingual(collection: Collection, depth: int) -> Run:
+    return embedding_run(DenseEmbedder("resift:multilingual").embed, collection, depth)
+
+
 def _judged(collection: Collection, _: int) -> Run:
     return collection.judged()
 
@@ -184,6 +188,7 @@ NAMES: dict[str, Callable[[Collection, int], Run]] = {
     "bm25": _bm25,
     "static": _static,
     "dense": _dense,
+    "multilingual": _multilingual,
     JUDGED: _judged,
 }
 SCHEMES: dict[str, Callable[[str, Collection, int], Run]] = {"chroma": chroma_run, "st": sentence_transformer_run}

@@ -74,7 +74,7 @@ def explain(
         return _explain_by_parts(scorer, pipeline, query, document)
     if method == "parts":
         raise InputError(
-            f"{scorer.name} has no parts that add up: method='parts' is for resift:small, resift:tiny and what "
+            f"{scorer.name} has no parts that add up: method='parts' is for the bundled models and what "
             "`resift train` makes of them; leave it out"
         )
     return explain_by_occlusion(scorer, query, document, budget=budget, unit=unit)

@@ -67,7 +67,8 @@ def _describe(folder: Path) -> Contents:
 def check_exported(folder: Path) -> None:
     """Raise ModelFileError for a folder without a manifest, where a bi-encoder of resift's belongs."""
     if not folder.is_dir():
-        raise ModelFileError(f"{folder} is no folder: a bi-encoder is resift:dense, resift:static or a folder with one")
+        names = "resift:dense, resift:static, resift:multilingual"
+        raise ModelFileError(f"{folder} is no folder: a bi-encoder is {names} or a folder with one")
     if not has_file(folder, MANIFEST_FILE):
         contents = describe_folder(folder)
         raise ModelFileError(

@@ -24,7 +24,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 class ModelOptions(TypedDict, total=False):
     """Options of the engines, all optional. An engine takes those that list it below, and refuses the others by name.
 
-    Engines are named as in `resift models`: `onnx` (the bundled `resift:small` too), `openvino`, `tiny`
+    Engines are named as in `resift models`: `onnx` (`resift:small` and `resift:multilingual` too), `openvino`, `tiny`
     (`resift:tiny`), `fast` (`resift:fast`), `st` (sentence-transformers), `lm` (language models), `colbert` (late
     interaction), `openai` (an LLM behind a chat endpoint), and `services`: `cohere`, `jina`, `voyage`, `mixedbread`,
     `contextual`, `tei`, `vllm`, `infinity`, `llamacpp`, `nim` and `compatible`.

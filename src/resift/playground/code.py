@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resift.embedders.load import BUNDLED_EMBEDDERS
+
 SCHEME = "resift:"
 HYBRID = "hybrid"
 
@@ -18,9 +20,14 @@ class Source:
     database: Path
     collection: str
     bi_encoder: str | None
-    """"static" or "dense"; None: another embedding function, which the collection keeps."""
+    """A bundled one, such as "dense", or a folder; None: another embedding function, which the collection keeps."""
     states_file: Path | None = None
     """What the default model reads kept states from."""
+
+    @property
+    def embedder(self) -> str | None:
+        """The bi-encoder as `load_embedder` takes it."""
+        return f"{SCHEME}{self.bi_encoder}" if self.bi_encoder in BUNDLED_EMBEDDERS else self.bi_encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,7 @@ def _llama_index_candidates(source: Source, settings: SearchSettings) -> tuple[l
             "",
         ]
     store = "store = ChromaVectorStore(chroma_collection=collection)"
-    embed = f"embed_model=ResiftEmbedding(model={SCHEME + source.bi_encoder!r})"
+    embed = f"embed_model=ResiftEmbedding(model={source.embedder!r})"
     imports = [
         "from llama_index.embeddings.resift import ResiftEmbedding",
         "from llama_index.vector_stores.chroma import ChromaVectorStore",

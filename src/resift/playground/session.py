@@ -25,6 +25,8 @@ from resift.search.two_stage import TwoStageSearch
 MakeReranker = Callable[[str, str | None], Reranker]
 """Model and `long_documents` (None: the model's own way) → reranker."""
 VECTORS = "vectors"
+KEEP_STATES = ("resift:small", "resift:multilingual")
+"""Models for which `resift index --keep-states` encodes."""
 LONG_DOCUMENTS = ("max_window", "first_window", "truncate")
 
 
@@ -83,13 +85,12 @@ class Playground:
     def state(self) -> dict[str, Any]:
         """Return what the page shows before a question is asked."""
         collection = self.first_stage.collection
-        bi_encoder = self.source.bi_encoder
         return {
             "collection": collection.name,
             "database": str(self.source.database),
             "temporary": self.temporary,
             "passages": get_count(collection),
-            "bi_encoder": f"resift:{bi_encoder}" if bi_encoder else "the collection's own embedding function",
+            "bi_encoder": self.source.embedder or "the collection's own embedding function",
             "first_stages": list(self.stages),
             "models": list(self.models),
             "long_documents": list(LONG_DOCUMENTS),
@@ -159,10 +160,8 @@ class Playground:
         """Return the programs that do the same search."""
         self._check_model(settings.model)
         states = self.source.states_file
-        default = settings.model == "resift:small" and states is not None and states.is_file()
-        source = (
-            self.source if default else Source(self.source.database, self.source.collection, self.source.bi_encoder)
-        )
+        keeps = settings.model in KEEP_STATES and states is not None and states.is_file()
+        source = self.source if keeps else Source(self.source.database, self.source.collection, self.source.bi_encoder)
         return snippets(source, replace(settings, first_stage=self._stage_name(settings)), query)
 
     def _score(self, query: str, settings: SearchSettings, reranker: Reranker, *, reuse: bool) -> Ranking[Passage]:

@@ -6,7 +6,8 @@ from resift.reranking.ranking import Stats
 
 NOT_ENGLISH = (
     "most of these texts are plainly not English, and the model reads English only: their order may be worse than the "
-    "first stage's. Take a multilingual model, or keep the first stage's order (stats.not_english counts such texts)."
+    "first stage's. Take resift:multilingual (pip install 'resift[multilingual]'), or keep the first stage's order "
+    "(stats.not_english counts such texts)."
 )
 """Without numbers: Python shows a warning once per line and text."""
 

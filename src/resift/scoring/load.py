@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from resift._util.arguments import SYNONYMS, did_you_mean
 from resift.errors import InputError, UnknownModelError
-from resift.models.bundled import BUNDLED, FAST, TINY, bundled_folder
+from resift.models.bundled import BUNDLED, FAST, RERANKERS, TINY, bundled_folder
 from resift.models.detect import folder_engine, hub_engine
 from resift.models.options import HUB_ID, Model, ModelOptions, check_option_kinds
 from resift.models.prompts import PROMPTS
@@ -173,7 +173,7 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
         served = "serve it with llama-server, and name the server: llamacpp:http://localhost:8080"
         cure = served if model.endswith(".gguf") else f"give the folder that it is in: {Path(model).parent}"
         raise UnknownModelError(f"{model!r} is a file, and a model is a folder: {cure}")
-    bundled = ", ".join(f"resift:{known}" for known in (*BUNDLED, *WITHOUT_FOLDER))
+    bundled = ", ".join(f"resift:{known}" for known in RERANKERS)
     known_schemes = ", ".join(f"{known}:" for known in schemes())
     raise UnknownModelError(
         f"{model[:200]!r} is no folder, no Hugging Face id (organisation/model) and has no scheme I know; "

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from resift._util.arguments import helps_with_names, whole_number
 from resift.embedders.dense import DenseEmbedder, encoder_fingerprint
 from resift.embedders.embedder import Embedder
+from resift.embedders.load import BUNDLED_EMBEDDERS
 from resift.embedders.static import StaticEmbedder, table_folder
 from resift.errors import InputError, MissingExtraError
+from resift.models.bundled import DENSE
 from resift.models.manifest import Manifest
 from resift.search.candidates import Passage, check_queries, is_awaited
 
@@ -33,8 +35,11 @@ except ImportError as error:
     raise MissingExtraError("resift.chroma", "chroma") from error
 
 
+SCHEME = "resift:"
+
+
 class _Embedding(EmbeddingFunction[Documents]):
-    """What the two functions share: an embedder, and the folder it was asked for."""
+    """What the two functions share: an embedder, and the model it was asked for."""
 
     def __init__(self, embedder: Embedder, folder: str | None) -> None:
         self._embedder = embedder
@@ -50,7 +55,7 @@ class _Embedding(EmbeddingFunction[Documents]):
         return "cosine"
 
     def get_config(self) -> dict[str, Any]:
-        """What Chroma stores: the folder of a model of one's own (None: the bundled one), and which model it was."""
+        """What Chroma stores: the model that was named (None: the bundled one), and which version of it that was."""
         return {"folder": self._folder, "fingerprint": self._embedder.fingerprint}
 
 
@@ -83,12 +88,14 @@ class StaticEmbedding(_Embedding):
 class DenseEmbedding(_Embedding):
     """The bi-encoder inside the bundled cross-encoder, for a Chroma collection: slower than the static one, finds more.
 
+    `DenseEmbedding("resift:multilingual")` is the one for many languages, and a folder's name a model of your own.
     With `states_file`, documents that are added have their states kept there, for `Reranker(states_file=...)`: a
     collection that is filled once serves both stages. Chroma doesn't store that option, so queries keep nothing.
     """
 
-    def __init__(self, folder: str | None = None, *, states_file: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(DenseEmbedder(folder, states_file=states_file), folder)
+    def __init__(self, model: str | None = None, *, states_file: str | os.PathLike[str] | None = None) -> None:
+        named = None if model == f"{SCHEME}{DENSE}" else model  # one way to say it in what is stored
+        super().__init__(DenseEmbedder(model, states_file=states_file), named)
 
     @staticmethod
     def name() -> str:
@@ -100,6 +107,32 @@ class DenseEmbedding(_Embedding):
         """The reverse of `get_config`. Raises InputError where the encoder has changed since."""
         _check_model(DenseEmbedding.name(), config)
         return DenseEmbedding(config.get("folder"))
+
+
+def bi_encoder_of(collection: Collection) -> str | None:
+    """Return the bi-encoder of resift's that embeds a collection; None where another function does.
+
+    "static", "dense" or "multilingual" as in `resift.embedders.load`, or the folder of a model of one's own.
+    """
+    stored = stored_embedding(collection)
+    if stored not in FINGERPRINTS:
+        return None
+    return _bi_encoder(stored, collection.configuration_json["embedding_function"]["config"])
+
+
+def embedding_name(collection: Collection) -> str:
+    """Return what messages call the function that embeds a collection, such as "resift:dense"; "" where it has none."""
+    own = bi_encoder_of(collection)
+    return stored_embedding(collection) if own is None else _in_words(own)
+
+
+def _bi_encoder(stored: str, config: dict[str, Any]) -> str:
+    folder: str | None = config.get("folder")
+    return stored.removeprefix("resift-") if folder is None else folder.removeprefix(SCHEME)
+
+
+def _in_words(bi_encoder: str) -> str:
+    return f"{SCHEME}{bi_encoder}" if bi_encoder in BUNDLED_EMBEDDERS else bi_encoder
 
 
 def check_vectors(collection: Collection) -> None:
@@ -121,8 +154,9 @@ FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
 def _check_model(name: str, config: dict[str, Any]) -> None:
     """Read a manifest and no more: every stage that is made, and remade with another filter, asks this."""
     if config.get("fingerprint") != FINGERPRINTS[name](config.get("folder")):
+        bi_encoder = _in_words(_bi_encoder(name, config))
         raise InputError(
-            f"the collection was indexed with another version of the bi-encoder {name.replace('-', ':')}, and vectors "
+            f"the collection was indexed with another version of the bi-encoder {bi_encoder}, and vectors "
             "of two versions can't be compared: index into a new collection"
         )
 
@@ -184,7 +218,7 @@ class ChromaFirstStage:
     @property
     def name(self) -> str:
         """What reports call it: what embeds, and the collection."""
-        embedding = "a function of your own" if self.embed is not None else stored_embedding(self.collection)
+        embedding = "a function of your own" if self.embed is not None else embedding_name(self.collection)
         return f"{embedding or 'vectors'}, collection {self.collection.name}"
 
     def retrieve(self, query: str, k: int) -> list[Passage]:

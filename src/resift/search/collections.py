@@ -10,14 +10,18 @@ from typing import Any
 
 from resift._util.lock import FolderLockedError, lock_folder
 from resift._util.sqlite import LOCKED
+from resift.embedders.load import BUNDLED_EMBEDDERS
 from resift.errors import InputError
+from resift.models.bundled import STATIC
+from resift.models.manifest import Manifest
 from resift.search.chroma import (  # first: names the extra
     DenseEmbedding,
     StaticEmbedding,
+    bi_encoder_of,
     check_vectors,
+    embedding_name,
 )
 from resift.search.damage import StoredRecord, find_damage, read_records
-from resift.search.query_embedding import stored_embedding
 
 # isort: split
 import chromadb
@@ -26,11 +30,6 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError
 
 DATABASE_FILE = "chroma.sqlite3"
-EMBEDDINGS: dict[str, type[StaticEmbedding] | type[DenseEmbedding]] = {
-    "static": StaticEmbedding,
-    "dense": DenseEmbedding,
-}
-"""Bi-encoder → its embedding function."""
 DEFAULT_EMBEDDING = "dense"  # finds more: a reranker can only put right what was fetched
 LOCK_FILE = ".resift.lock"
 REBUILT = ".resift-rebuilt"
@@ -106,7 +105,8 @@ def open_collection(folder: Path, name: str | None = None, embedding: str | None
     Args:
         folder: The folder of the database.
         name: The collection; None for the only one there is.
-        embedding: "static" or "dense", for a collection that keeps no embedding function; None for its own.
+        embedding: "static", "dense" or "multilingual", for a collection that keeps no embedding function; None for its
+            own.
 
     Returns:
         The collection, with the embedding function.
@@ -129,6 +129,11 @@ def open_collection(folder: Path, name: str | None = None, embedding: str | None
             raise CollectionNotFoundError(message, names=names)
         if embedding is None:
             return client.get_collection(name)
+        kept = client.get_collection(name)
+        if bi_encoder_of(kept) not in (None, embedding):  # Chroma compares no more than names
+            raise InputError(
+                f"collection {name!r} in {folder} is embedded with {embedding_name(kept)}: leave out {embedding}"
+            )
         return client.get_collection(name, embedding_function=_embedding_function(embedding, None))  # type: ignore[arg-type]  # as below
     except (ChromaError, ValueError) as error:
         if isinstance(error, InputError):
@@ -144,7 +149,7 @@ def create_collection(
     Args:
         folder: The folder of the database.
         name: The collection.
-        embedding: "static" or "dense"; None for the collection's own, or "dense" for a new one.
+        embedding: "static", "dense" or "multilingual"; None for the collection's own, or "dense" for a new one.
         states_file: Where a dense one keeps the document states that it encodes; None keeps none.
 
     Returns:
@@ -158,11 +163,11 @@ def create_collection(
     client = _client(folder)
     try:
         _finish_rebuilding(client, name)
-        stored = _stored_embedding(client, name)
-        own = next((known for known, function in EMBEDDINGS.items() if function.name() == stored), None)
+        stored = next((found for found in client.list_collections() if found.name == name), None)
+        own = None if stored is None else bi_encoder_of(stored)
         # Vectors of another's may have the length of ours, and then Chroma would mix them in silence.
         if stored is not None and (own is None or embedding not in (None, own)):
-            stored_name = stored.replace("-", ":") or "vectors of its own"
+            stored_name = embedding_name(stored) or "vectors of its own"
             raise OtherEmbeddingError(
                 f"collection {name!r} in {folder} was indexed with {stored_name}, and vectors of two models can't be "
                 "compared",
@@ -198,7 +203,9 @@ def rebuild_collection(
     name = damaged.name
     # All of them before Chroma writes: its SQLite and Python's don't see each other's locks within a process.
     records = read_records(folder / DATABASE_FILE, str(damaged.id))
-    own = next(known for known, function in EMBEDDINGS.items() if function.name() == stored_embedding(damaged))
+    own = bi_encoder_of(damaged)
+    if own is None:
+        raise InputError(f"collection {name!r} in {folder} was filled by another function: fill a new collection")
     try:
         if name + REBUILT in _names(client):
             client.delete_collection(name + REBUILT)  # a rebuilding that was killed
@@ -288,11 +295,12 @@ def check_unlocked(database: Path) -> None:
             ) from None  # whatever else it is, Chroma has a word for it
 
 
-def _stored_embedding(client: ClientAPI, name: str) -> str | None:
-    """Return the name of the embedding function that Chroma keeps with a collection; None: no such collection."""
-    collections = client.list_collections()
-    return next((stored_embedding(collection) for collection in collections if collection.name == name), None)
-
-
-def _embedding_function(name: str, states_file: Path | None) -> StaticEmbedding | DenseEmbedding:
-    return DenseEmbedding(states_file=states_file) if name == "dense" else StaticEmbedding()
+def _embedding_function(bi_encoder: str, states_file: Path | None) -> StaticEmbedding | DenseEmbedding:
+    """Return the function of a name that `bi_encoder_of` gives."""
+    if bi_encoder == STATIC:
+        return StaticEmbedding()
+    if bi_encoder in BUNDLED_EMBEDDERS:
+        return DenseEmbedding(f"resift:{bi_encoder}", states_file=states_file)
+    if Manifest.peek(Path(bi_encoder)).kind == STATIC:
+        return StaticEmbedding(bi_encoder)
+    return DenseEmbedding(bi_encoder, states_file=states_file)

@@ -1,4 +1,7 @@
-"""The models in the wheel, one folder each, with a manifest (`resift.json`) that lists their files."""
+"""The models in the wheel, one folder each, with a manifest (`resift.json`) that lists their files.
+
+One more, `resift:multilingual`, is in a wheel of its own, `resift-multilingual`: it is three times as large as these.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from resift.errors import UnknownModelError
+from resift._util.model_files import MODEL_PACKAGES, package_folder
+from resift.errors import MissingExtraError, UnknownModelError
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 
 BUNDLED = ("small",)
@@ -19,6 +23,10 @@ TINY = "tiny"
 """The reranker made of parts of the other models; it has no folder of its own either."""
 FAST = "fast"
 """The reranker that is `tiny` over a whole list and the default over its best; it has no folder of its own either."""
+MULTILINGUAL = "multilingual"
+"""The cross-encoder for many languages, with a bi-encoder inside; the extra of that name installs its files."""
+RERANKERS = (*BUNDLED, TINY, FAST, MULTILINGUAL)
+"""What a reranker can be named by."""
 TINY_PARTS = {
     BUNDLED[0]: (TERMS, VOCABULARY, "tokenizer.json"),
     STATIC: ("table.npy", "scales.npy"),
@@ -32,10 +40,11 @@ KNOWN_SCORES = {BUNDLED[0]: (2.4446, 0.7875), TINY: (1.5723, 1.0831)}
 """Model → the scores of these documents; they change with the models' weights."""
 MODEL_KINDS = {"pair": "cross-encoder", "split": "cross-encoder (split)", "static": "bi-encoder (static)"}
 """Kind in a manifest → what such a model is."""
+MULTILINGUAL_KIND = "cross-encoder (split) and bi-encoder"
 
 
 class BundledModel(NamedTuple):
-    """A model that travels in the wheel."""
+    """A model that travels in a wheel."""
 
     name: str
     kind: str
@@ -47,10 +56,14 @@ class BundledModel(NamedTuple):
     precision: str
     licence: str
     source: str
+    install: str = ""
+    """How its files are installed, where they are not here; "" for a model that is."""
 
 
 def bundled_folder(name: str) -> Path:
-    """Return the folder of a bundled model. Raises UnknownModelError, which lists the bundled models.
+    """Return the folder of a bundled model.
+
+    Raises UnknownModelError, which lists the bundled models, or MissingExtraError where the files are not installed.
 
     >>> bundled_folder("small").name
     'small'
@@ -61,8 +74,13 @@ def bundled_folder(name: str) -> Path:
         raise UnknownModelError(f"resift:{TINY} is made of parts of resift:{BUNDLED[0]} and has no folder of its own")
     if name == FAST:
         raise UnknownModelError(f"resift:{FAST} is resift:{TINY} and resift:{BUNDLED[0]} in turn: it has no folder")
+    if name == MULTILINGUAL:
+        folder = package_folder(MODEL_PACKAGES[0])
+        if folder is None:
+            raise MissingExtraError(f"resift:{MULTILINGUAL}", MULTILINGUAL)
+        return folder
     if name not in (*BUNDLED, STATIC):
-        known = ", ".join(f"resift:{known}" for known in (*BUNDLED, TINY, FAST, STATIC))
+        known = ", ".join(f"resift:{known}" for known in (*RERANKERS, STATIC))
         raise UnknownModelError(f"there is no bundled model resift:{name}; there is {known}")
     return Path(__file__).parent / name
 
@@ -70,8 +88,10 @@ def bundled_folder(name: str) -> Path:
 def list_bundled() -> list[BundledModel]:
     """Return the bundled models, the default one first. Raises ModelFileError for damaged files.
 
+    `resift:multilingual` is the last; where it is not installed, its row says how it is.
+
     >>> [model.name for model in list_bundled()]
-    ['resift:small', 'resift:tiny', 'resift:fast', 'resift:static', 'resift:dense']
+    ['resift:small', 'resift:tiny', 'resift:fast', 'resift:static', 'resift:dense', 'resift:multilingual']
     """
     small, *others, static = (_read_folder(bundled_folder(name)) for name in (*BUNDLED, STATIC))
     tiny = small._replace(
@@ -93,7 +113,24 @@ def list_bundled() -> list[BundledModel]:
         bytes=_size(bundled_folder(BUNDLED[0]) / name for name in (ENCODER, "tokenizer.json")),
         source=f"the encoder of {small.name}, at no extra bytes",
     )
-    return [small, tiny, fast, *others, static, dense]
+    return [small, tiny, fast, *others, static, dense, _multilingual()]
+
+
+def _multilingual() -> BundledModel:
+    try:
+        model = _read_folder(bundled_folder(MULTILINGUAL))
+    except MissingExtraError as error:
+        return BundledModel(
+            name=f"resift:{MULTILINGUAL}",
+            kind=MULTILINGUAL_KIND,
+            bytes=0,
+            max_length=None,
+            precision="",
+            licence="MIT",
+            source="multilingual-e5-small",
+            install=error.install,
+        )
+    return model._replace(kind=MULTILINGUAL_KIND)
 
 
 def _read_folder(folder: Path) -> BundledModel:

@@ -1,0 +1,1 @@
+"""The files of `resift:multilingual`, in the folder `model` beside this file. resift reads them; here is no code."""

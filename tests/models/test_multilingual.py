@@ -1,0 +1,148 @@
+"""`resift:multilingual`, whose files are a distribution of their own: here a tiny network is in its place."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import split_models
+from tokenizers import Tokenizer
+from typer.testing import CliRunner
+
+from resift import (
+    DenseEmbedder,
+    MissingExtraError,
+    ModelFileError,
+    Reranker,
+    UnknownModelError,
+    load_embedder,
+    load_scorer,
+)
+from resift.cli.app import app
+from resift.models.bundled import bundled_folder, list_bundled
+from resift.text.tokenizer import TextTokenizer
+
+NAME = "resift:multilingual"
+TEXTS = list(split_models.LANGUAGES.values())
+INSTALL = r"pip install 'resift\[multilingual\]'"
+
+
+def test_the_name_stands_for_the_installed_package(multilingual: Path) -> None:
+    assert bundled_folder("multilingual") == multilingual
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # none that most texts are not English
+        ranking = Reranker(NAME, threads=1).rank("Панда?", TEXTS)
+    assert ranking.model == NAME
+    assert sorted(hit.index for hit in ranking) == list(range(len(TEXTS)))
+    assert ranking.stats.not_english == 0
+    assert ranking[0].relevance is not None
+
+
+def test_scores_are_the_networks_own(multilingual: Path) -> None:
+    scores = load_scorer(NAME, threads=1).score("Panda im Wald", TEXTS)
+    np.testing.assert_allclose(scores, load_scorer(multilingual, threads=1).score("Panda im Wald", TEXTS))
+    alone = [load_scorer(NAME, threads=1).score("Panda im Wald", [text])[0] for text in TEXTS]
+    np.testing.assert_allclose(scores, alone, atol=1e-4)
+
+
+@pytest.mark.usefixtures("multilingual")
+def test_kept_states_and_copies_in_other_processes_score_the_same(tmp_path: Path) -> None:
+    scorer = load_scorer(NAME, threads=1, states_file=tmp_path / "states.sqlite3")
+    first = scorer.score("bamboo", TEXTS)
+    DenseEmbedder(NAME, threads=1, states_file=tmp_path / "states.sqlite3").embed(TEXTS)
+    again = pickle.loads(pickle.dumps(scorer)).score("bamboo", TEXTS)
+    assert list(again) == list(first)
+    assert again.usage.states_kept == len(TEXTS)
+    assert len(pickle.dumps(scorer)) < 2000
+
+
+@pytest.mark.usefixtures("multilingual")
+def test_the_bi_encoder_inside_it() -> None:
+    embedder = load_embedder(NAME)
+    assert isinstance(embedder, DenseEmbedder)
+    assert embedder.name == DenseEmbedder(NAME).name == NAME
+    assert embedder.fingerprint != DenseEmbedder().fingerprint
+    vectors = embedder.embed(TEXTS)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(embedder)).embed(TEXTS), vectors)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert DenseEmbedder("resift:dense").name == DenseEmbedder().name == "resift:dense"
+    with pytest.raises(UnknownModelError, match="resift:small is no dense bi-encoder; there is resift:dense, resift"):
+        DenseEmbedder("resift:small")
+
+
+@pytest.mark.usefixtures("no_multilingual")
+def test_without_its_files_the_error_says_how_they_are_installed() -> None:
+    for opened in (Reranker, load_scorer, load_embedder, DenseEmbedder):
+        with pytest.raises(MissingExtraError, match=rf"^resift:multilingual needs .* not installed: {INSTALL}$"):
+            opened(NAME)
+    result = CliRunner().invoke(app, ["rerank", "Frist", "-", "--model", NAME], input="Vertrag\n")
+    assert result.exit_code == 1
+    assert "pip install 'resift[multilingual]'" in result.output
+
+
+def test_a_damaged_file_is_noticed(multilingual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(multilingual, tmp_path / "resift_multilingual" / "model")
+    (copy.parent / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "resift_multilingual")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bundled_folder("multilingual") == copy
+    data = bytearray((copy / "encoder.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "encoder.onnx").write_bytes(data)
+    for opened in (Reranker, DenseEmbedder):
+        with pytest.raises(ModelFileError, match=r"encoder\.onnx is damaged or was changed: SHA-256"):
+            opened(NAME)
+
+
+def test_its_files_may_be_linked_as_those_of_the_wheel(
+    multilingual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some installers link a whole package."""
+    links = tmp_path / "resift_multilingual" / "model"
+    links.mkdir(parents=True)
+    for file in multilingual.iterdir():
+        (links / file.name).symlink_to(file)
+    with pytest.raises(ModelFileError, match="is a link to"):
+        load_scorer(links)
+    (links.parent / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "resift_multilingual")
+    monkeypatch.syspath_prepend(tmp_path)
+    load_scorer(NAME)
+
+
+def test_lists_of_models_have_it_installed_or_not(multilingual: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = list_bundled()[-1]
+    assert (here.name, here.kind, here.install) == (NAME, "cross-encoder (split) and bi-encoder", "")
+    assert here.bytes == sum(file.stat().st_size for file in multilingual.iterdir())
+    monkeypatch.setitem(sys.modules, "resift_multilingual", None)
+    absent = list_bundled()[-1]
+    assert (absent.name, absent.bytes, absent.install) == (NAME, 0, "pip install 'resift[multilingual]'")
+    shown = CliRunner().invoke(app, ["models"])
+    assert "resift[multilingual]" in shown.output
+    told = json.loads(CliRunner().invoke(app, ["models", NAME, "--json"]).output)
+    assert told["model"]["install"] == absent.install
+
+
+def test_control_tokens_of_such_a_tokenizer_are_read_as_text(tmp_path: Path) -> None:
+    """However it is loaded: the pieces of its control tokens match no text, and all other ids stay."""
+    tokenizer = split_models.multilingual_tokenizer()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    usual, text = (TextTokenizer.load(tmp_path / "tokenizer.json", control_tokens=how) for how in ("model", "text"))
+    later = TextTokenizer(Tokenizer.from_file(str(tmp_path / "tokenizer.json")))
+    later.read_control_tokens_as("text")
+    spelled = "a <s> </s> <pad> <prefix0> b"
+    assert {0, 1, 2} < set(usual.encode([spelled])[0].ids.tolist())
+    for read in (text, later):
+        ids = read.encode([spelled])[0].ids
+        assert not set(ids.tolist()) & {0, 1, 2, tokenizer.token_to_id("<prefix0>")}
+        assert (read.unknown_id, read.highest_id) == (usual.unknown_id, usual.highest_id) == (3, usual.highest_id)
+        for one, other in zip(read.encode(TEXTS), usual.encode(TEXTS), strict=True):
+            np.testing.assert_array_equal(one.ids, other.ids)
+        before, after = read.text_template().before, read.text_template().after
+        assert (len(before), len(after)) == (4, 1)
