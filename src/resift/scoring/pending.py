@@ -104,9 +104,10 @@ class PendingRequest:
             stop += 1
         return Chunk(self, self._order[self._next : stop], cost)
 
-    def fits(self, room: float) -> bool:
-        """Return whether all that waits may be scored at once, and fits into `room` characters."""
-        return self.waiting_cost <= min(room, self._limits.characters)
+    def ends_within(self, room: float) -> bool:
+        """Return whether all that waits of its call may be scored at once, and fits into `room` characters."""
+        waiting = self.waiting_cost if self.call is None else self.call.waiting_cost
+        return waiting <= min(room, self._limits.characters)
 
     def hand_out(self, cost: float) -> None:
         """Note that texts of this cost are about to be scored."""

@@ -221,7 +221,7 @@ class ScorerQueue:
                 if chunks and not self._many:
                     break
                 room, stretched = size - taken, min(ROUND_STRETCH * size - taken, ALIKE * smallest)
-                if chunks and not pending.fits(room) and pending.fits(stretched):
+                if chunks and pending.waiting_cost > room and pending.ends_within(stretched):
                     room = stretched
                 chunk = pending.next_chunk(room)
                 if chunks and chunk.cost > room:  # a text longer than what is left of the round
