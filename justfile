@@ -1,14 +1,14 @@
 # The project's tasks. `just` lists them; each runs in the Python environment you are in.
 # just is on PyPI (`pip install rust-just`) and part of the dev group that `just setup` installs.
 
-everything := '-e ".[test]" -e integrations/langchain -e integrations/llama-index -e integrations/haystack -e integrations/lancedb'
-projects := ". integrations/langchain integrations/llama-index integrations/haystack integrations/lancedb"
+everything := '-e ".[test]" -e integrations/langchain -e integrations/llama-index -e integrations/haystack -e integrations/lancedb -e models/multilingual'
+projects := ". integrations/langchain integrations/llama-index integrations/haystack integrations/lancedb models/multilingual"
 
 [private]
 list:
     @just --list --unsorted
 
-# Install all three distributions to work on them, with all libraries and tools (some gigabytes)
+# Install all distributions to work on them, with all libraries and tools (some gigabytes)
 setup:
     python -m pip install --upgrade "pip>=25.1"
     python -m pip install {{ everything }} --group dev
@@ -57,6 +57,6 @@ site:
 bench *arguments="work.py --model resift:small":
     python benchmarks/{{ arguments }}
 
-# Build a wheel and a source distribution of all three, into dist/
+# Build a wheel and a source distribution of each, into dist/
 build:
     for project in {{ projects }}; do python -m build --outdir dist "$project" || exit 1; done

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import split_models
+import torch
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
@@ -26,7 +27,7 @@ from resift import (
 )
 from resift.cli.app import app
 from resift.models.bundled import bundled_folder, list_bundled
-from resift.text.tokenizer import TextTokenizer
+from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NAME = "resift:multilingual"
 TEXTS = list(split_models.LANGUAGES.values())
@@ -146,3 +147,40 @@ def test_control_tokens_of_such_a_tokenizer_are_read_as_text(tmp_path: Path) -> 
             np.testing.assert_array_equal(one.ids, other.ids)
         before, after = read.text_template().before, read.text_template().after
         assert (len(before), len(after)) == (4, 1)
+
+
+def test_what_loads_one_file_shares_its_vocabulary(multilingual: Path) -> None:
+    """250,000 pieces take 150 MB, and as long as all else to load."""
+    file = multilingual / "tokenizer.json"
+    one, other = (kind.load(file, control_tokens="text") for kind in (TextTokenizer, CachingTokenizer))
+    assert one._tokenizer is other._tokenizer
+    ids, same = ([tokens.ids.tolist() for tokens in tokenizer.encode(TEXTS)] for tokenizer in (one, other))
+    assert ids == same
+    assert TextTokenizer.load(file)._tokenizer is not one._tokenizer
+
+
+@pytest.mark.usefixtures("multilingual")
+def test_an_explanation_adds_up_and_knows_words_and_sentences_of_each_language() -> None:
+    reranker = Reranker(NAME, threads=1)
+    for language, text in split_models.LANGUAGES.items():
+        explanation = reranker.explain("Панда eats 竹子?", text)
+        assert sum(explanation.parts.values()) == pytest.approx(explanation.score, abs=1e-5)
+        assert abs(explanation.parts["rounding"]) < 1e-3
+        assert explanation.evidence is not None
+        assert explanation.evidence.text in text != explanation.evidence.text, language
+        words = [word.text for word in explanation.document_words]
+        assert "".join(words) == text.replace(" ", "")
+        (pruned,) = (hit.pruned for hit in reranker.rank("Панда?", [text], prune=0.0))
+        assert len(explanation.document_words) == len(explanation.contributions)
+        assert pruned is not None
+
+
+@pytest.mark.usefixtures("multilingual")
+def test_it_can_be_trained_further() -> None:
+    from resift.training.split_cross_encoder import SplitPairs
+
+    base = SplitPairs.start(NAME, 2, split_models.LENGTH, frozen=False).eval()
+    with torch.inference_mode():
+        scores = base(base.preprocess([("Panda im Wald", text) for text in TEXTS]))["scores"][:, 0]
+    assert scores.max() - scores.min() > 0.5
+    np.testing.assert_allclose(scores, load_scorer(NAME, threads=1).score("Panda im Wald", TEXTS), atol=0.02)  # 8 bits

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 INTEGRATIONS = ("langchain", "llama-index", "haystack", "lancedb")
-PROJECTS = [ROOT, *(ROOT / "integrations" / name for name in INTEGRATIONS)]
+PROJECTS = [ROOT, *(ROOT / "integrations" / name for name in INTEGRATIONS), ROOT / "models" / "multilingual"]
 TOOLS = {
     *("filelock", "hypothesis", "openinference-semantic-conventions", "pytest", "pytest-asyncio"),
     *("pytest-socket", "pytest-xdist", "python-docx"),

@@ -53,7 +53,14 @@ def export_multilingual(folder: Path) -> Path:
     tokenizer = multilingual_tokenizer()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    return _export(folder, trunk(vocabulary=tokenizer.get_vocab_size()), "resift:multilingual")
+    vocabulary = tokenizer.get_vocab_size()
+    rarity = torch.arange(vocabulary) % 200 + 20
+    rarity[[*range(4), *range(vocabulary - 3, vocabulary)]] = 0  # control tokens match nothing
+    encoder = trunk(vocabulary=vocabulary)
+    for parameter in encoder.parameters():
+        if parameter.ndim == 1:  # equal ones would be stored once, and could not be told apart
+            parameter.data.add_(torch.randn_like(parameter) * 0.05)
+    return _export(folder, encoder, "resift:multilingual", rarity)
 
 
 def multilingual_tokenizer() -> Tokenizer:
@@ -79,12 +86,13 @@ def multilingual_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _export(folder: Path, trunk: BertModel, name: str) -> Path:
-    network = SplitModule(trunk, separate=2, slope=7.0, bias=-1.5)
+def _export(folder: Path, trunk: BertModel, name: str, rarity: torch.Tensor | None = None) -> Path:
+    network = SplitModule(trunk, separate=2, slope=7.0, bias=-1.5, rarity=rarity)
     torch.manual_seed(4)
     for parameter in (*network.reader.parameters(), network.gate):
         torch.nn.init.normal_(parameter, std=0.15)
-    manifest = Manifest(name, "split", document_length=LENGTH, query_length=LENGTH)
+    precision = "float32" if rarity is None else "int8-dynamic"  # as the true ones
+    manifest = Manifest(name, "split", document_length=LENGTH, query_length=LENGTH, precision=precision)
     export_split(network.eval(), folder / "tokenizer.json", folder / "model", manifest)
     return folder / "model"
 
