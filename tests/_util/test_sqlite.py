@@ -25,7 +25,8 @@ import pytest
 from numpy.random import default_rng
 
 from resift._util import sqlite
-from resift.engines.split.states import DocumentState, FileStates
+from resift.engines.split.states import DocumentState
+from resift.engines.split.states_file import FileStates
 from resift.scoring.cache_stores import DiskStore
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -123,7 +124,7 @@ def test_a_value_of_another_type_is_a_warning_and_no_error(
 def test_a_locked_file_is_waited_for_once_then_left_alone_until_some_time_has_passed(
     store: Store, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resift.engines.split.states.WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("resift.engines.split.states_file.WAIT_SECONDS", 0.5)
     monkeypatch.setattr("resift.scoring.cache_stores.WAIT_SECONDS", 0.5)
     monkeypatch.setattr(sqlite, "RETRY_SECONDS", 0.8)
     opened = store.open(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import operator
@@ -64,6 +63,8 @@ def right_name(wrong: str, known: Iterable[str]) -> str | None:
     names = list(known)
     if (meant := SYNONYMS.get(wrong.lower())) is not None:
         return meant if meant in names else None  # not the name that is merely spelled alike
+    import difflib  # only when a name is wrong
+
     return next(iter(difflib.get_close_matches(wrong, names, n=1)), None)
 
 

@@ -8,32 +8,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
 from resift._util.call_site import warn_at_call_site
 from resift._util.model_files import external_data_files, has_file, locate_file, report_unreadable
-from resift.engines.common.graphs import PairGraph
 from resift.engines.common.known_scores import check_known_scores
 from resift.engines.common.pairs import PairNetwork, check_network, choose_max_length
 from resift.engines.common.pipeline import Network, Pipeline
-from resift.engines.common.plain_folder import PlainFolder, find_graph
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import SplitNetwork, open_session
 from resift.engines.split.states import open_store
 from resift.errors import BatchWarning, InputError, ModelFileError
 from resift.models.bundled import BUNDLED, bundled_folder
-from resift.models.catalogue import find
 from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
 from resift.models.options import HUB_ID, ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.language import EnglishCheck
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
+if TYPE_CHECKING:
+    from resift.engines.common.plain_folder import PlainFolder
+
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
-BATCH_TOKENS = 2048  # the fastest of 256 to 16,384 for the bundled network on 2 cores
+BATCH_TOKENS = 1024  # as fast as 2,048 for the bundled network, one thread or two, in 3/4 of the memory
 
 
 class OnnxScorer(ScorerBase):
@@ -86,15 +86,14 @@ class OnnxScorer(ScorerBase):
         self.threads = threads
         self._state_options = (keep_states, states_file)
         has_manifest = has_file(self.folder, MANIFEST_FILE)
-        self._plain = None if has_manifest else PlainFolder.read(self.folder)
+        self._plain = None if has_manifest else _read_plain_folder(self.folder)
         manifest = Manifest.read(self.folder) if self._plain is None else self._plain.manifest
         self.name = manifest.name
         self._manifest = manifest
         apart = manifest.kind == "split"
         usual: LongDocuments = "max_window" if apart else "truncate"
         self.long_documents: LongDocuments = usual if long_documents is None else long_documents
-        entry = find(str(self.folder))
-        tuned_length = None if entry is None else entry.tuned_length
+        tuned_length = None if apart else _tuned_length(self.folder)
         self._requested_length = max_length
         self.max_length = choose_max_length(manifest.document_length, max_length, self.name, tuned_length)
         tokenizer_class = TextTokenizer if self._state_options == NO_STATES else CachingTokenizer
@@ -145,6 +144,8 @@ class OnnxScorer(ScorerBase):
         elif manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         else:
+            from resift.engines.common.plain_folder import find_graph  # of what others export
+
             for file in _graph_files(self.folder):
                 if manifest.files:
                     manifest.checksum_of(file)
@@ -156,6 +157,8 @@ class OnnxScorer(ScorerBase):
         return network
 
     def _open_pair_network(self, graph: Path, tokenizer: TextTokenizer) -> PairNetwork:
+        from resift.engines.common.graphs import PairGraph  # the bundled models are none
+
         session = self._open_session(graph)
         config = {} if self._plain is None else self._plain.config
         pad_id = tokenizer.pad_id if self._plain is None else self._plain.pad_id(tokenizer)
@@ -208,6 +211,20 @@ def _find_folder(name: str, revision: str | None, local_files_only: bool) -> Pat
     return download_onnx_folder(name, revision, local_files_only)
 
 
+def _read_plain_folder(folder: Path) -> PlainFolder:
+    from resift.engines.common.plain_folder import PlainFolder  # imported late: a folder with a manifest is none
+
+    return PlainFolder.read(folder)
+
+
+def _tuned_length(folder: Path) -> int | None:
+    """Return the tokens of a pair that a published model was tuned for; None where nothing says."""
+    from resift.models.catalogue import find  # imported late: published models read both texts together
+
+    entry = find(str(folder))
+    return None if entry is None else entry.tuned_length
+
+
 def _rounds_by_batch(graph: Path) -> bool:
     """Return whether a graph has an operator that rounds a batch by its largest number."""
     with graph.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -216,6 +233,8 @@ def _rounds_by_batch(graph: Path) -> bool:
 
 def _graph_files(folder: Path) -> list[str]:
     """Return the names of the graph and of the files of weights that it reads."""
+    from resift.engines.common.plain_folder import find_graph  # imported late: for folders that others made
+
     graph = find_graph(folder)
     return [graph, *external_data_files(folder, graph)]
 

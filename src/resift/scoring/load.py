@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from resift._util.arguments import SYNONYMS, did_you_mean
 from resift.errors import InputError, UnknownModelError
 from resift.models.bundled import BUNDLED, FAST, RERANKERS, TINY, bundled_folder
-from resift.models.detect import folder_engine, hub_engine
 from resift.models.options import HUB_ID, Model, ModelOptions, check_option_kinds
 from resift.models.prompts import PROMPTS
 from resift.scorer import Scale, Scorer, no_instruction
@@ -163,6 +162,8 @@ def _resolve(model: str, remote_code: bool) -> tuple[str, ...]:
     if colon and scheme in PROMPTS:
         _check_path(name, model)
         return "lm", name, scheme
+    from resift.models.detect import folder_engine, hub_engine  # imported late: a scheme says the engine
+
     if _is_folder(model):
         return folder_engine(Path(model)), model
     if _is_hub_id(model):

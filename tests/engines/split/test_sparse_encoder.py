@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
 from resift import load_scorer
+from resift.engines.split.reader import graph_opener
 from resift.engines.split.sparse_encoder import TERMS_PER_QUERY, SparseEncoder
 from resift.errors import ModelFileError
 from resift.export.restore import read_network
@@ -138,6 +139,20 @@ def test_a_vocabulary_that_is_none_is_told(network: SplitModule, tmp_path: Path)
     manifest.write(folder, manifest.files)
     with pytest.raises(ModelFileError, match="can't be read as a vocabulary"):
         load_scorer(folder)
+
+
+def test_the_table_of_terms_stays_in_8_bits_and_gives_the_same_terms(network: SplitModule, tmp_path: Path) -> None:
+    folder = export(network, tmp_path, "int8")
+    sparse = SparseEncoder.load(folder, Manifest.peek(folder), graph_opener(1))
+    assert sparse.numbers.dtype == np.int8
+    with np.load(folder / "vocabulary.npz") as stored:
+        table, bias = stored["table"] * stored["scales"], stored["bias"]
+    states = np.random.default_rng(3).normal(size=(5, sparse.width)).astype(np.float32)
+    logits = sparse.size * (states @ table.T).max(0) + bias
+    strongest = np.argsort(-logits, kind="stable")[:TERMS_PER_QUERY]
+    terms = sparse.expand(states)
+    assert terms[:, :-2] == pytest.approx(sparse.size * table[strongest], abs=1e-6)
+    assert terms[:, -2].tolist() == bias[strongest].tolist()
 
 
 def test_the_vocabulary_is_stored_once(network: SplitModule, tmp_path: Path) -> None:

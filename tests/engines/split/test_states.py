@@ -26,7 +26,8 @@ from resift import DenseEmbedder, InputError, Reranker, StatesWarning
 from resift.demo import QUESTIONS, fables
 from resift.engines.onnx import OnnxScorer
 from resift.engines.split.encoder import Encoder
-from resift.engines.split.states import STATE_OVERHEAD_BYTES, DocumentState, FileStates, MemoryStates
+from resift.engines.split.states import STATE_OVERHEAD_BYTES, DocumentState, MemoryStates
+from resift.engines.split.states_file import FileStates
 from resift.export.pair import export_model
 from resift.testing import check_scorer
 from resift.text.tokenizer import TextTemplate
@@ -185,7 +186,8 @@ def test_a_killed_writer_leaves_whole_entries_and_no_lock(tmp_path: Path) -> Non
     file = tmp_path / "states.sqlite3"
     script = """
 import sys, numpy as np
-from resift.engines.split.states import DocumentState, FileStates
+from resift.engines.split.states import DocumentState
+from resift.engines.split.states_file import FileStates
 store, states = FileStates(sys.argv[1]), np.ones((500, 64), np.float32)
 state = DocumentState.quantize(states, states[0])
 for number in range(100_000):

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from resift.engines.common.pipeline import BatchScorer, Counts, Network
 from resift.errors import InputError, ModelFileError
-from resift.models.contents import show_labels
 from resift.text.tokenizer import Ids, PairTemplate, TextTokenizer
 
 Forward = Callable[[dict[str, NDArray[np.int64]]], ArrayLike]
@@ -80,6 +79,8 @@ def check_labels(labels: int, name: str, names: Sequence[str] = ()) -> None:
             "relevant: swap them, in config.json (id2label) and in the rows of the last layer"
         )
     if labels > 2:
+        from resift.models.contents import show_labels  # only to refuse a model
+
         what = show_labels(list(names)) if len(names) == labels else f"{labels} labels"
         raise ModelFileError(
             f"{name} has {what}: it is a classifier, not a reranker (which has 1, or 2: not relevant, relevant), and "

@@ -14,6 +14,7 @@ from resift.engines.common.session import Session
 from resift.models.manifest import TERMS, VOCABULARY, Manifest
 
 TERMS_PER_QUERY = 32  # the strongest; 256 rank no better
+ROWS_PER_PRODUCT = 1024  # of the table restored at once: half a megabyte stays in the processor's cache
 Floats = NDArray[np.float32]
 OpenGraph = Callable[[Path], Session]
 
@@ -23,8 +24,10 @@ class SparseEncoder:
     """Encodes texts to token states, and expands queries to terms that are matched with those states (SPLADE)."""
 
     session: Session
-    table: Floats
-    """(vocabulary, width)."""
+    numbers: NDArray[np.int8] | Floats
+    """(vocabulary, width): as stored, usually 8 bits. Restored where it is used, it needs a quarter of the memory."""
+    scales: Floats
+    """(vocabulary, 1): the factors of the rows of `numbers`; both together are the table of terms."""
     bias: Floats
     """(vocabulary,)."""
     size: float
@@ -39,15 +42,24 @@ class SparseEncoder:
             vocabulary.open("rb") as file,  # np.load leaves a damaged file open
             np.load(file, allow_pickle=False) as stored,
         ):
-            table = np.multiply(stored["table"], stored["scales"], dtype=np.float32)  # in one pass
-            bias, size = stored["bias"], float(stored["size"])
-            if table.ndim != 2 or bias.shape != table.shape[:1]:
-                raise ValueError(f"a table of shape {table.shape} with a bias of shape {bias.shape}")
-        return cls(open_graph(graph), table, bias, size)
+            numbers, scales, bias, size = (stored[name] for name in ("table", "scales", "bias", "size"))
+            if numbers.ndim != 2 or bias.shape != numbers.shape[:1] or scales.shape != (len(numbers), 1):
+                raise ValueError(f"a table of shape {numbers.shape} with {scales.shape} scales and {bias.shape} biases")
+        return cls(open_graph(graph), numbers, scales, bias, float(size))
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token's state."""
+        return int(self.numbers.shape[1])
+
+    def rows(self, ids: NDArray[np.int_]) -> Floats:
+        """Return rows of the table, (..., width)."""
+        rows: Floats = self.numbers[ids] * self.scales[ids]
+        return rows
 
     def encode(self, ids: NDArray[np.int64]) -> Floats:
         """Return the token states of padded texts: from (texts, tokens) to (texts, tokens, width)."""
-        return self.session.run(["states"], {"input_ids": ids, "rows": self.table[ids]})[0]
+        return self.session.run(["states"], {"input_ids": ids, "rows": self.rows(ids)})[0]
 
     def expand(self, states: Floats) -> Floats:
         """Return the strongest terms of a query, from its token states (tokens, width), the strongest first.
@@ -55,12 +67,23 @@ class SparseEncoder:
         A row for each term, (terms, width + 2): its vector, its bias, and its share of the query's weight. See
         `SparseEncoderModule.expand`.
         """
-        logits = self.size * (states @ self.table.T).max(0) + self.bias
+        logits = self.size * self._largest_products(states) * self.scales[:, 0] + self.bias
         candidates = np.argpartition(-logits, min(TERMS_PER_QUERY, len(logits)) - 1)[:TERMS_PER_QUERY]
         strongest = candidates[np.argsort(-logits[candidates], kind="stable")]
         weights = np.log1p(np.maximum(logits[strongest], 0))  # grows with the logit, so the strongest are the same
         shares = weights / max(float(weights.sum()), 1e-6)
-        return np.concatenate([self.size * self.table[strongest], self.bias[strongest, None], shares[:, None]], 1)
+        return np.concatenate([self.size * self.rows(strongest), self.bias[strongest, None], shares[:, None]], 1)
+
+    def _largest_products(self, states: Floats) -> Floats:
+        """Return each term's largest product of its numbers and a state, (vocabulary,)."""
+        largest = np.empty(len(self.numbers), np.float32)
+        restored = np.empty((ROWS_PER_PRODUCT, self.width), np.float32)
+        for start in range(0, len(largest), ROWS_PER_PRODUCT):
+            part = self.numbers[start : start + ROWS_PER_PRODUCT]
+            rows = restored[: len(part)]
+            np.copyto(rows, part)
+            (rows @ states.T).max(1, out=largest[start : start + ROWS_PER_PRODUCT])
+        return largest
 
     @staticmethod
     def match(terms: Floats, states: Floats, is_text: NDArray[np.bool_]) -> Floats:

@@ -7,33 +7,18 @@ gets the states of another.
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.lru import LRUCache
-from resift._util.sqlite import FileFormat, ForeignDatabaseError, KeyValueFile
-from resift.errors import InputError, StatesWarning
+from resift.errors import InputError
 
 MAX_INT8 = 127
 STATE_OVERHEAD_BYTES = 500  # of an entry in memory, besides its numbers: key, array headers, position in the order
-WAIT_SECONDS = 5.0  # for another process that writes: computing the states anew takes about as long
-STATES_FORMAT = FileFormat(
-    table="states",
-    columns=("vector", "scales", "numbers"),
-    application_id=0x52534654,  # "RSFT"
-    version=2,  # 2: checksums cover the key
-    write_ahead_log=False,
-)
-
-logger = logging.getLogger(__name__)
 
 
 class DocumentState(NamedTuple):
@@ -93,54 +78,6 @@ class MemoryStates(LRUCache[bytes, DocumentState]):
         return (MemoryStates, (self.limit,))  # a copy in another process starts empty
 
 
-class FileStates:
-    """States in an SQLite file that processes share: at most `limit` bytes if given, the oldest are removed first.
-
-    No result depends on the file. Where it can't be used (damaged, read-only, locked for long), a `StatesWarning` says
-    so once, and states are computed. It may be deleted at any time. Raises InputError for a path where no file can be,
-    and for another program's database.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], limit: int | None = None) -> None:
-        self.path = Path(path)
-        self.limit = limit
-        if not self.path.resolve().parent.is_dir():
-            raise InputError(f"{self.path} can't hold states: there is no folder {self.path.parent}")
-        if self.path.is_dir():
-            raise InputError(
-                f"{self.path} is a folder; states are kept in a file, such as {self.path / 'states.sqlite3'}"
-            )
-        warn = partial(_warn, self.path)
-        self._file = KeyValueFile(self.path, STATES_FORMAT, warn=warn, wait_seconds=WAIT_SECONDS, limit=limit)
-        try:
-            self._file.open()
-        except ForeignDatabaseError:
-            message = f"{self.path} is another program's database: give the states a file of their own"
-            raise InputError(message) from None
-
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, DocumentState]:
-        """Return the stored states of these keys."""
-        states = {}
-        for key, (vector, scales, numbers) in self._file.get(keys).items():
-            token_scales = np.frombuffer(scales, np.float16)
-            token_numbers = np.frombuffer(numbers, np.int8).reshape(len(token_scales), -1)
-            states[key] = DocumentState(token_numbers, token_scales, np.frombuffer(vector, np.float32))
-        return states
-
-    def vectors(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Return only the vectors of the stored states of these keys; nothing else of them is read."""
-        return {key: np.frombuffer(vector, np.float32) for key, (vector,) in self._file.get(keys, ("vector",)).items()}
-
-    def put(self, entries: Mapping[bytes, DocumentState]) -> None:
-        """Store these states: all of them or, if the process is killed meanwhile, none."""
-        self._file.put(
-            {
-                key: (state.vector.tobytes(), state.scales.tobytes(), state.numbers.tobytes())
-                for key, state in entries.items()
-            }
-        )
-
-
 def open_store(keep_bytes: int, file: str | os.PathLike[str] | None) -> StateStore | None:
     """Return the store for the options `keep_states` and `states_file`; None where nothing is kept.
 
@@ -150,11 +87,7 @@ def open_store(keep_bytes: int, file: str | os.PathLike[str] | None) -> StateSto
     if not isinstance(keep_bytes, int) or keep_bytes < 0:
         raise InputError(f"keep_states is a number of bytes, 0 or more; got {keep_bytes!r}")
     if file is not None:
+        from resift.engines.split.states_file import FileStates  # SQLite takes time to import
+
         return FileStates(file, keep_bytes or None)
     return MemoryStates(keep_bytes) if keep_bytes else None
-
-
-def _warn(path: Path, reason: str) -> None:
-    logger.warning("kept states: %s: %s", path, reason)
-    message = f"kept states can't be used, and are computed instead: {path}: {reason}"
-    warnings.warn(message, StatesWarning, stacklevel=2)
