@@ -28,7 +28,11 @@ class EmbedderName(StrEnum):
     MULTILINGUAL = "multilingual"
 
 
-def check_file(path: Path | None) -> Path | None:
+ENDINGS = {"--html": (".html", ".htm"), "--svg": (".svg",), "--png": (".png",)}
+"""Option → endings of the files that it writes."""
+
+
+def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
     """Check a file that is to be written, before the work is done. Raises InputError."""
     if path is not None and not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}")
@@ -36,6 +40,8 @@ def check_file(path: Path | None) -> Path | None:
         raise InputError(f"{path} is a folder: give the name of a file")
     if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} can't be written: there is no permission to")
+    if path is not None and (endings := ENDINGS.get(option.opts[0])) and path.suffix.lower() not in (*endings, ""):
+        raise InputError(f"{path}: {option.opts[0]} writes a file that ends in {endings[0]}")
     return path
 
 
