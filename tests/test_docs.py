@@ -6,7 +6,7 @@ follows is their output, where `...` stands for anything. Installing (`$ pip`) i
 
 To save time, commands run in the process of the tests, but for those of README.md; and of docs/ only the short files
 and those that a search of the page finds are there, which take a quarter of the time to index. A slow test has all of
-them; six pages are slow tests too.
+them; eight pages are slow tests too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ from resift.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-SLOW_PAGES = ("evaluation", "training", "hybrid", "explain", "reports", "kept-states")
-SLOW = dict.fromkeys((f"docs/{page}.md" for page in SLOW_PAGES), pytest.mark.slow)  # 10 s and more
+SLOW_PAGES = ("evaluation", "training", "hybrid", "explain", "reports", "kept-states", "multilingual")
+SLOW_PATHS = (*(f"docs/{page}.md" for page in SLOW_PAGES), "models/multilingual/README.md")
+SLOW = dict.fromkeys(SLOW_PATHS, pytest.mark.slow)  # 10 s and more, or the model of 75 MB
 PAGES = sorted(
-    [README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md")],
+    [README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md"), *ROOT.glob("models/*/README.md")],
     key=lambda page: page.relative_to(ROOT),
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

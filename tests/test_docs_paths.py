@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "integrations/*/README.md", ".github/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "integrations/*/*.md", "models/*/*.md", ".github/*.md")
     for path in ROOT.glob(pattern)
 )
 PATH = re.compile(r"(?<![\w/.-])(?:src|tests|benchmarks|docs|integrations)/[\w./-]*")
