@@ -93,4 +93,4 @@ def test_a_collection_of_somebody_else_s(tmp_path: Path) -> None:
     client.create_collection("theirs", embedding_function=None).add(ids=["a"], documents=["x"], embeddings=[[1.0, 2.0]])
     for command in (["search", "x"], ["mcp"]):
         result = run(*command, "--collection", "theirs", "--db", str(tmp_path / "db"), code=1)
-        assert "say --embedder static or --embedder dense" in result.stderr
+        assert "say --embedder static, dense or multilingual" in result.stderr

@@ -16,11 +16,13 @@ class ResiftEmbeddings(Embeddings):
     """Texts to unit vectors, offline. The fast first stage under a reranker; any other embeddings do as well.
 
     Args:
-        model: "resift:static" (the default), "resift:dense", or a folder that holds a model of either kind.
+        model: "resift:static" (the default), "resift:dense", "resift:multilingual", or a folder that holds a model of
+            either kind.
 
     Raises:
         ModelFileError: The folder is incomplete or damaged.
         UnknownModelError: The name is none of these.
+        MissingExtraError: The files of "resift:multilingual" are not installed.
     """
 
     def __init__(self, model: str | os.PathLike[str] | None = None, **unknown: Never) -> None:

@@ -24,7 +24,7 @@ class ResiftEmbedding(Component, BaseEmbedding):
     handing so little work to a thread costs more than the work. Any other model computes on a thread of its own.
 
     Args:
-        model: "resift:static" (None), "resift:dense", or a folder with a model of either kind.
+        model: "resift:static" (None), "resift:dense", "resift:multilingual", or a folder with a model of either kind.
         model_name: The name in events; by default that of `model`. It chooses no model.
         embed_batch_size: Texts embedded between two events (256).
 
@@ -34,7 +34,9 @@ class ResiftEmbedding(Component, BaseEmbedding):
     """
 
     model: PathText | None = Field(
-        default=None, frozen=True, description="resift:static (None), resift:dense, or a folder with either kind."
+        default=None,
+        frozen=True,
+        description="resift:static (None), resift:dense, resift:multilingual, or a folder with either kind.",
     )
     model_name: str = Field(default=NAME, description="The name in events; a folder goes by its own.")
     embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts embedded between two events.")
