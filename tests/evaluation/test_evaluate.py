@@ -96,7 +96,7 @@ def test_first_stages(collection: Collection, tmp_path: Path) -> None:
     given = tmp_path / "run.jsonl"
     given.write_text('{"qid": "q2", "docids": ["d3", "d1"]}')
     assert read_run(given, collection) == {"q2": ["d3", "d1"]}
-    with pytest.raises(InputError, match=r"'bm52' is no file .* none of bm25, static, dense, judged"):
+    with pytest.raises(InputError, match=r"'bm52' is no file .* none of bm25, static, dense, multilingual, judged"):
         first_stage("bm52", collection, depth=3)
 
 
