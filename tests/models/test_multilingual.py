@@ -26,7 +26,7 @@ from resift import (
     load_scorer,
 )
 from resift.cli.app import app
-from resift.models.bundled import bundled_folder, list_bundled
+from resift.models.bundled import bundled_folder, installed_rerankers, list_bundled
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NAME = "resift:multilingual"
@@ -46,9 +46,10 @@ def test_the_name_stands_for_the_installed_package(multilingual: Path) -> None:
 
 
 def test_scores_are_the_networks_own(multilingual: Path) -> None:
-    scores = load_scorer(NAME, threads=1).score("Panda im Wald", TEXTS)
+    scorer = load_scorer(NAME, threads=1)
+    scores = scorer.score("Panda im Wald", TEXTS)
     np.testing.assert_allclose(scores, load_scorer(multilingual, threads=1).score("Panda im Wald", TEXTS))
-    alone = [load_scorer(NAME, threads=1).score("Panda im Wald", [text])[0] for text in TEXTS]
+    alone = [scorer.score("Panda im Wald", [text])[0] for text in TEXTS]
     np.testing.assert_allclose(scores, alone, atol=1e-4)
 
 
@@ -119,11 +120,13 @@ def test_its_files_may_be_linked_as_those_of_the_wheel(
 
 def test_lists_of_models_have_it_installed_or_not(multilingual: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = list_bundled()[-1]
+    assert installed_rerankers()[-1] == NAME
     assert (here.name, here.kind, here.install) == (NAME, "cross-encoder (split) and bi-encoder", "")
     assert here.bytes == sum(file.stat().st_size for file in multilingual.iterdir())
     monkeypatch.setitem(sys.modules, "resift_multilingual", None)
     absent = list_bundled()[-1]
     assert (absent.name, absent.bytes, absent.install) == (NAME, 0, "pip install 'resift[multilingual]'")
+    assert installed_rerankers() == ["resift:small", "resift:tiny", "resift:fast"]
     shown = CliRunner().invoke(app, ["models"])
     assert "resift[multilingual]" in shown.output
     told = json.loads(CliRunner().invoke(app, ["models", NAME, "--json"]).output)

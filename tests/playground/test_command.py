@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from resift.cli import playground as command
 from resift.cli.app import app
+from resift.models.bundled import installed_rerankers
 from resift.serving import server
 
 ADDRESS = "http://127.0.0.1"
@@ -56,7 +57,7 @@ def test_it_opens_a_collection(database: Path, served: list[Any], tmp_path: Path
     assert re.search(r"the playground is at http://127\.0\.0\.1:\d+/", result.stdout)
     ((state, found, code),) = served
     assert (state["collection"], state["passages"], state["bi_encoder"]) == ("zoo", 11, "resift:static")
-    assert state["models"] == ["resift:small", "resift:tiny", "resift:fast"]
+    assert state["models"] == installed_rerankers()
     assert state["first_stages"] == ["hybrid", "vectors"]
     assert state["judgements"]["folder"] == str(tmp_path / "marks")
     assert found["hits"][0]["source"] == "pandas.md"

@@ -151,10 +151,9 @@ def make_playground(
 
 def _bundled_rerankers(bi_encoder: str | None) -> list[str]:
     """Return the names of those whose files are here, first the one that goes with a bi-encoder."""
-    from resift.models.bundled import list_bundled
+    from resift.models.bundled import installed_rerankers
 
-    names = [model.name for model in list_bundled() if not (model.install or model.kind.startswith("bi-encoder"))]
-    return sorted(names, key=lambda name: name != f"resift:{bi_encoder}")
+    return sorted(installed_rerankers(), key=lambda name: name != f"resift:{bi_encoder}")
 
 
 def check_host(host: str) -> None:

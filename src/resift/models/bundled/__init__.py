@@ -85,6 +85,12 @@ def bundled_folder(name: str) -> Path:
     return Path(__file__).parent / name
 
 
+def installed_rerankers() -> list[str]:
+    """Return the names of the rerankers whose files are here, the default one first. It reads no file."""
+    here = package_folder(MODEL_PACKAGES[0]) is not None
+    return [f"resift:{name}" for name in RERANKERS if here or name != MULTILINGUAL]
+
+
 def list_bundled() -> list[BundledModel]:
     """Return the bundled models, the default one first. Raises ModelFileError for damaged files.
 
