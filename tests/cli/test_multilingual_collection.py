@@ -38,6 +38,9 @@ def test_it_is_searched_by_the_model_that_embeds_it_and_reads_its_states(monkeyp
     assert (found["model"], found["stats"]["states_kept"]) == (NAME, len(split_models.LANGUAGES))
     assert json.loads(run("search", "Панда", "--json", "--model", "resift:tiny").stdout)["model"] == "resift:tiny"
     assert f"5 records, embedded with {NAME}" in run("doctor").stdout
+    Path("questions.jsonl").write_text('{"query": "Панда", "relevant": "docs/Russian.md"}\n', encoding="utf-8")
+    measured = json.loads(run("eval", "--questions", "questions.jsonl", "--json").stdout)
+    assert NAME in json.dumps(measured)
     assert json.loads(run("index", "docs", "--json").stdout)["unchanged"] == len(split_models.LANGUAGES)
     monkeypatch.setitem(sys.modules, "resift_multilingual", None)
     for command in (("search", "Панда"), ("index", "docs")):

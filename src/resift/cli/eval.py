@@ -89,10 +89,11 @@ def evaluate(
 ) -> None:
     """Measure with and without reranking: quality with a confidence interval, latency, pairs per second."""
     from resift.cli._indexed import GRADES, Source, agreement, judging_llm
+    from resift.cli._search import own_model
     from resift.evaluation import LlmJudge, evaluate, read_collection
     from resift.reranking.reranker import Reranker
 
-    graded_by = None
+    graded_by, usual = None, "resift:small"
     with note_left_out(), no_truncation_warning():
         if questions is None and judge is None and name is None and db is None:
             if folder is None:
@@ -106,7 +107,8 @@ def evaluate(
             source = Source.of(folder, db, name, questions, judge)
             llm = None if judge is None else judging_llm(judge)
             collection, chosen = source.read(depth, stage, limit)
-        rerankers = {label: Reranker(label) for label in model or ["resift:small"]}
+            usual = own_model(source.db, source.name) or usual
+        rerankers = {label: Reranker(label) for label in model or [usual]}
         with bar() as progress:
             if llm is not None:
                 agree = agreement(yes, budget)
