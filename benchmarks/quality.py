@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from judged import Judged, folders
 from resift import InputError, Reranker, Scale
+from resift.engines.split import encoder
 from resift.engines.split.states import DocumentState
 from resift.evaluation import evaluate
 from resift.scoring.load import load_scorer
@@ -48,8 +49,13 @@ class BiEncoder:
 
 def keep_unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
     """Return a DocumentState with unrounded states, in place of `DocumentState.quantize`, which rounds them."""
-    numbers: Any = states.copy()  # float32, where DocumentState declares int8
-    return DocumentState(numbers, np.ones(len(states), np.float16), vector.copy())
+    numbers: Any = states.copy()  # float32, where DocumentState declares uint8
+    return DocumentState(numbers, np.zeros((len(states), 1), np.uint8), vector.copy())
+
+
+def restore_unrounded(states: Sequence[DocumentState], tokens: int) -> NDArray[Any]:
+    """Return the states of several texts, in place of `resift.engines.split.states.restore`."""
+    return np.stack([np.pad(state.numbers, ((0, tokens - len(state.numbers)), (0, 0))) for state in states])
 
 
 def load_reranker(model: str) -> Reranker:
@@ -70,6 +76,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--out", help="All figures, a JSON line per collection.")] = None,
 ) -> None:
     """Measure each collection and print its row at once."""
+    encoder.restore = restore_unrounded
     setattr(DocumentState, "quantize", staticmethod(keep_unrounded))  # noqa: B010 - type checkers allow no plain assignment to a method
     rerankers = {name: load_reranker(name) for name in model or []}
     if bi_encoder is not None:

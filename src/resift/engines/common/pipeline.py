@@ -161,6 +161,7 @@ class Pipeline:
             np.zeros(len(rows), bool),
         )
         score_batch = self.network.prepare(queries)
+        stateful = score_batch if isinstance(score_batch, StateReusingScorer) else None  # slow to ask for each batch
         batch_logits: list[tuple[list[int], ArrayLike]] = []
         for batch_index, batch in enumerate(plan_batches(lengths.tolist(), self.batch_tokens)):
             logits = score_batch(
@@ -171,8 +172,8 @@ class Pipeline:
             )
             batch_logits.append((batch, logits))
             results.padded_lengths[batch] = lengths[batch].max()
-            if isinstance(score_batch, StateReusingScorer):
-                results.from_store[batch] = score_batch.from_store
+            if stateful is not None:
+                results.from_store[batch] = stateful.from_store
             results.batches[batch] = batch_index
         for batch, logits in batch_logits:
             results.logits[batch] = logits

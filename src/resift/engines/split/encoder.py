@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resift.engines.common.session import Session
 from resift.engines.split.sparse_encoder import OpenGraph, SparseEncoder
-from resift.engines.split.states import DocumentState, StateStore
+from resift.engines.split.states import DocumentState, StateStore, restore
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 from resift.text.tokenizer import Ids, TextTemplate
 
@@ -78,11 +78,9 @@ class Encoder:
         from_store = np.array([key in states_by_key for key in keys])
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in states_by_key}
         states_by_key |= self._encode_and_store(missing, self.store)
+        found = [states_by_key[key] for key in keys]
         ids = self.template.assemble(texts)
-        states = np.zeros((*ids.shape, states_by_key[keys[0]].numbers.shape[1]), np.float32)
-        for row, key in enumerate(keys):
-            states_by_key[key].restore(states[row, : len(states_by_key[key].numbers)])
-        return EncodedTexts(ids, states, np.stack([states_by_key[key].vector for key in keys])), from_store
+        return EncodedTexts(ids, restore(found, ids.shape[1]), np.stack([state.vector for state in found])), from_store
 
     def embed(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
         """Return only the vectors, (texts, width). With a store, the states of what is computed are stored too."""
