@@ -43,7 +43,7 @@ for name in squad-dev fairytaleqa cosqa-dev med cacm trecqa selqa musique liveqa
     judged+=(--calibrate "$data/dev/$name=$data/dev/$name/candidates.jsonl")
 done
 resift train small "${pairs[@]}" --base start --teacher base --hard 0.5 --epochs 2 --batch 32 --learning-rate 5e-4 \
-    --max-length 192 --blend 0.75 --length 1.5 "${judged[@]}" --licence Apache-2.0 --name resift:small
+    --max-length 192 --blend 0.75 --length 1.5 --brevity 2 "${judged[@]}" --licence Apache-2.0 --name resift:small
 
 # resift:static: a table of the encoder's token vectors, weighted by how rare the tokens are, then trained three times.
 texts=() pairs=()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import random_models
 import torch
 from transformers import BertConfig, BertModel
 
-from resift import load_scorer
+from resift import Reranker, load_scorer
+from resift.demo import AMBIGUOUS, AMBIGUOUS_DOCUMENTS
+from resift.explanation.explain import ROUNDING
 from resift.export import restore
 from resift.export.restore import read_network
 from resift.export.split import export_split
-from resift.models.bundled import bundled_folder
+from resift.models.bundled import KNOWN_SCORES, KNOWN_SCORES_DOCUMENTS, KNOWN_SCORES_QUERY, bundled_folder
 from resift.models.manifest import Manifest
 from resift.networks.split import Reader, SplitModule
 from resift.testing import check_scorer
 
 SEPARATE, SLOPE, BIAS, LENGTH = 2, 7.0, -1.5, 2.5
+LENGTHS = ("length", "brevity")
 
 
 @pytest.fixture(scope="module")
@@ -134,16 +138,52 @@ def test_length_counts_for_a_passage_more_than_for_a_sentence_and_less_in_a_long
     assert found[1][3] < found[0][3] / 50
 
 
+@pytest.mark.parametrize(("tokens", "share"), [(1, 1.0), (2, 1.0), (3, 0.5), (4, 0.0), (9, 0.0)])
+def test_brevity_counts_for_the_best_cosines_of_a_query_of_up_to_three_tokens(
+    trunk: BertModel, tokens: int, share: float
+) -> None:
+    network = SplitModule(trunk, SEPARATE, SLOPE, BIAS).eval()
+    query, document = torch.tensor([[2, *range(50, 50 + tokens), 3]]), torch.tensor([[2, 60, 51, 70, 3]])
+    with torch.inference_mode():
+        plain = network.score(asked := network.encode(query), read := network.encode(document))
+        best = network.reader._best_cosines(asked, read)  # all weights are equal before training
+        network.brevity.fill_(2.0)
+        brief = network.score(asked, read)
+    expected = 2 * share * network.reader.scale.item() * (best.mean().item() - 0.64)
+    assert (brief - plain).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_brevity_is_exported_and_explained(network: SplitModule, tmp_path: Path) -> None:
+    brief = copy.deepcopy(network)
+    torch.nn.init.constant_(brief.brevity, 2.0)
+    folder, plain = export(brief, tmp_path / "brief"), export(network, tmp_path / "plain")
+    for query, differs in (("panda", True), ("what eats bamboo and where does it live", False)):
+        (hit,), (other,) = (Reranker(path).rank(query, ["a panda tree"]) for path in (folder, plain))
+        assert (abs(hit.score - other.score) > 0.01) == differs
+        parts = dict(Reranker(folder).explain(query, "a panda tree").parts)
+        assert parts.pop(ROUNDING) == pytest.approx(0, abs=1e-3)
+        assert sum(parts.values()) == pytest.approx(hit.score, abs=1e-3)
+
+
+def test_of_the_two_meanings_in_the_demo_the_animal_is_clearly_first() -> None:
+    scores = load_scorer("resift:small").score(AMBIGUOUS.text, [AMBIGUOUS.answer, *AMBIGUOUS_DOCUMENTS])
+    assert scores[0] == scores[2] > scores[1] + 0.3
+    # Whole questions are untouched: they say which sense they mean.
+    assert list(load_scorer("resift:small").score(KNOWN_SCORES_QUERY, list(KNOWN_SCORES_DOCUMENTS))) == pytest.approx(
+        KNOWN_SCORES["small"], abs=0.02
+    )
+
+
 def test_a_graph_of_an_earlier_version_has_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = bundled_folder("small")
-    assert read_network(folder).length.item() == 1.5
+    assert (read_network(folder).length.item(), read_network(folder).brevity.item()) == (1.5, 2)
     tensors = restore._tensors
 
     def without_length(*graphs: onnx.ModelProto, **options: str) -> dict[str, torch.Tensor]:
-        return {name: values for name, values in tensors(*graphs, **options).items() if name != "length"}
+        return {name: values for name, values in tensors(*graphs, **options).items() if name not in LENGTHS}
 
     monkeypatch.setattr(restore, "_tensors", without_length)
-    assert read_network(folder).length.item() == 0
+    assert (read_network(folder).length.item(), read_network(folder).brevity.item()) == (0, 0)
 
 
 def test_int8_stays_close_and_independent_of_the_batch(network: SplitModule, tmp_path: Path) -> None:

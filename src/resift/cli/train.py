@@ -46,6 +46,10 @@ Length = Annotated[
     float | None,
     typer.Option("--length", help="What a document's length counts, 0 for nothing.", show_default="as in the base"),
 ]
+Brevity = Annotated[
+    float | None,
+    typer.Option("--brevity", help="How much more words count in a query of two.", show_default="as in the base"),
+]
 MaxLength = Annotated[int, typer.Option("--max-length", min=8, help="Tokens read in training.")]
 HeldOut = Annotated[
     int | None,
@@ -65,7 +69,7 @@ def train(
     folder: Folder, pairs: Pairs, base: Base = "resift:small", network: Network = "split", teacher: Teachers = None,
     miner: Miner = None, negatives: Negatives = 7, hard: Hard = 0.5, epochs: Epochs = None,
     batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = 1.0, length: Length = None,
-    max_length: MaxLength = 128, held_out: HeldOut = None, judged: Judged = None,
+    brevity: Brevity = None, max_length: MaxLength = 128, held_out: HeldOut = None, judged: Judged = None,
     seed: Seed = 7, float32: Float32 = False, name: Name = "",
     licence: Licence = "", as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -74,7 +78,8 @@ def train(
 
     recipe = Recipe(
         base=base, network=network, max_length=max_length, negatives=negatives, hard=hard, epochs=epochs,
-        batch=batch, learning_rate=learning_rate, blend=blend, length=length, held_out=held_out, seed=seed,
+        batch=batch, learning_rate=learning_rate, blend=blend, length=length, brevity=brevity,
+        held_out=held_out, seed=seed,
     )  # fmt: skip
     trained = train_reranker(
         chosen_pairs(pairs, seed),

@@ -21,6 +21,7 @@ SMALLEST_NORM = 1e-12  # of torch's normalize
 MASKED = -1e4
 LOG_LONG = 6.0
 SHORT_TOKENS, FADING_TOKENS, SPECIAL_TOKENS = 24.0, 12.0, 2  # of the length: `resift.networks.split`
+BRIEF, NOT_BRIEF, USUAL_BEST = 2.0, 4.0, 0.64  # of brief queries: the same
 LEAST_RARITY = 1.0  # of the match of tokens: `resift.networks.split`
 Floats = NDArray[np.float64]
 

@@ -23,12 +23,15 @@ from resift.errors import ModelFileError
 from resift.explanation.contributions import TokenContributions, put
 from resift.explanation.graph_file import GraphFile, open_bytes
 from resift.explanation.reader_math import (
+    BRIEF,
     FADING_TOKENS,
     LEAST_RARITY,
     LOG_LONG,
     MASKED,
+    NOT_BRIEF,
     SHORT_TOKENS,
     SPECIAL_TOKENS,
+    USUAL_BEST,
     Floats,
     Vote,
     Weights,
@@ -163,6 +166,12 @@ class SplitParts:
         shares = weights / max(float(weights.sum()), LEAST_RARITY)
         return _spread(same, self._weight_of(encoded, "lexical", "lexical_gate") * shares * count / (count + 1.0))
 
+    def _emphasis(self, asked: int) -> float:
+        """Return how much more than usual the best cosines count, as `SplitModule._emphasis`."""
+        special = SPECIAL_TOKENS if self._rarity is None else 0
+        brief = (NOT_BRIEF + special - asked) / (NOT_BRIEF - BRIEF)
+        return float(self.weights.plain.get("brevity", 0.0)) * min(1.0, max(0.0, brief))
+
     def _length_prior(self, asked: int, read: int) -> float:
         """Return what the document's length adds, as `SplitModule._length_prior`; earlier versions have none."""
         weight = float(self.weights.plain.get("length", 0.0))
@@ -204,7 +213,8 @@ class SplitParts:
         attended = sources.along(gradient)
         steps = gradient @ of("clues").T * clues  # (query tokens, CLUES)
         late = np.zeros(same.shape)
-        late[rows, found] = float(of("scale")) * best + steps[:, 0]
+        stressed = best + self._emphasis(int((query.ids != 0).sum())) * (best - USUAL_BEST)
+        late[rows, found] = float(of("scale")) * stressed + steps[:, 0]
         equal = _spread(same, steps[:, 1]) + _spread(following, steps[:, 2])
         alone = vote(end) - attended.sum(1) - steps[:, :3].sum(1)
         weighted = weights[:, None]

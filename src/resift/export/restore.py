@@ -47,7 +47,8 @@ def read_network(folder: Path) -> SplitModule:
         )
     encoder = onnx.load(folder / ENCODER)
     weights = _tensors(encoder, onnx.load(folder / READER))
-    weights.setdefault("length", torch.tensor(0.0))  # graphs of earlier versions have none
+    for name in ("length", "brevity"):  # graphs of earlier versions have none
+        weights.setdefault(name, torch.tensor(0.0))
     terms = _read_terms(folder) if TERMS in manifest.files else None
     trunk = BertModel(_config(weights, "separate", _heads(encoder, folder)))
     network = SplitModule(trunk, _count_layers(weights, "separate"), terms=terms, rarity=weights.get("rarity"))

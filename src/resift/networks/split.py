@@ -28,6 +28,8 @@ LOG_LONG = 6.0  # logarithm of the tokens of a long document, which makes length
 SHORT_TOKENS = 24.0  # of a document, special ones included: up to here its length counts for nothing
 FADING_TOKENS = 12.0  # of a query: with so many more of them, the length of a document counts for a third
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+BRIEF, NOT_BRIEF = 2.0, 4.0  # tokens of a query: up to the first number it is brief, from the second on it is not
+USUAL_BEST = 0.64  # best cosine of the tokens of a brief query in a passage that answers it, as measured
 
 
 class EncodedBatch(NamedTuple):
@@ -118,11 +120,12 @@ class Reader(nn.Module):
         self.value.data.copy_(projections.value.weight.data.view(self.key.shape).transpose(1, 2))
         self.value_bias.data.copy_(projections.value.bias.data)
 
-    def forward(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
-        """Return a logit per row."""
+    def forward(self, query: EncodedBatch, document: EncodedBatch, emphasis: Tensor | None = None) -> Tensor:
+        """Return a logit per row. `emphasis` (rows,) is how much more than usual the best cosines count, if they do."""
         best = self._best_cosines(query, document)
         attended = self._attend(query.states + self.features(query, document, best) @ self.clues, document)
-        votes = self.scale * best + (attended @ self.vote).squeeze(-1)
+        stressed = best if emphasis is None else best + emphasis[:, None] * (best - USUAL_BEST)
+        votes = self.scale * stressed + (attended @ self.vote).squeeze(-1)
         weights = softplus(query.states @ self.weight).squeeze(-1) * query.mask
         return (votes * weights).sum(-1) / weights.sum(-1)
 
@@ -166,7 +169,8 @@ class SplitModule(nn.Module):
     + length(query) x how long the document is + bias. The third term needs a sparse encoder beside the trunk (`terms`),
     or, without one, how rare each token of the vocabulary is (`rarity`: then the tokens themselves are matched, by
     `match_tokens`). The fourth is 0 unless it was set. It is larger for short queries: they say little of what an
-    answer must have, and a longer passage answers more often.
+    answer must have, and a longer passage answers more often. Of a query of two or three tokens the best cosines count
+    more, by `brevity`: two words are two conditions, and one vector of both often lost the sense of one.
     """
 
     def __init__(
@@ -188,6 +192,7 @@ class SplitModule(nn.Module):
         self.gate = nn.Parameter(torch.zeros(self.width, 1))
         self.bias = nn.Parameter(torch.tensor(bias))
         self.length = nn.Parameter(torch.tensor(0.0))
+        self.brevity = nn.Parameter(torch.tensor(0.0))
         self.terms = terms
         self.rarity: Tensor | None
         self.register_buffer("rarity", None if rarity is None else rarity.to(torch.uint8))
@@ -255,7 +260,9 @@ class SplitModule(nn.Module):
         asked, read = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
         if self.rarity is not None:
             asked = asked._replace(ids=without_control(asked.ids, self.rarity))
-        logit = logit + self.reader(asked, read) + self.bias + self._length_prior(query, document)
+        logit = (
+            logit + self.reader(asked, read, self._emphasis(asked)) + self.bias + self._length_prior(query, document)
+        )
         if query.terms is not None:
             matched = match(query.terms, document.states[..., self.width :], document.mask)
         elif self.rarity is not None:
@@ -270,6 +277,13 @@ class SplitModule(nn.Module):
         for part in (*parts, self.lexical) if self.matches else parts:
             part.data.mul_(slope)
         self.bias.data.add_(shift)
+
+    def _emphasis(self, query: EncodedBatch) -> Tensor:
+        """Return how much more the best cosines count, (rows,): nothing for a query of four tokens or more."""
+        # Where tokens have a rarity, control tokens were taken out before.
+        asked = query.mask.sum(-1) - (SPECIAL_TOKENS if self.rarity is None else 0)
+        emphasis: Tensor = self.brevity * ((NOT_BRIEF - asked) / (NOT_BRIEF - BRIEF)).clamp(0.0, 1.0)
+        return emphasis
 
     def _length_prior(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
         """Return what the document's length adds, (rows,): nothing for a sentence."""

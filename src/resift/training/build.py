@@ -35,12 +35,15 @@ def build(recipe: Recipe) -> CrossEncoder:
     return plain
 
 
-def set_length(model: CrossEncoder, recipe: Recipe) -> None:
-    """Set how much the length of a document counts in logits, where the recipe says so and the network has it."""
+def set_lengths(model: CrossEncoder, recipe: Recipe) -> None:
+    """Set how much the lengths of document and query count, where the recipe says so and the network has it."""
     first: Any = model[0]
-    if recipe.length is not None and isinstance(first, SplitPairs):
-        with torch.no_grad():
-            first.network.length.fill_(recipe.length)
+    if not isinstance(first, SplitPairs):
+        return
+    with torch.no_grad():
+        for weight, value in ((first.network.length, recipe.length), (first.network.brevity, recipe.brevity)):
+            if value is not None:
+                weight.fill_(value)
 
 
 def own_embed(model: CrossEncoder) -> Embed | None:

@@ -50,6 +50,8 @@ class Recipe:
             keeps more of what the start knew (Wortsman et al. 2022, arXiv 2109.01903).
         length: How much the length of a document counts (`split`), 3 for a short question as in the bundled model; less
             for longer ones. None for what the base has. Labels that name one answer teach nothing of it.
+        brevity: How much more the best match of each word counts in a query of two tokens (`split`), 2 as in the
+            bundled model; half of it with three. None for what the base has. Whole questions teach nothing of it.
         held_out: Queries kept back to see how training goes and to calibrate on; None for a fifth, at most 200.
         seed: Of everything random.
 
@@ -71,6 +73,7 @@ class Recipe:
     learning_rate: float | None = None
     blend: float = 1.0
     length: float | None = None
+    brevity: float | None = None
     held_out: int | None = None
     seed: int = 7
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
 from resift.models.manifest import Manifest
-from resift.training.build import build, own_embed, set_length
+from resift.training.build import build, own_embed, set_lengths
 from resift.training.calibrate import calibrate, judged_lists
 from resift.training.export import export_trained, write_card
 from resift.training.held_out import logits
@@ -104,7 +104,7 @@ def train_reranker(
             calibration = calibrate(model, lists or data.held_out)
         except InputError as error:  # an hour of training is worth more than its last step
             log(f"relevance is not calibrated: {error}")
-        set_length(model, recipe)
+        set_lengths(model, recipe)
         manifest = export_trained(model, folder, recipe, int8=int8, licence=licence, name=name)
         write_card(
             folder,

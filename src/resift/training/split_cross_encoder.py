@@ -69,6 +69,7 @@ class SplitPairs(InputModule):
                     part.requires_grad_(False)
         network.bias.requires_grad_(False)  # the same for every document of a list: it teaches nothing
         network.length.requires_grad_(False)  # labels that name one answer say nothing of it
+        network.brevity.requires_grad_(False)  # whole questions say nothing of two words
 
     @classmethod
     def start(cls, base: str, separate: int, max_length: int, *, frozen: bool) -> SplitPairs:
