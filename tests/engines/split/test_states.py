@@ -66,6 +66,14 @@ def test_rounding_keeps_what_a_token_says(width: int) -> None:
     assert kept.numbers.nbytes + kept.scales.nbytes == 60 * (width / 2 + width / math.gcd(width, 32))
 
 
+def test_a_number_that_is_large_in_every_token_is_not_always_rounded_to_one_side() -> None:
+    random = np.random.default_rng(5)
+    states = random.normal(size=(500, 64)).astype(np.float32)
+    states[:, 7] = random.uniform(8, 16, 500)
+    restored = restore([DocumentState.quantize(states, states[0])], 500)[0]
+    assert abs((restored - states)[:, 7].mean()) < 0.1, "0.5 with scales that are never below the largest number"
+
+
 @given(arrays(np.float32, (4, 64), elements=st.floats(-60, 60, width=32)))
 def test_rounding_is_off_by_a_fixed_share_of_a_blocks_largest_number(states: np.ndarray) -> None:
     kept = DocumentState.quantize(states, states[0])
@@ -74,7 +82,7 @@ def test_rounding_is_off_by_a_fixed_share_of_a_blocks_largest_number(states: np.
     assert not restored[4:].any(), "zeros behind a shorter text"
     largest = np.abs(states.reshape(4, 2, 32)).max(-1, keepdims=True)
     off = np.abs(restored[:4] - states).reshape(4, 2, 32)
-    assert (off <= 0.17 * largest + 1e-5).all(), "half the widest gap between two levels, of a scale 9 % too large"
+    assert (off <= 0.17 * largest + 1e-5).all(), "half the widest gap between two levels, of a scale 4.5 % too large"
 
 
 class Wider:

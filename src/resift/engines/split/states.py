@@ -45,6 +45,7 @@ LEVELS = np.array(
 EDGES = (LEVELS[1:] + LEVELS[:-1]) / 2
 SCALES = np.exp2((np.arange(256) - 128) / 8).astype(np.float32)
 """The scales that a byte stands for: each is 9 % larger than the one before, from 1.5e-5 to 60,000."""
+_BETWEEN_SCALES = SCALES[:-1] * np.float32(2 ** (1 / 16))
 STATE_OVERHEAD_BYTES = 500  # of an entry in memory, besides its numbers: key, array headers, position in the order
 Floats = NDArray[np.float32]
 
@@ -68,7 +69,9 @@ class DocumentState(NamedTuple):
         """Round the states of one text, (tokens, width), where the width is even."""
         tokens, width = states.shape
         blocks = states.reshape(tokens, -1, math.gcd(width, BLOCK))
-        scales = np.searchsorted(SCALES[:-1], np.abs(blocks).max(-1)).astype(np.uint8)
+        # The nearest scale, also where the largest number is a little above it: numbers that are large in every token
+        # would be rounded to the same side in all of them otherwise.
+        scales = np.searchsorted(_BETWEEN_SCALES, np.abs(blocks).max(-1)).astype(np.uint8)
         normal = blocks / SCALES[scales, None]
         levels: NDArray[np.uint8] = np.zeros(normal.shape, np.uint8)
         for edge in EDGES:  # faster than a search
