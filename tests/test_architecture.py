@@ -112,6 +112,18 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", check, model], check=True, timeout=60)
 
 
+def test_the_help_loads_nothing_of_what_commands_do() -> None:
+    check = """
+import sys
+from resift.cli.app import app
+app(["--help"], prog_name="resift", standalone_mode=False)
+unused = ("numpy", "onnxruntime", "tokenizers", "asyncio", "sqlite3", "yaml", "resift.report", "resift.engines")
+heavy = [name for name in unused if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+
 def test_what_runs_needs_no_library_of_what_measures_and_trains() -> None:
     check = """
 import importlib, sys

@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from resift.reranking.html import arrow
-
 if TYPE_CHECKING:
     from resift.explanation.explanation import Explanation
 
@@ -73,6 +71,8 @@ def movement(moved: int) -> Text:
     >>> movement(3).plain
     '▲3'
     """
+    from resift.reranking.html import arrow  # imported late: most commands show no ranking
+
     return Text(arrow(moved), style="green" if moved > 0 else "red" if moved < 0 else "dim")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -51,6 +50,8 @@ def doctor(db: Folder = DB, as_json: Json = False) -> None:
 
 
 def _check_folder(db: Path) -> Iterator[Check]:
+    import sqlite3
+
     from resift.errors import InputError
     from resift.search.collections import (
         DATABASE_FILE,
@@ -140,6 +141,8 @@ def _check_lexical(db: Path, collection: Collection) -> Check:
 
 def _sqlite_error(file: Path) -> str:
     """Return what is wrong with a SQLite file; "" where it is sound."""
+    import sqlite3  # only this command uses it
+
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
