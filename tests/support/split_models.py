@@ -49,13 +49,13 @@ def export(folder: Path, seed: int = 3) -> Path:
 
 
 def export_multilingual(folder: Path) -> Path:
-    """A network like `resift:multilingual`: a Unigram tokenizer, and three tokens before each text."""
+    """A network like `resift:multilingual`, with a Unigram tokenizer and without a sparse encoder."""
     tokenizer = multilingual_tokenizer()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     vocabulary = tokenizer.get_vocab_size()
     rarity = torch.arange(vocabulary) % 200 + 20
-    rarity[[*range(4), *range(vocabulary - 3, vocabulary)]] = 0  # control tokens match nothing
+    rarity[:4] = 0  # control tokens match nothing
     encoder = trunk(vocabulary=vocabulary)
     for parameter in encoder.parameters():
         if parameter.ndim == 1:  # equal ones would be stored once, and could not be told apart
@@ -66,23 +66,20 @@ def export_multilingual(folder: Path) -> Path:
 def multilingual_tokenizer() -> Tokenizer:
     """Words and letters of texts in several languages; the padding has the id 0, as the networks need it."""
     special = ["<pad>", "<s>", "</s>", "<unk>"]
-    prefix = [f"<prefix{place}>" for place in range(3)]
     text = unicodedata.normalize("NFKC", f"{' '.join(LANGUAGES.values())} {string.ascii_letters}{string.punctuation}")
     words = sorted({f"\u2581{word}" for word in text.split()})
     letters = sorted({*text} - {" "})
     pieces = [(piece, 0.0) for piece in special]
     pieces += [("\u2581", -6.0), *((word, -5.0) for word in words if len(word) > 2), *((one, -9.0) for one in letters)]
-    pieces += [(piece, -20.0) for piece in prefix]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    around = " ".join(["<s>", *prefix, "{} </s>"])
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=around.format("$A"),
-        pair=f"{around.format('$A')} {around.format('$B')}",
-        special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in ("<s>", "</s>", *prefix)],
+        single="<s> $A </s>",
+        pair="<s> $A </s> <s> $B </s>",
+        special_tokens=[(piece, tokenizer.token_to_id(piece)) for piece in ("<s>", "</s>")],
     )
-    tokenizer.add_special_tokens([*special, *prefix])
+    tokenizer.add_special_tokens(special)
     return tokenizer
 
 

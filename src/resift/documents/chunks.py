@@ -23,8 +23,7 @@ from resift.models.manifest import Manifest
 from resift.text.tokenizer import TextTokenizer, Tokens
 
 CHUNK_TOKENS = 240
-"""Tokens of a passage, its first line included. The bundled models read 251 or 254; some are left for words that are
-cut in two."""
+"""Tokens of a passage, its first line included. The bundled models read 254; a few are left for words cut in two."""
 FEWEST_TOKENS = 32
 OVERLAP_DIVISOR = 8
 """Parts of a paragraph share an eighth of their tokens unless another overlap is given."""

@@ -132,7 +132,7 @@ def _multilingual() -> BundledModel:
             bytes=0,
             max_length=None,
             precision="",
-            licence="MIT",
+            licence="MIT AND Apache-2.0",
             source="multilingual-e5-small",
             install=error.install,
         )

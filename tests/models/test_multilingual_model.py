@@ -1,0 +1,92 @@
+"""The installed `resift:multilingual` itself, loaded once: other tests have a tiny network in its place."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from resift import DenseEmbedder, Reranker
+from resift.models.bundled import bundled_folder
+from resift.models.manifest import Manifest
+
+NAME = "resift:multilingual"
+WHEEL_BYTES = 80_000_000
+CASES = {
+    "German": (
+        "Was fressen Pandas?",
+        "Große Pandas ernähren sich fast nur von Bambus.",
+        ["Die Kurse fielen am Montag.", "Bambus ist ein Gras, das schnell wächst.", "Der Zoo öffnet um neun Uhr."],
+    ),
+    "Chinese": (
+        "大熊猫吃什么？",
+        "大熊猫几乎只吃竹子。",
+        ["股市星期一下跌。", "竹子是一种生长很快的草。", "动物园九点开门。"],
+    ),
+    "Russian": (
+        "Что едят панды?",
+        "Большие панды питаются почти одним бамбуком.",
+        ["Акции упали в понедельник.", "Бамбук — это трава, которая быстро растёт.", "Зоопарк открывается в девять."],
+    ),
+    "Arabic": (
+        "ماذا تأكل الباندا؟",
+        "تتغذى الباندا العملاقة على الخيزران وحده تقريبا.",
+        ["هبطت الأسهم يوم الاثنين.", "الخيزران عشب سريع النمو.", "تفتح حديقة الحيوان في التاسعة."],
+    ),
+    "English": (
+        "What do pandas eat?",
+        "Giant pandas feed on almost nothing but bamboo.",
+        ["Stocks fell on Monday.", "Bamboo is a grass that grows fast.", "The zoo opens at nine."],
+    ),
+}
+"""Question, answer, and what is no answer."""
+
+
+@pytest.fixture(scope="module")
+def reranker() -> Reranker:
+    return Reranker(NAME, threads=1)
+
+
+@pytest.fixture(scope="module")
+def embedder(reranker: Reranker) -> DenseEmbedder:  # which holds the vocabulary that both share
+    return DenseEmbedder(NAME, threads=1)
+
+
+@pytest.mark.parametrize("language", CASES)
+def test_the_answer_is_the_first_in_every_language(reranker: Reranker, language: str) -> None:
+    question, answer, others = CASES[language]
+    ranking = reranker.rank(question, [*others, answer])
+    assert ranking[0].document == answer
+    assert ranking[0].score > ranking[1].score + 0.5
+    assert ranking[0].relevance > 0.5 > ranking[-1].relevance
+    assert ranking.stats.not_english == 0
+
+
+@pytest.mark.parametrize("asked", ["English", "Russian"])
+def test_a_question_finds_the_answer_in_other_languages(
+    reranker: Reranker, embedder: DenseEmbedder, asked: str
+) -> None:
+    """Of the 25 pairs of these languages the reranker has 24 right and the bi-encoder 23, as the page says."""
+    question = CASES[asked][0]
+    (vector,) = embedder.embed([question])
+    for _, answer, others in CASES.values():
+        texts = [*others, answer]
+        assert texts[(embedder.embed(texts) @ vector).argmax()] == answer
+        assert reranker.rank(question, texts)[0].document == answer
+
+
+def test_the_manifest() -> None:
+    manifest = Manifest.peek(bundled_folder("multilingual"))
+    assert (manifest.name, manifest.kind, manifest.precision) == (NAME, "split", "int8-dynamic")
+    assert set(manifest.files) == {"encoder.onnx", "reader.onnx", "tokenizer.json"}
+    assert manifest.licence == "MIT AND Apache-2.0"
+    assert sum(file.stat().st_size for file in bundled_folder("multilingual").iterdir()) < 95_000_000
+
+
+@pytest.mark.slow  # what the files are packed to; CI packs the wheel itself
+def test_the_wheel_stays_small(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "wheel", "w", zipfile.ZIP_DEFLATED) as wheel:
+        for file in bundled_folder("multilingual").iterdir():
+            wheel.write(file, file.name)
+    assert (tmp_path / "wheel").stat().st_size < WHEEL_BYTES - 100_000
