@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SLOW_PAGES = ("evaluation", "training", "hybrid", "explain", "reports", "kept-states", "multilingual")
 SLOW_PATHS = (*(f"docs/{page}.md" for page in SLOW_PAGES), "models/multilingual/README.md")
-SLOW = dict.fromkeys(SLOW_PATHS, pytest.mark.slow)  # 10 s and more, or the model of 75 MB
+SLOW = dict.fromkeys(SLOW_PATHS, pytest.mark.slow)  # 10 s and more, or the large model
 PAGES = sorted(
     [README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("integrations/*/README.md"), *ROOT.glob("models/*/README.md")],
     key=lambda page: page.relative_to(ROOT),
