@@ -58,6 +58,7 @@ TABLES = {
 }
 START = 1  # the id of <s>
 CONTROL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
+INVISIBLE = r"[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f]"  # control characters but white space
 RARITY_STEPS = 10  # of a piece's log probability, which makes 35 to 204
 SEPARATE, SEED = 10, 7  # layers whose states are read; of the reader's projection
 LENGTH = 1.5  # what the length of a document counts, as in `resift:small`
@@ -136,8 +137,10 @@ def trunk_of(weights: Weights) -> BertModel:
 def unigram(pieces: Sequence[str], scores: Sequence[float], unknown: int) -> Tokenizer:
     """Return the tokenizer without special tokens."""
     tokenizer = Tokenizer(Unigram(list(zip(pieces, scores, strict=True)), unk_id=unknown, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(INVISIBLE), "")])
+    # As XLM-R's: words begin after line ends and tabs too, which the vocabulary doesn't have.
+    metaspace = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
     return tokenizer
 
 

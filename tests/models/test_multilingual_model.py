@@ -76,6 +76,13 @@ def test_a_question_finds_the_answer_in_other_languages(
         assert reranker.rank(question, texts)[0].document == answer
 
 
+def test_lines_tabs_and_spaces_around_a_text_change_no_score(reranker: Reranker) -> None:
+    """Most texts have lines: the vocabulary has no piece for their ends, and words begin behind them too."""
+    question, answer, _ = CASES["English"]
+    texts = [answer, "\n".join(answer.split()), "\r\n\t".join(answer.split()), f"\n  {answer}\x00\x7f \n"]
+    assert len({round(hit.score, 4) for hit in reranker.rank(question, texts)}) == 1
+
+
 def test_the_manifest() -> None:
     manifest = Manifest.peek(bundled_folder("multilingual"))
     assert (manifest.name, manifest.kind, manifest.precision) == (NAME, "split", "int8-dynamic")

@@ -73,7 +73,7 @@ def multilingual_tokenizer() -> Tokenizer:
     pieces += [("\u2581", -6.0), *((word, -5.0) for word in words if len(word) > 2), *((one, -9.0) for one in letters)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
     tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> <s> $B </s>",

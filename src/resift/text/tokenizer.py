@@ -28,7 +28,7 @@ IdPair = tuple[Ids, Ids]
 """Token ids of a query and of a document."""
 
 HIEROGLYPH = "\U00013000"  # in hardly any vocabulary: it gives the token for the unknown
-UNTYPED = "\0\0"  # before a piece that no text is to match
+UNTYPED = "\0"  # before a piece that no text is to match: it is taken out of every text
 UNIGRAM = b'"Unigram"'  # in every tokenizer.json of that kind
 _UNKNOWN = re.compile(r'"unk_id":(\d+)')
 CONTROL_TOKEN_MODES = ("text", "model")
@@ -309,6 +309,9 @@ def _rename_pieces(file: bytes) -> bytes:
     for piece in data["model"]["vocab"]:
         if piece[0] in contents:
             piece[0] = f"{UNTYPED}{piece[0]}"
+    untyped = {"type": "Replace", "pattern": {"String": UNTYPED}, "content": ""}
+    usual = [data["normalizer"]] if data.get("normalizer") else []
+    data["normalizer"] = {"type": "Sequence", "normalizers": [*usual, untyped]}
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
