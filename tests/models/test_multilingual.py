@@ -73,6 +73,7 @@ def test_the_bi_encoder_inside_it() -> None:
     vectors = embedder.embed(TEXTS)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(embedder)).embed(TEXTS), vectors)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert not embedder.embed(["\U00013000", "\U00013001 \U00013002", " \n"]).any()  # a word begins before the unknown
     assert DenseEmbedder("resift:dense").name == DenseEmbedder().name == "resift:dense"
     with pytest.raises(UnknownModelError, match="resift:small is no dense bi-encoder; there is resift:dense, resift"):
         DenseEmbedder("resift:small")

@@ -150,10 +150,10 @@ class DenseEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), np.float32)
         is_known = np.zeros(len(texts), bool)
         special = self._encoder.template.special_token_count
-        unknown = -1 if self._tokenizer.unknown_id is None else self._tokenizer.unknown_id
+        wordless = self._tokenizer.wordless_ids
         for start in range(0, len(texts), TEXTS_PER_CHUNK):
             chunk = self._tokenizer.encode(texts[start : start + TEXTS_PER_CHUNK])
-            is_known[start : start + len(chunk)] = [bool((tokens.ids != unknown).any()) for tokens in chunk]
+            is_known[start : start + len(chunk)] = [not np.isin(tokens.ids, wordless).all() for tokens in chunk]
             windows = [
                 (index, tokens.ids[first:last])
                 for index, tokens in enumerate(chunk, start)

@@ -29,6 +29,7 @@ IdPair = tuple[Ids, Ids]
 
 HIEROGLYPH = "\U00013000"  # in hardly any vocabulary: it gives the token for the unknown
 UNTYPED = "\0"  # before a piece that no text is to match: it is taken out of every text
+SPACE = "\u2581"  # what a word begins with in a Unigram vocabulary
 UNIGRAM = b'"Unigram"'  # in every tokenizer.json of that kind
 _UNKNOWN = re.compile(r'"unk_id":(\d+)')
 CONTROL_TOKEN_MODES = ("text", "model")
@@ -188,6 +189,12 @@ class TextTokenizer:
             return None if found is None else int(found[1])
         name = getattr(self._tokenizer.model, "unk_token", None)
         return None if name is None else self._tokenizer.token_to_id(name)
+
+    @cached_property
+    def wordless_ids(self) -> Ids:
+        """The ids of tokens that say nothing: the unknown one, and in a Unigram vocabulary the space before it."""
+        space = self.id_of(SPACE) if isinstance(self._tokenizer.model, Unigram) else None
+        return np.array([token_id for token_id in (self.unknown_id, space) if token_id is not None], np.int32)
 
     def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
         """Return the tokens of each text, read as `resift.text.normal` says; their offsets are in the text as given.
