@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
+from resift._util.fork import RenewedLock
 from resift._util.lru import LRUCache
 from resift._util.model_files import has_file, locate_file, report_unreadable
 from resift.errors import InputError, ModelFileError
@@ -191,10 +192,15 @@ class TextTokenizer:
         return None if name is None else self._tokenizer.token_to_id(name)
 
     @cached_property
+    def space_id(self) -> int | None:
+        """The id of the space that a Unigram vocabulary puts before what it has no piece for with one; None: none."""
+        return self.id_of(SPACE) if isinstance(self._tokenizer.model, Unigram) else None
+
+    @cached_property
     def wordless_ids(self) -> Ids:
-        """The ids of tokens that say nothing: the unknown one, and in a Unigram vocabulary the space before it."""
-        space = self.id_of(SPACE) if isinstance(self._tokenizer.model, Unigram) else None
-        return np.array([token_id for token_id in (self.unknown_id, space) if token_id is not None], np.int32)
+        """The ids of tokens that say nothing: the unknown one, and such a space."""
+        known = [token_id for token_id in (self.unknown_id, self.space_id) if token_id is not None]
+        return np.array(known, np.int32)
 
     def encode(self, texts: Sequence[str], needed_tokens: int | None = None) -> list[Tokens]:
         """Return the tokens of each text, read as `resift.text.normal` says; their offsets are in the text as given.
@@ -290,17 +296,20 @@ def _load_unigram(file: bytes) -> TextTokenizer:
     it. Control tokens are taken out before it is built.
     """
     key = hashlib.sha256(file).digest()
-    loaded = _UNIGRAMS.get(key)
-    if loaded is None:
-        loaded = TextTokenizer(Tokenizer.from_buffer(_rename_pieces(file)))
-        loaded.read_control_tokens_as("text")
-        loaded.encode(["some damage shows only here"])
-        _UNIGRAMS[key] = loaded
+    with _LOADING:
+        loaded = _UNIGRAMS.get(key)
+        if loaded is None:
+            loaded = TextTokenizer(Tokenizer.from_buffer(_rename_pieces(file)))
+            loaded.read_control_tokens_as("text")
+            loaded.encode(["some damage shows only here"])
+            _UNIGRAMS[key] = loaded
     return loaded
 
 
 _UNIGRAMS: WeakValueDictionary[bytes, TextTokenizer] = WeakValueDictionary()
 """SHA-256 of a file → what was loaded from it."""
+_LOADING = RenewedLock()
+"""Threads that load the same file at once wait for the first."""
 
 
 def _rename_pieces(file: bytes) -> bytes:
@@ -311,8 +320,9 @@ def _rename_pieces(file: bytes) -> bytes:
     data = json.loads(file)
     if data["model"].get("type") != "Unigram":
         return file
-    contents = {token["content"] for token in data["added_tokens"] if token["special"]}
-    data["added_tokens"] = [token for token in data["added_tokens"] if not token["special"]]
+    added = data.get("added_tokens", [])
+    contents = {token["content"] for token in added if token["special"]}
+    data["added_tokens"] = [token for token in added if not token["special"]]
     for piece in data["model"]["vocab"]:
         if piece[0] in contents:
             piece[0] = f"{UNTYPED}{piece[0]}"
