@@ -49,8 +49,8 @@ class BiEncoder:
 
 def keep_unrounded(states: NDArray[np.float32], vector: NDArray[np.float32]) -> DocumentState:
     """Return a DocumentState with unrounded states, in place of `DocumentState.quantize`, which rounds them."""
-    numbers: Any = states.copy()  # float32, where DocumentState declares uint8
-    return DocumentState(numbers, np.zeros((len(states), 1), np.uint8), vector.copy())
+    numbers: Any = states.copy()  # float32, where DocumentState declares int8
+    return DocumentState(numbers, np.ones(len(states), np.float16), vector.copy())
 
 
 def restore_unrounded(states: Sequence[DocumentState], tokens: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pickle
 import signal
@@ -56,33 +55,23 @@ def random_state(tokens: int = 3, width: int = 8, seed: int = 0) -> DocumentStat
     )  # a vector has a width of its own
 
 
-@pytest.mark.parametrize("width", [6, 48, 384, 512])
-def test_rounding_keeps_what_a_token_says(width: int) -> None:
-    random = np.random.default_rng(4)
-    states = random.normal(size=(60, width)).astype(np.float32) * random.gamma(1.0, 3.0, (60, 1)).astype(np.float32)
-    kept = DocumentState.quantize(states, states[0])
-    error = np.square(restore([kept], 60)[0] - states).sum() / np.square(states).sum()
-    assert error < 0.01, "as good as 4 bits can be for a normal distribution"
-    assert kept.numbers.nbytes + kept.scales.nbytes == 60 * (width / 2 + width / math.gcd(width, 32))
+@given(arrays(np.float32, (4, 16), elements=st.floats(-60, 60, width=32)))
+def test_rounding_is_off_by_half_a_step_at_most(states: np.ndarray) -> None:
+    entry = DocumentState.quantize(states, states[0])
+    # The scale is a float16 itself: it may cut the largest number of a token by one part in 2,000, and knows no
+    # steps below 6e-8.
+    allowed = entry.scales.astype(np.float32)[:, None] / 2 + np.abs(states) / 1000
+    assert (np.abs(restore([entry], 4)[0] - states) <= allowed + 1e-5).all()
 
 
-def test_a_number_that_is_large_in_every_token_is_not_always_rounded_to_one_side() -> None:
-    random = np.random.default_rng(5)
-    states = random.normal(size=(500, 64)).astype(np.float32)
-    states[:, 7] = random.uniform(8, 16, 500)
-    restored = restore([DocumentState.quantize(states, states[0])], 500)[0]
-    assert abs((restored - states)[:, 7].mean()) < 0.1, "0.5 with scales that are never below the largest number"
-
-
-@given(arrays(np.float32, (4, 64), elements=st.floats(-60, 60, width=32)))
-def test_rounding_is_off_by_a_fixed_share_of_a_blocks_largest_number(states: np.ndarray) -> None:
-    kept = DocumentState.quantize(states, states[0])
-    restored, again = restore([kept, kept], 6)
-    assert (restored == again).all()
-    assert not restored[4:].any(), "zeros behind a shorter text"
-    largest = np.abs(states.reshape(4, 2, 32)).max(-1, keepdims=True)
-    off = np.abs(restored[:4] - states).reshape(4, 2, 32)
-    assert (off <= 0.17 * largest + 1e-5).all(), "half the widest gap between two levels, of a scale 4.5 % too large"
+def test_a_batch_has_zeros_behind_its_shorter_texts() -> None:
+    long, short = random_state(tokens=5), random_state(tokens=3, seed=1)
+    restored = restore([long, short], 6)
+    assert restored.shape == (2, 6, 8)
+    assert restored[0, :5].all()
+    assert restored[1, :3].tolist() == (short.numbers * short.scales[:, None].astype(np.float32)).tolist()
+    assert not restored[0, 5:].any()
+    assert not restored[1, 3:].any()
 
 
 class Wider:
@@ -90,7 +79,7 @@ class Wider:
 
     def run(self, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         ids = inputs["input_ids"].astype(np.float32)
-        every = {"states": ids[:, :, None] * np.arange(1, 7, dtype=np.float32), "vector": ids[:, :2]}
+        every = {"states": ids[:, :, None] * np.arange(1, 6, dtype=np.float32), "vector": ids[:, :2]}
         return [every[name] for name in names]
 
 
@@ -104,7 +93,7 @@ def test_states_have_a_width_of_their_own(where: str, tmp_path: Path) -> None:
     for taken in (False, True):
         found, which = encoder.encode_or_load(texts)
         assert which.tolist() == [taken] * 3
-        np.testing.assert_allclose(found.states, exact.states, atol=8)  # of 54
+        np.testing.assert_allclose(found.states, exact.states, atol=0.2)
         for part in (0, 2):
             np.testing.assert_array_equal(found[part], exact[part])
 
@@ -152,7 +141,7 @@ def test_a_ranking_tells_what_was_kept(folder: Path) -> None:
 
 def test_memory_stays_within_its_bound_and_forgets_what_was_not_used() -> None:
     size = random_state().bytes
-    assert size == 3 * (8 // 2 + 1) + 4 * 4 + STATE_OVERHEAD_BYTES
+    assert size == 3 * 8 + 3 * 2 + 4 * 4 + STATE_OVERHEAD_BYTES
     store = MemoryStates(3 * size)
     for number in range(3):
         store.put({bytes([number]): random_state(seed=number)})
@@ -341,4 +330,4 @@ def test_rounding_moves_the_bundled_models_scores_little() -> None:
     texts = sorted((story.text for story in fables()), key=len)[::12]
     for question in QUESTIONS[:3]:
         exact_scores, kept_scores = exact.score(question.text, texts), keeping.score(question.text, texts)
-        assert list(exact_scores) == pytest.approx(list(kept_scores), abs=0.15)
+        assert list(exact_scores) == pytest.approx(list(kept_scores), abs=0.05)

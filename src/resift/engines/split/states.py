@@ -1,4 +1,4 @@
-"""Document states in 4 bits, and a store for them in memory.
+"""Document states in 8 bits, with one scale per token, and a store for them in memory.
 
 What the encoder computes for a document depends on its tokens only, so it is computed once and stored (PreTTR:
 MacAvaney et al. 2020, arXiv 2004.14255). A key stands for the encoder and the tokens it read, so a changed model never
@@ -7,7 +7,6 @@ gets the states of another.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -18,66 +17,28 @@ from numpy.typing import NDArray
 from resift._util.lru import LRUCache
 from resift.errors import InputError
 
-BLOCK = 32  # numbers of a token that share a scale, at most
-# NF4, the levels that fit numbers of a normal distribution whose largest is 1 (QLoRA: Dettmers et al. 2023, arXiv
-# 2305.14314). Even steps are off by 1.8 times as much, in the states of the bundled model.
-LEVELS = np.array(
-    [
-        -1,
-        -0.6962,
-        -0.5251,
-        -0.3949,
-        -0.2844,
-        -0.1848,
-        -0.0911,
-        0,
-        0.0796,
-        0.1609,
-        0.2461,
-        0.3379,
-        0.4407,
-        0.5626,
-        0.7230,
-        1,
-    ],
-    np.float32,
-)
-EDGES = (LEVELS[1:] + LEVELS[:-1]) / 2
-SCALES = np.exp2((np.arange(256) - 128) / 8).astype(np.float32)
-"""The scales that a byte stands for: each is 9 % larger than the one before, from 1.5e-5 to 60,000."""
-_BETWEEN_SCALES = SCALES[:-1] * np.float32(2 ** (1 / 16))
+MAX_INT8 = 127
 STATE_OVERHEAD_BYTES = 500  # of an entry in memory, besides its numbers: key, array headers, position in the order
 Floats = NDArray[np.float32]
 
-# Both levels of a byte are looked up as one number: two of 4 bytes are as long as a complex one.
-_BYTES = np.arange(256)
-_PAIRS = np.stack([LEVELS[_BYTES % 16], LEVELS[_BYTES // 16]], 1).view(np.complex64)[:, 0]
-
 
 class DocumentState(NamedTuple):
-    """The encoder's output for one text, rounded to 4 bits."""
+    """The encoder's output for one text, rounded to 8 bits."""
 
-    numbers: NDArray[np.uint8]
-    """(tokens, width / 2): two levels a byte, the first in its lower half."""
-    scales: NDArray[np.uint8]
-    """(tokens, blocks): which of `SCALES` each block of a token's numbers has."""
+    numbers: NDArray[np.int8]
+    """(tokens, width)."""
+    scales: NDArray[np.float16]
+    """(tokens,): the factor of each token's numbers."""
     vector: Floats
     """(its own width,), of unit length, not rounded."""
 
     @classmethod
     def quantize(cls, states: Floats, vector: Floats) -> DocumentState:
-        """Round the states of one text, (tokens, width), where the width is even."""
-        tokens, width = states.shape
-        blocks = states.reshape(tokens, -1, math.gcd(width, BLOCK))
-        # The nearest scale, also where the largest number is a little above it: numbers that are large in every token
-        # would be rounded to the same side in all of them otherwise.
-        scales = np.searchsorted(_BETWEEN_SCALES, np.abs(blocks).max(-1)).astype(np.uint8)
-        normal = blocks / SCALES[scales, None]
-        levels: NDArray[np.uint8] = np.zeros(normal.shape, np.uint8)
-        for edge in EDGES:  # faster than a search
-            levels += normal > edge
-        low, high = np.moveaxis(levels.reshape(tokens, -1, 2), 2, 0)
-        return cls((low | np.left_shift(high, 4)).astype(np.uint8), scales, vector.copy())
+        """Round the states of one text, (tokens, width)."""
+        scales = (np.abs(states).max(axis=1) / MAX_INT8).astype(np.float16)
+        scales[scales == 0] = 1
+        rounded = np.round(states / scales[:, None].astype(np.float32)).clip(-MAX_INT8, MAX_INT8)
+        return cls(rounded.astype(np.int8), scales, vector.copy())
 
     @property
     def bytes(self) -> int:
@@ -87,18 +48,9 @@ class DocumentState(NamedTuple):
 
 def restore(states: Sequence[DocumentState], tokens: int) -> Floats:
     """Return the states of several texts at once, (texts, tokens, width), with zeros behind those of a shorter text."""
-    texts = len(states)
-    numbers, scales = (np.empty((texts, tokens, part.shape[1]), np.uint8) for part in states[0][:2])
-    for row, state in enumerate(states):
-        numbers[row, : len(state.numbers)] = state.numbers
-        scales[row, : len(state.scales)] = state.scales
-    restored = np.empty((texts, tokens, 2 * numbers.shape[2]), np.float32)
-    # No byte is out of range, and to clip is faster than to check.
-    _PAIRS.take(numbers, out=restored.view(np.complex64), mode="clip")
-    blocks = restored.reshape(*scales.shape, -1)
-    blocks *= SCALES[scales][..., None]
-    for row, state in enumerate(states):
-        restored[row, len(state.numbers) :] = 0
+    restored = np.zeros((len(states), tokens, states[0].numbers.shape[1]), np.float32)
+    for row, (numbers, scales, _) in enumerate(states):
+        np.multiply(numbers, scales[:, None].astype(np.float32), out=restored[row, : len(numbers)])
     return restored
 
 

@@ -16,13 +16,12 @@ from resift._util.sqlite import FileFormat, ForeignDatabaseError, KeyValueFile
 from resift.engines.split.states import DocumentState
 from resift.errors import InputError, StatesWarning
 
-BLOCK_COUNT_BYTES = 2  # before the scales: how many of them a token has
 WAIT_SECONDS = 5.0  # for another process that writes: computing the states anew takes about as long
 STATES_FORMAT = FileFormat(
     table="states",
     columns=("vector", "scales", "numbers"),
     application_id=0x52534654,  # "RSFT"
-    version=3,  # 2: checksums cover the key; 3: numbers of 4 bits
+    version=2,  # 2: checksums cover the key
     write_ahead_log=False,
 )
 
@@ -58,9 +57,8 @@ class FileStates:
         """Return the stored states of these keys."""
         states = {}
         for key, (vector, scales, numbers) in self._file.get(keys).items():
-            blocks = int.from_bytes(scales[:BLOCK_COUNT_BYTES], "little")
-            token_scales = np.frombuffer(scales, np.uint8, offset=BLOCK_COUNT_BYTES).reshape(-1, blocks)
-            token_numbers = np.frombuffer(numbers, np.uint8).reshape(len(token_scales), -1)
+            token_scales = np.frombuffer(scales, np.float16)
+            token_numbers = np.frombuffer(numbers, np.int8).reshape(len(token_scales), -1)
             states[key] = DocumentState(token_numbers, token_scales, np.frombuffer(vector, np.float32))
         return states
 
@@ -72,11 +70,7 @@ class FileStates:
         """Store these states: all of them or, if the process is killed meanwhile, none."""
         self._file.put(
             {
-                key: (
-                    state.vector.tobytes(),
-                    state.scales.shape[1].to_bytes(BLOCK_COUNT_BYTES, "little") + state.scales.tobytes(),
-                    state.numbers.tobytes(),
-                )
+                key: (state.vector.tobytes(), state.scales.tobytes(), state.numbers.tobytes())
                 for key, state in entries.items()
             }
         )
