@@ -26,6 +26,7 @@ from resift import (
     load_scorer,
 )
 from resift.cli.app import app
+from resift.explanation.read_pair import ReadPair
 from resift.models.bundled import bundled_folder, installed_rerankers, list_bundled
 from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
@@ -176,6 +177,13 @@ def test_an_explanation_adds_up_and_knows_words_and_sentences_of_each_language()
         (pruned,) = (hit.pruned for hit in reranker.rank("Панда?", [text], prune=0.0))
         assert len(explanation.document_words) == len(explanation.contributions)
         assert pruned is not None
+
+
+def test_the_space_before_a_word_is_not_explained_as_its_first_character(multilingual: Path) -> None:
+    """A Unigram vocabulary has a piece for it, which it puts before what it knows only without one."""
+    pair = ReadPair.of(load_scorer(multilingual, threads=1).pipeline, "竹子", "森林 竹")
+    assert [word.text for word in pair.document_words] == ["森", "林", "竹"]
+    assert (pair.rows.tolist(), pair.columns.tolist()) == ([-1, 0, 1], [-1, 0, 1, -1, 2])
 
 
 @pytest.mark.usefixtures("multilingual")

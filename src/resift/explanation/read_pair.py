@@ -44,6 +44,7 @@ class ReadPair:
         start, stop = _window(read, pipeline.network.max_document_tokens(len(asked.ids)), span)
         place = (0, len(document)) if span is None else (span.start, span.end)
         query_words, document_words = find_words(query), find_words(document, *place)
+        space = pipeline.tokenizer.space_id
         return cls(
             query,
             document,
@@ -53,8 +54,8 @@ class ReadPair:
             read.ids[start:stop],
             tuple(query_words),
             tuple(document_words),
-            words_of_tokens(query_words, asked.offsets),
-            words_of_tokens(document_words, read.offsets[start:stop]),
+            _owners(query_words, asked, space),
+            _owners(document_words, Tokens(read.ids[start:stop], read.offsets[start:stop]), space),
         )
 
     def with_special_tokens(self, around: tuple[int, int]) -> ReadPair:
@@ -104,6 +105,14 @@ class ReadPair:
             span=None if span is None else (span.start, span.end),
             truncated=span is not None and span.truncated,
         )
+
+
+def _owners(words: list[Word], tokens: Tokens, space: int | None) -> NDArray[np.int64]:
+    """Return the index of each token's word, -1 for a space, whose place in the text is the word's first character."""
+    owners = words_of_tokens(words, tokens.offsets)
+    if space is not None:
+        owners[tokens.ids == space] = -1
+    return owners
 
 
 def _window(read: Tokens, limit: int, span: Span | None) -> tuple[int, int]:
