@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resift import Ensemble, Fallback, Reranker, Scale, ScorerError
 from resift.scorer import Request, Scores
 from resift.scoring.pending import EarlyStopping, ScoringCall
-from resift.scoring.queue import CHARACTERS_PER_TOKEN, CHUNK_CHARACTERS, ROUND_CHARACTERS, ScorerQueue
+from resift.scoring.queue import CHARACTERS_PER_TOKEN, CHUNK_CHARACTERS, CHUNK_TEXTS, ROUND_CHARACTERS, ScorerQueue
 from resift.serving.limits import BATCH_TOKENS
 from resift.testing import OverlapScorer
 from resift.text.batches import BATCH_OVERHEAD, plan_batches
@@ -126,6 +126,15 @@ def test_whole_calls_of_similar_size_may_double_a_round() -> None:
     alone = Rounds()
     alone.submit(20)
     assert [alone.run(), alone.run()] == [[16], [4]]
+
+
+def test_no_round_is_longer_for_a_call_that_does_not_end_in_it() -> None:
+    rounds = Rounds()
+    for _ in range(5):
+        rounds.submit(3)
+    short = Request("q", ["x" * 83] * 2 * CHUNK_TEXTS)  # each costs 100: by their characters all might be in one chunk
+    rounds.send(short, by_deadline=True)
+    assert rounds.run() == [3, 3, 3, 3, 3, 10], "what is left of a usual round"
 
 
 def test_a_small_call_that_comes_while_a_large_one_is_scored_waits_for_a_round_of_usual_size() -> None:

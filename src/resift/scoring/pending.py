@@ -106,8 +106,10 @@ class PendingRequest:
 
     def ends_within(self, room: float) -> bool:
         """Return whether all that waits of its call may be scored at once, and fits into `room` characters."""
-        waiting = self.waiting_cost if self.call is None else self.call.waiting_cost
-        return waiting <= min(room, self._limits.characters)
+        requests = [self] if self.call is None else self.call.pending
+        waiting = sum(request.waiting_cost for request in requests)
+        texts = max(len(request._order) - request._next for request in requests)
+        return waiting <= min(room, self._limits.characters) and texts <= self._limits.texts
 
     def hand_out(self, cost: float) -> None:
         """Note that texts of this cost are about to be scored."""
