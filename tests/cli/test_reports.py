@@ -82,8 +82,8 @@ def test_rerank_and_explain_write_theirs(here: Path) -> None:
         assert said in text
     run("explain", "pandas", "Giant pandas eat bamboo.", "-m", "resift:tiny", "--png", "map.png")
     assert (here / "map.png").read_bytes().startswith(b"\x89PNG")
-    for option, name in (("--png", "map.svg"), ("--svg", "map.png"), ("--html", "map.svg")):
-        error = run("explain", "a", "b", "-m", "resift:tiny", option, name, code=1).stderr
+    for option, name in (("--png", "map.svg"), ("--svg", "map.png"), ("--html", "map.svg"), ("--png", "map")):
+        error = run("explain", "a", "b", "-m", "no such model", option, name, code=1).stderr
         assert f"{name}: {option} writes a file that ends in .{option[2:]}" in error
         assert not (here / "map.svg").exists()
 

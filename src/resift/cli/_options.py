@@ -28,8 +28,8 @@ class EmbedderName(StrEnum):
     MULTILINGUAL = "multilingual"
 
 
-ENDINGS = {"--html": (".html", ".htm"), "--svg": (".svg",), "--png": (".png",)}
-"""Option → endings of the files that it writes."""
+ENDINGS = {"--html": (".html", ".htm", ""), "--svg": (".svg", ""), "--png": (".png",)}
+"""Option → endings of the files that it writes; "" for a name without one."""
 
 
 def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -40,7 +40,7 @@ def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
         raise InputError(f"{path} is a folder: give the name of a file")
     if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} can't be written: there is no permission to")
-    if path is not None and (endings := ENDINGS.get(option.opts[0])) and path.suffix.lower() not in (*endings, ""):
+    if path is not None and (endings := ENDINGS.get(option.opts[0])) and path.suffix.lower() not in endings:
         raise InputError(f"{path}: {option.opts[0]} writes a file that ends in {endings[0]}")
     return path
 
