@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,18 @@ def test_passages_are_cut_by_its_own_tokens() -> None:
     added = json.loads(run("index", "long.md", "--json").stdout)["added"]
     english = json.loads(run("index", "long.md", "--collection", "english", "--embedder", "static", "--json").stdout)
     assert added < english["added"]
+
+
+def test_doctor_goes_on_where_the_model_of_a_collection_is_damaged(
+    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "damaged" / "resift_multilingual"
+    shutil.copytree(indexed, package / "model")
+    (package / "__init__.py").touch()
+    (package / "model" / "resift.json").write_text("[")
+    monkeypatch.delitem(sys.modules, "resift_multilingual")
+    monkeypatch.syspath_prepend(package.parent)
+    checks = {check["name"]: check for check in json.loads(run("doctor", "--json", code=1).stdout)["checks"]}
+    assert "resift.json is not valid JSON" in checks["collection 'documents'"]["detail"]
+    assert checks["collection 'documents'"]["way_out"].startswith("make its model whole again")
+    assert checks["kept states"]["ok"]

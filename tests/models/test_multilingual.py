@@ -32,6 +32,7 @@ from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 
 NAME = "resift:multilingual"
 TEXTS = list(split_models.LANGUAGES.values())
+REINSTALL = "pip install --force-reinstall --no-deps resift-multilingual"
 INSTALL = r"pip install 'resift\[multilingual\]'"
 
 
@@ -100,8 +101,15 @@ def test_a_damaged_file_is_noticed(multilingual: Path, tmp_path: Path, monkeypat
     data[len(data) // 2] ^= 1
     (copy / "encoder.onnx").write_bytes(data)
     for opened in (Reranker, DenseEmbedder):
-        with pytest.raises(ModelFileError, match=r"encoder\.onnx is damaged or was changed: SHA-256"):
+        with pytest.raises(ModelFileError, match=rf"encoder\.onnx is damaged or was changed: SHA-256 .*; {REINSTALL}$"):
             opened(NAME)
+    (copy / "encoder.onnx").unlink()
+    with pytest.raises(ModelFileError, match=rf"lacks encoder\.onnx: {REINSTALL}$"):
+        Reranker(NAME)
+    for name in ("encoder.onnx", "resift.json"):
+        (copy / name).write_text("[")
+    with pytest.raises(ModelFileError, match=rf"is not valid JSON: .*; {REINSTALL}$"):
+        DenseEmbedder(NAME)
 
 
 def test_its_files_may_be_linked_as_those_of_the_wheel(

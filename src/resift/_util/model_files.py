@@ -61,26 +61,29 @@ def locate_file(folder: Path, name: str) -> Path:
         raise ModelFileError(f"{folder} names {name!r} as one of its files, which is no name inside the folder")
     try:
         if not has_file(folder, name):
-            raise ModelFileError(f"{folder} lacks {name}: copy or export the model again")
+            raise ModelFileError(f"{folder} lacks {name}: {way_out(path)}")
         target, root = path.resolve(strict=True), folder.resolve()
-        if not (target.is_relative_to(root) or _is_packaged(root) or _is_hub_blob(target)):
+        if not (target.is_relative_to(root) or _distribution_of(root) or _is_hub_blob(target)):
             raise ModelFileError(
                 f"{path} is a link to {target}, outside the model's folder; put a copy of the file into the folder"
             )
         if not target.is_file():
             kind = "a folder" if target.is_dir() else "no regular file"
-            raise ModelFileError(f"{path} is {kind}, where a file belongs: copy or export the model again")
+            raise ModelFileError(f"{path} is {kind}, where a file belongs: {way_out(path)}")
     except ModelFileError:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
-        raise ModelFileError(f"{path} can't be opened: {error}; copy or export the model again") from error
+        raise ModelFileError(f"{path} can't be opened: {error}; {way_out(path)}") from error
     return path
 
 
-def _is_packaged(folder: Path) -> bool:
-    """Return whether a folder belongs to a model of a wheel."""
-    others = filter(None, map(package_folder, MODEL_PACKAGES))
-    return any(folder.is_relative_to(packaged.resolve()) for packaged in (BUNDLED_FOLDER, *others))
+def _distribution_of(folder: Path) -> str | None:
+    """Return the distribution whose model a folder belongs to; None for any other folder."""
+    packaged = {"resift": BUNDLED_FOLDER, **{name.replace("_", "-"): package_folder(name) for name in MODEL_PACKAGES}}
+    for distribution, models in packaged.items():
+        if models is not None and folder.is_relative_to(models.resolve()):
+            return distribution
+    return None
 
 
 def _is_hub_blob(target: Path) -> bool:
@@ -116,6 +119,9 @@ def way_out(path: Path) -> str:
     with suppress(OSError), path.open("rb") as file:
         if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
             return f"it is a git-lfs pointer, {RUN_GIT_LFS}"
+    with suppress(OSError, RuntimeError):  # RuntimeError: links in a circle, up to Python 3.12
+        if distribution := _distribution_of(path.parent.resolve()):
+            return f"pip install --force-reinstall --no-deps {distribution}"
     return "copy or export the model again"
 
 
@@ -128,9 +134,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is not valid JSON: {error}; {way_out(path)}") from error
     if not isinstance(data, dict):
-        raise ModelFileError(
-            f"{path} holds a JSON {type(data).__name__}, where an object belongs; copy or export it again"
-        )
+        raise ModelFileError(f"{path} holds a JSON {type(data).__name__}, where an object belongs; {way_out(path)}")
     return data
 
 
@@ -151,7 +155,7 @@ def external_data_files(folder: Path, graph: str) -> list[str]:
     locations = set()
     with report_unreadable(path, "graph"), path.open("rb") as file:
         if path.stat().st_size == 0:
-            raise ModelFileError(f"{path} is empty: copy or export it again")
+            raise ModelFileError(f"{path} is empty: {way_out(path)}")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             found = data.find(LOCATION_KEY)
             while found >= 0:

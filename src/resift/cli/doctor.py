@@ -98,7 +98,7 @@ def _check_folder(db: Path) -> Iterator[Check]:
 
 def _check_collection(db: Path, collection: Collection) -> Check:
     from resift.documents.ingest import unfinished_files
-    from resift.errors import InputError, MissingExtraError
+    from resift.errors import InputError, MissingExtraError, ModelFileError
     from resift.search.chroma import bi_encoder_of, check_vectors, embedding_name
     from resift.search.collections import REBUILT
     from resift.search.damage import find_damage
@@ -113,6 +113,8 @@ def _check_collection(db: Path, collection: Collection) -> Check:
         return Check(name, str(error), f"resift index FOLDER --collection ANOTHER --db {db}")
     except MissingExtraError as error:
         return Check(name, f"{embedding_name(collection)} embeds it, and isn't installed", error.install)
+    except ModelFileError as error:
+        return Check(name, str(error), "make its model whole again, then run resift doctor again")
     if damage := find_damage(collection):
         ours = bi_encoder_of(collection) is not None
         return Check(
