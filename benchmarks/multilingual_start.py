@@ -61,8 +61,8 @@ CONTROL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 INVISIBLE = r"[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f]"  # control characters but white space
 RARITY_STEPS = 10  # of a piece's log probability, which makes 35 to 204
 SEPARATE, SEED = 10, 7  # layers whose states are read; of the reader's projection
-LENGTH = 1.5  # what the length of a document counts, as in `resift:small`
-SLOPE, LATE, LEXICAL = 40.0, 20.0, 4.0  # logits per cosine, per late interaction, and for all pieces of a query
+LENGTH = 2.5  # logits for the length of a document; 1.5 in `resift:small`
+SLOPE, LATE, LEXICAL = 40.0, 10.0, 2.0  # logits per cosine, per late interaction, and for all pieces of a query
 
 
 class Weights:
