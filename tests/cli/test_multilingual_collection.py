@@ -46,6 +46,9 @@ def test_it_is_searched_by_the_model_that_embeds_it_and_reads_its_states(monkeyp
     monkeypatch.setitem(sys.modules, "resift_multilingual", None)
     for command in (("search", "Панда"), ("index", "docs")):
         assert "pip install 'resift[multilingual]'" in run(*command, code=1).output
+    new = run("index", "docs", "--db", "new", "--embedder", "multilingual", code=1)
+    assert "pip install 'resift[multilingual]'" in new.output
+    assert not Path("new").exists()
     checks = {check["name"]: check for check in json.loads(run("doctor", "--json", code=1).stdout)["checks"]}
     assert checks["collection 'documents'"]["way_out"] == "pip install 'resift[multilingual]'"
     assert checks["kept states"]["ok"]

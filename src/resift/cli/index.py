@@ -114,10 +114,14 @@ def index_paths(
     from resift.documents import ingest
     from resift.documents import keep_states as add_states
     from resift.documents.files import find_files
+    from resift.models.bundled import bundled_folder
     from resift.search.collections import list_collections, lock_database
     from resift.search.in_step import CollectionIndex, remove_others
 
-    find_files(paths)  # before the database is made: a mistyped path leaves nothing behind
+    # Before the database is made: a mistyped path, or a model that isn't installed, leaves nothing behind.
+    find_files(paths)
+    if embedder is EmbedderName.MULTILINGUAL:
+        bundled_folder(embedder.value)
     states_file = db / STATES if keep_states else None
     with lock_database(db), note_states_warnings():
         target = _database.create(db, collection, embedder and embedder.value, states_file)
