@@ -61,7 +61,7 @@ def locate_file(folder: Path, name: str) -> Path:
         raise ModelFileError(f"{folder} names {name!r} as one of its files, which is no name inside the folder")
     try:
         if not has_file(folder, name):
-            raise ModelFileError(f"{folder} lacks {name}: {way_out(path)}")
+            raise ModelFileError(f"{folder} lacks {name}: {_copy_again(path)}")
         target, root = path.resolve(strict=True), folder.resolve()
         if not (target.is_relative_to(root) or _distribution_of(root) or _is_hub_blob(target)):
             raise ModelFileError(
@@ -69,11 +69,11 @@ def locate_file(folder: Path, name: str) -> Path:
             )
         if not target.is_file():
             kind = "a folder" if target.is_dir() else "no regular file"
-            raise ModelFileError(f"{path} is {kind}, where a file belongs: {way_out(path)}")
+            raise ModelFileError(f"{path} is {kind}, where a file belongs: {_copy_again(path)}")
     except ModelFileError:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
-        raise ModelFileError(f"{path} can't be opened: {error}; {way_out(path)}") from error
+        raise ModelFileError(f"{path} can't be opened: {error}; {_copy_again(path)}") from error
     return path
 
 
@@ -115,10 +115,15 @@ def report_unreadable(path: Path, what: str) -> Iterator[None]:
 
 
 def way_out(path: Path) -> str:
-    """Return what a user can do about a file that can't be read."""
+    """Return what a user can do about a file that `locate_file` has found, but that can't be read."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
             return f"it is a git-lfs pointer, {RUN_GIT_LFS}"
+    return _copy_again(path)
+
+
+def _copy_again(path: Path) -> str:
+    """Return where a file comes from again, without opening it: it may be no regular file."""
     with suppress(OSError, RuntimeError):  # RuntimeError: links in a circle, up to Python 3.12
         if distribution := _distribution_of(path.parent.resolve()):
             return f"pip install --force-reinstall --no-deps {distribution}"
