@@ -31,13 +31,12 @@ def reranker(
 
     Those for which `index --keep-states` encodes read the states from their file where there is one.
     """
-    from resift.models.bundled import BUNDLED, MULTILINGUAL
+    from resift.models.bundled import STATE_KEEPERS
     from resift.models.options import ModelOptions
     from resift.reranking.reranker import Reranker
 
     options: ModelOptions = {} if long_documents is None else {"long_documents": long_documents.value}
-    keep_states = (None, f"resift:{BUNDLED[0]}", f"resift:{MULTILINGUAL}")
-    if states_file is not None and states_file.is_file() and model in keep_states:
+    if states_file is not None and states_file.is_file() and model in (None, *STATE_KEEPERS):
         options["states_file"] = states_file
     if instruction is not None:
         options["instruction"] = instruction

@@ -89,17 +89,15 @@ def first_stage(
     return dense if hybrid is False else HybridFirstStage(dense)
 
 
-def own_model(db: Path, collection: str) -> str | None:
-    """Return the reranker that goes with a collection: for one in many languages theirs, else None, the default one.
+def own_model(db: Path, collection: str) -> str:
+    """Return the reranker that goes with a collection: for one in many languages theirs, else the default one.
 
     Raises InputError where there is no such collection.
     """
     from resift.cli import _database
-    from resift.models.bundled import MULTILINGUAL
-    from resift.search.chroma import bi_encoder_of
+    from resift.search.chroma import network_of
 
-    bi_encoder = bi_encoder_of(_database.existing(db, collection))
-    return f"resift:{MULTILINGUAL}" if bi_encoder == MULTILINGUAL else None
+    return f"resift:{network_of(_database.existing(db, collection))}"
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def evaluate(
             source = Source.of(folder, db, name, questions, judge)
             llm = None if judge is None else judging_llm(judge)
             collection, chosen = source.read(depth, stage, limit)
-            usual = own_model(source.db, source.name) or usual
+            usual = own_model(source.db, source.name)
         rerankers = {label: Reranker(label) for label in model or [usual]}
         with bar() as progress:
             if llm is not None:

@@ -21,7 +21,6 @@ from resift.documents.files import find_files
 from resift.documents.passages import fingerprint, passages
 from resift.documents.readers import check_size, read
 from resift.errors import ResiftError
-from resift.models.bundled import MULTILINGUAL
 from resift.search.two_stage import Passage
 
 if TYPE_CHECKING:
@@ -279,13 +278,13 @@ class _Run:
 
 def _choose_chunks(collection: Collection, tokens: int | None, overlap: int | None) -> Chunks:
     """Return the size of passages, and have the collection remember it."""
-    from resift.search.chroma import bi_encoder_of  # here: what reads files needs no Chroma
+    from resift.search.chroma import network_of  # here: what reads files needs no Chroma
 
     chunks = Chunks.of_metadata(collection.metadata, tokens, overlap)
     metadata = chunks.in_metadata(collection.metadata)
     if metadata != (collection.metadata or {}):
         collection.modify(metadata=metadata)
-    return replace(chunks, model=MULTILINGUAL) if bi_encoder_of(collection) == MULTILINGUAL else chunks
+    return replace(chunks, model=network_of(collection))
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resift._util.progress import Progress
 from resift.embedders.dense import DenseEmbedder
-from resift.models.bundled import DENSE, MULTILINGUAL
+from resift.models.bundled import bundled_folder
 
 if TYPE_CHECKING:
     from chromadb import Collection
@@ -23,10 +23,9 @@ def keep_states(collection: Collection, states_file: Path, progress: Progress | 
     `progress` is called at the beginning, and after every `TEXTS_PER_PAGE` passages. States that can't be kept are a
     StatesWarning.
     """
-    from resift.search.chroma import bi_encoder_of  # here: what reads files needs no Chroma
+    from resift.search.chroma import network_of  # here: what reads files needs no Chroma
 
-    model = MULTILINGUAL if bi_encoder_of(collection) == MULTILINGUAL else DENSE
-    encoder = DenseEmbedder(f"resift:{model}", states_file=states_file)
+    encoder = DenseEmbedder(bundled_folder(network_of(collection)), states_file=states_file)
     offset, total = 0, collection.count()
     if progress is not None:
         progress(0, total)

@@ -144,13 +144,12 @@ class OnnxScorer(ScorerBase):
         elif manifest.kind != "pair":
             raise ModelFileError(f"{self.folder} holds a {manifest.kind} model, which is no cross-encoder")
         else:
-            from resift.engines.common.plain_folder import find_graph  # of what others export
-
-            for file in _graph_files(self.folder):
+            files = _graph_files(self.folder)
+            for file in files:
                 if manifest.files:
                     manifest.checksum_of(file)
                 locate_file(self.folder, file)
-            graph = self.folder / find_graph(self.folder)
+            graph = self.folder / files[0]
             network = tested = self._open_pair_network(graph, tokenizer)
         with report_unreadable(graph, "cross-encoder that fits the folder's tokenizer.json"):
             check_network(tested, tokenizer)
@@ -232,7 +231,7 @@ def _rounds_by_batch(graph: Path) -> bool:
 
 
 def _graph_files(folder: Path) -> list[str]:
-    """Return the names of the graph and of the files of weights that it reads."""
+    """Return the names of the graph, which is the first, and of the files of weights that it reads."""
     from resift.engines.common.plain_folder import find_graph  # imported late: for folders that others made
 
     graph = find_graph(folder)

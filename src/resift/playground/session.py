@@ -9,6 +9,7 @@ from typing import Any
 
 from resift.errors import InputError
 from resift.explanation.explain import plan_occlusion
+from resift.models.bundled import STATE_KEEPERS
 from resift.playground.code import HYBRID, SearchSettings, Source, snippets
 from resift.playground.judgements import Judgements, commands
 from resift.playground.pages import describe_explanation, describe_search, mark_of
@@ -25,8 +26,6 @@ from resift.search.two_stage import TwoStageSearch
 MakeReranker = Callable[[str, str | None], Reranker]
 """Model and `long_documents` (None: the model's own way) → reranker."""
 VECTORS = "vectors"
-KEEP_STATES = ("resift:small", "resift:multilingual")
-"""Models for which `resift index --keep-states` encodes."""
 LONG_DOCUMENTS = ("max_window", "first_window", "truncate")
 
 
@@ -160,7 +159,7 @@ class Playground:
         """Return the programs that do the same search."""
         self._check_model(settings.model)
         states = self.source.states_file
-        keeps = settings.model in KEEP_STATES and states is not None and states.is_file()
+        keeps = settings.model in STATE_KEEPERS and states is not None and states.is_file()
         source = self.source if keeps else Source(self.source.database, self.source.collection, self.source.bi_encoder)
         return snippets(source, replace(settings, first_stage=self._stage_name(settings)), query)
 

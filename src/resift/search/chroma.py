@@ -18,7 +18,7 @@ from resift.embedders.embedder import Embedder
 from resift.embedders.load import BUNDLED_EMBEDDERS
 from resift.embedders.static import StaticEmbedder, table_folder
 from resift.errors import InputError, MissingExtraError
-from resift.models.bundled import DENSE
+from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL
 from resift.models.manifest import Manifest
 from resift.search.candidates import Passage, check_queries, is_awaited
 
@@ -118,6 +118,11 @@ def bi_encoder_of(collection: Collection) -> str | None:
     if stored not in FINGERPRINTS:
         return None
     return _bi_encoder(stored, collection.configuration_json["embedding_function"]["config"])
+
+
+def network_of(collection: Collection) -> str:
+    """Return the bundled network that goes with a collection: its tokens cut passages, and it reranks them."""
+    return MULTILINGUAL if bi_encoder_of(collection) == MULTILINGUAL else BUNDLED[0]
 
 
 def embedding_name(collection: Collection) -> str:
