@@ -286,6 +286,9 @@ def test_a_read_that_fails_while_another_process_writes_is_tried_again(
     with pytest.raises(InputError, match=r"can't be searched now: .*Nothing found.* another process writes"):
         stage.retrieve("red fox", 1)
     assert 1 <= sum(pauses) <= 2
+    failing_reads(monkeypatch, [InternalError("(code: 14) unable to open database file")] * 9)
+    with pytest.raises(InputError, match=r"relative path and the process another current folder .* an absolute path"):
+        stage.retrieve("red fox", 1)
     failing_reads(monkeypatch, [NotFoundError("Collection [7] does not exist")])
     with pytest.raises(InputError, match="no longer there: it was deleted or made anew; open it again"):
         stage.retrieve("red fox", 1)

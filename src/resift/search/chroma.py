@@ -328,6 +328,11 @@ def _reading_error(name: str, error: Exception) -> InputError:
     """Return the error for what Chroma raised where a collection was searched or read."""
     if isinstance(error, NotFoundError):
         return InputError(f"collection {name!r} is no longer there: it was deleted or made anew; open it again")
+    if "unable to open database file" in str(error):  # Chroma opens its files again for a second reader, say
+        return InputError(
+            f"collection {name!r} can't be searched now: {error}; its folder was moved or deleted, or the client has a "
+            "relative path and the process another current folder by now: give an absolute path to PersistentClient"
+        )
     if isinstance(error, InternalError):
         return InputError(
             f"collection {name!r} can't be searched now: {error}; where another process writes into it, "
