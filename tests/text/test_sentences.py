@@ -58,6 +58,37 @@ def test_where_sentences_end(text: str, sentences: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("Der Vertrag endet am 3. Oktober. Er gilt nach § 5 Abs. 2 BGB, bzw. bis zum 1. Mai.", ["Oktober.", "Mai."]),
+        (
+            "Mme Martin habite au n° 5, av. Foch. C'est 3 % env. par an. M. Dupont est là.",
+            ["Foch.", "an.", "là."],
+        ),
+        (
+            "La Dra. López llegó a las 5 p. m. en punto. EE. UU. firmó con el Sr. García.",
+            ["punto.", "García."],
+        ),
+        (
+            "Il sig. Rossi è qui con il dott. Verdi. L'ing. Bianchi non è alla riunione.",
+            ["Verdi.", "riunione."],
+        ),
+        ("O Sr. Silva não chegou. A Dra. Costa é a médica do hospital, na cidade.", ["chegou.", "cidade."]),
+        ("Dhr. Jansen is er niet. Zie blz. 5 van het boek.", ["niet.", "boek."]),
+        ("Pan dr. Kowalski mieszka na ul. Długiej. To jest np. 5 zł.", ["Długiej.", "zł."]),
+        ("Ο κ. Παπαδόπουλος ήρθε. Πόσοι ζουν εκεί; Πολλοί.", ["ήρθε.", "εκεί;", "Πολλοί."]),
+        ("وُلد د. أحمد في القاهرة. كم عمره؟", ["القاهرة.", "عمره؟"]),
+        ("डॉ. शर्मा दिल्ली में रहते हैं। कीमत रु. 500 है।", ["हैं।", "है।"]),
+        ("ប៉ារីសជារដ្ឋធានី។ មានប្រជាជនច្រើន។", ["ប៉ារីសជារដ្ឋធានី។", "មានប្រជាជនច្រើន។"]),
+        ("He was born in Bad Nauheim on Oct. 3. Die Hard came later. It was good.", ["3.", "later.", "good."]),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else "",
+)
+def test_abbreviations_of_other_languages_end_no_sentence(text: str, ends: list[str]) -> None:
+    assert [sentence.split()[-1] for sentence in said(text)] == ends
+
+
+@pytest.mark.parametrize(
     "text", ["word " * 1000, "x" * 5000, "蛇" * 5000, "line of a log\n" * 400, "\ud83d\udc0d" * 900]
 )
 def test_text_without_an_end_is_divided_at_lines_or_spaces(text: str) -> None:

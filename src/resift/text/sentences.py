@@ -1,8 +1,9 @@
 r"""The sentences of a text, with their places, and which of them are headings.
 
-Where a sentence ends is decided by sentencex (Wikimedia; some 240 languages). Beside it, the marks of written structure
-divide: an empty line, and the beginning of a heading, a list item or a table row. Text without an end of a sentence is
-divided at line ends or at spaces, so that no sentence is longer than `LONGEST` characters.
+Where a sentence ends is decided by sentencex (Wikimedia; some 240 languages), by the rules of the language that
+the text seems to be in (`resift.text.sentence_rules`). Beside it, the marks of written structure divide: an empty line,
+and the beginning of a heading, a list item or a table row. Text without an end of a sentence is divided at line ends
+or at spaces, so that no sentence is longer than `LONGEST` characters.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import sentencex
 
 from resift.text.half_pairs import HALF
+from resift.text.sentence_rules import rules_for
 
 LONGEST = 500
 """Characters of a sentence, at most."""
@@ -28,7 +30,6 @@ TITLE, LEAD, TABLE_HEAD = 7, 8, 9
 
 _HALF = re.compile(f"[{HALF}]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_CYRILLIC = re.compile("[\u0400-\u052f]")
 _STRUCTURE = re.compile(
     r"\n[^\S\n]*\n\s*"  # an empty line
     r"|\n(?=[^\S\n]*(?:#{1,6}\s|[-*+•]\s|\d{1,3}[.)]\s|\|))"  # a heading, an item or a row begins
@@ -41,7 +42,10 @@ _FENCE = re.compile(r"^[^\S\n]*(`{3,}+|~{3,}+)([^\n]*)$", re.MULTILINE)  # of a 
 _RULE = re.compile(r"\|[\s:|-]+\|?")  # below the first row of a table
 _TITLE_END = re.compile(r"[^.!?…:;,。．！？｡：；،؛؟۔।॥]\Z")
 _BREAK = re.compile(r"\s+(?=\S*\Z)")
-CYRILLIC_LOOKED_AT = 200  # characters
+# Khmer's full stops, which sentencex doesn't know, and titles that it takes for the end of a sentence.
+_OTHER_END = re.compile(r"[។៕]\s*")
+_NO_END = re.compile(r"(?<!\w)(?:[\u0621-\u064a]|डॉ|श्री|प्रो|रु)\.\s*\Z")
+_LONGEST_TITLE_SEEN = 10  # characters, with what stands before it and the spaces behind it
 
 
 class Sentence(NamedTuple):
@@ -98,12 +102,11 @@ def _pieces(text: str) -> list[tuple[int, int]]:
     if not text:
         return []
     readable = _HALF.sub("\ufffd", text)  # one for one, so that places stay
-    language = "ru" if _CYRILLIC.search(readable, 0, CYRILLIC_LOOKED_AT) else "en"
     structure = {match.end() for match in _STRUCTURE.finditer(readable)}
     structure |= {match.start() for match in _STRUCTURE.finditer(readable) if readable[match.start()] != "\n"}
     if first_line := _FIRST_LINE.match(readable):
         structure.add(first_line.end())
-    ends = set(_ends(language, readable))
+    ends = _sentence_ends(readable)
     pieces: list[tuple[int, int]] = []
     for first, last in pairwise(sorted({0, len(text), *structure, *ends})):
         stripped = text[first:last].strip()
@@ -115,6 +118,15 @@ def _pieces(text: str) -> list[tuple[int, int]]:
             begin = pieces.pop()[0]
         pieces.append((begin, first + len(text[first:last].rstrip())))
     return pieces
+
+
+def _sentence_ends(text: str) -> set[int]:
+    """Return where sentences end, by the rules of the languages that the text may be in."""
+    ends = set.intersection(*(set(_ends(language, text)) for language in rules_for(text)))
+    if text.isascii():
+        return ends
+    ends |= {match.end() for match in _OTHER_END.finditer(text)}
+    return {end for end in ends if not _NO_END.search(text[max(0, end - _LONGEST_TITLE_SEEN) : end])}
 
 
 def _ends(language: str, text: str) -> Iterator[int]:
