@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.explanation.words import find_words, words_of_tokens
+from resift.explanation.words import find_words, read_words, words_of_tokens
 from resift.text.sentences import find_sentences
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)
@@ -81,3 +81,33 @@ def test_a_token_belongs_to_the_word_that_it_has_most_of() -> None:
     offsets = np.array([[0, 4], [5, 11], [11, 12], [11, 16], [4, 5], [3, 7], [7, 7]], np.int32)
     assert words_of_tokens(words, offsets).tolist() == [0, 1, 1, 2, -1, 1, 1]
     assert words_of_tokens([], offsets).tolist() == [-1] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "words"),
+    [
+        ("合同的通知2024年, ok", "合同 的 通知 2024 年 , ok", "合同 的 通知 2024 年 , ok"),
+        ("予告期間はどれくらいですか", "予告 期間 はどれ くらい ですか", "予告 期間 はどれ くらい ですか"),
+        ("会議はコンピューターで", "会議 は コン ピュ ーター で", "会議 は コンピューター で"),
+        ("กรุงเทพเป็นเมืองหลวง", "กรุงเทพ เป็น เมือง หลวง", "กรุงเทพ เป็น เมือง หลวง"),
+        ("ที่นี่", "ท ี่น ี่", "ที่นี่"),  # no word begins with a mark
+        ("合同のことば", "合 同 の こ と ば", "合 同 のことば"),  # a vocabulary of letters tells nothing
+        ("Kündigungsfrist ist", "Kündigung s frist ist", "Kündigungsfrist ist"),
+        ("蛇 龟", "蛇 龟", "蛇 龟"),
+        ("", "", ""),
+    ],
+)
+def test_words_of_scripts_without_spaces_are_the_pieces_that_the_model_reads(
+    text: str, pieces: str, words: str
+) -> None:
+    ends = [0]
+    offsets = []
+    for piece in pieces.split():
+        start = text.index(piece, ends[-1])
+        ends.append(start + len(piece))
+        offsets.append((start, ends[-1]))
+    read = np.array(offsets, np.int32).reshape(-1, 2)
+    found = read_words(find_words(text), read)
+    assert " ".join(word.text for word in found) == words
+    assert all(text[word.start : word.end] == word.text for word in found)
+    assert sorted(set(words_of_tokens(found, read).tolist())) == list(range(len(found))), "each is read"

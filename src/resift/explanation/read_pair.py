@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resift.engines.common.pipeline import Pipeline
 from resift.explanation.explanation import Explanation
-from resift.explanation.words import Word, find_words, words_of_tokens
+from resift.explanation.words import Word, find_words, read_words, words_of_tokens
 from resift.scorer import Request, Scorer, Span
 from resift.text.batches import split_into_windows
 from resift.text.tokenizer import Ids, Tokens
@@ -43,7 +43,8 @@ class ReadPair:
         span = scores.spans.get(0)
         start, stop = _window(read, pipeline.network.max_document_tokens(len(asked.ids)), span)
         place = (0, len(document)) if span is None else (span.start, span.end)
-        query_words, document_words = find_words(query), find_words(document, *place)
+        query_words = read_words(find_words(query), asked.offsets)
+        document_words = read_words(find_words(document, *place), read.offsets)
         space = pipeline.tokenizer.space_id
         return cls(
             query,

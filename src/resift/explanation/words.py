@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ _KANA = (
     (0x31F0, 0x31FF, "katakana"),
     (0xFF66, 0xFF9F, "katakana"),
 )
+_UNSPACED = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"))  # Thai and Lao, Burmese, Khmer
+LETTERS_OF_PIECES = 1.5  # on average, from which on pieces are words
 _SILENT = "|<>=~"  # signs that mark texts up
 _APOSTROPHES = "'\u2019"
 _SPACE, _LETTER, _IDEOGRAPH, _SYMBOL, _MARK, _OTHER = "space", "letter", "ideograph", "symbol", "mark", "other"
@@ -51,6 +54,45 @@ def find_words(text: str, start: int = 0, end: int | None = None) -> list[Word]:
     """
     stop = len(text) if end is None else min(end, len(text))
     return [Word(text[first:last], first, last) for first, last in _runs(text, start, stop)]
+
+
+def read_words(words: Sequence[Word], offsets: NDArray[np.int32]) -> list[Word]:
+    """Return the words, in scripts without spaces as the tokens divide them, which know words: 合同, not 合 and 同.
+
+    Words that one token covers are joined, and a run of hiragana, Thai and the like is divided where tokens begin,
+    unless most of these are single letters. `offsets` (tokens, 2) are places in the text.
+    """
+    inside, begins = _places(offsets)
+    read: list[Word] = []
+    for word in words:
+        begin, text = word.start, word.text
+        if read and read[-1].end == begin and begin in inside and _has_no_spaces(read[-1].text[-1] + text[0]):
+            begin, text = read[-1].start, read.pop().text + text
+        cuts = [
+            place
+            for place in range(word.start + 1, word.end if _is_divided(word.text) else 0)
+            if place in begins and _kind(word.text[place - word.start]) != _MARK
+        ]
+        cuts = cuts if len(word.text) >= LETTERS_OF_PIECES * (len(cuts) + 1) else []
+        for first, last in pairwise([begin, *cuts, word.end]):
+            read.append(Word(text[first - begin : last - begin], first, last))
+    return read
+
+
+def _places(offsets: NDArray[np.int32]) -> tuple[set[int], set[int]]:
+    """Return the places between two characters of one token, and those where tokens begin."""
+    spans = [(start, end) for start, end in offsets.tolist() if end > start]
+    return {place for start, end in spans for place in range(start + 1, end)}, {start for start, _ in spans}
+
+
+def _has_no_spaces(text: str) -> bool:
+    """Return whether all characters are of scripts that put no spaces between words."""
+    return all(_kind(letter) in (_IDEOGRAPH, "hiragana", "katakana") or _is_divided(letter) for letter in text)
+
+
+def _is_divided(text: str) -> bool:
+    """Return whether a run of this script may be many words. Of katakana it is one: a foreign name or word."""
+    return _kind(text[0]) == "hiragana" or any(first <= text[0] <= last for first, last in _UNSPACED)
 
 
 def words_of_tokens(words: list[Word], offsets: NDArray[np.int32]) -> NDArray[np.int64]:
