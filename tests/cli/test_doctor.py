@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resift.cli.app import app
+from resift.models.bundled import bundled_folder
 from resift.search.collections import REBUILT, create_collection, lock_database, open_collection
 
 
@@ -77,6 +78,18 @@ def test_damaged_vectors(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None
     output = doctor(code=1).stdout
     assert "WRONG  collection 'documents': a record has no vector" in output
     assert "-> resift index FOLDER --collection documents --db .resift makes it anew" in output
+
+
+@pytest.mark.parametrize("damaged", ["table.npy", "tokenizer.json"])
+def test_a_damaged_model_of_ones_own(here: Path, damaged: str) -> None:
+    shutil.copytree(bundled_folder("static"), here / "own")
+    create_collection(here / ".resift", "documents", str(here / "own")).add(ids=["a"], documents=["Pandas eat bamboo."])
+    assert "WRONG" not in doctor(code=0).stdout
+    with (here / "own" / damaged).open("r+b") as file:
+        file.write(b"?")
+    output = doctor(code=1).stdout
+    assert f"WRONG  collection 'documents': {here / 'own' / damaged} is damaged or was changed: SHA-256 " in output
+    assert "-> make its model whole again" in output
 
 
 def test_a_file_that_is_not_stored_whole(indexed: Path) -> None:

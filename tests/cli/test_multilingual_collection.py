@@ -64,16 +64,24 @@ def test_passages_are_cut_by_its_own_tokens() -> None:
     assert added < english["added"]
 
 
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("resift.json", "resift.json is not valid JSON"),
+        ("encoder.onnx", "encoder.onnx is damaged or was changed"),
+        ("reader.onnx", "reader.onnx is damaged or was changed"),
+    ],
+)
 def test_doctor_goes_on_where_the_model_of_a_collection_is_damaged(
-    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str, said: str
 ) -> None:
     package = tmp_path / "damaged" / "resift_multilingual"
     shutil.copytree(indexed, package / "model")
     (package / "__init__.py").touch()
-    (package / "model" / "resift.json").write_text("[")
+    (package / "model" / damaged).write_text("[")
     monkeypatch.delitem(sys.modules, "resift_multilingual")
     monkeypatch.syspath_prepend(package.parent)
     checks = {check["name"]: check for check in json.loads(run("doctor", "--json", code=1).stdout)["checks"]}
-    assert "resift.json is not valid JSON" in checks["collection 'documents'"]["detail"]
+    assert said in checks["collection 'documents'"]["detail"]
     assert checks["collection 'documents'"]["way_out"].startswith("make its model whole again")
     assert checks["kept states"]["ok"]

@@ -31,7 +31,7 @@ class Check:
 
 
 def doctor(db: Folder = DB, as_json: Json = False) -> None:
-    """Check a database folder: collections, vectors, lexical indexes, kept states, versions. Nothing is changed.
+    """Check a database folder: collections, models, vectors, lexical indexes, kept states. Nothing is changed.
 
     Exit code 1 if something is wrong.
     """
@@ -99,7 +99,7 @@ def _check_folder(db: Path) -> Iterator[Check]:
 def _check_collection(db: Path, collection: Collection) -> Check:
     from resift.documents.ingest import unfinished_files
     from resift.errors import InputError, MissingExtraError, ModelFileError
-    from resift.search.chroma import bi_encoder_of, check_vectors, embedding_name
+    from resift.search.chroma import bi_encoder_of, check_model_files, check_vectors, embedding_name
     from resift.search.collections import REBUILT
     from resift.search.damage import find_damage
 
@@ -109,6 +109,7 @@ def _check_collection(db: Path, collection: Collection) -> Check:
         return Check(name, "a repair was killed before it was done", f"{again} completes it")
     try:
         check_vectors(collection)
+        check_model_files(collection)
     except InputError as error:
         return Check(name, str(error), f"resift index FOLDER --collection ANOTHER --db {db}")
     except MissingExtraError as error:

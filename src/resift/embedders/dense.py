@@ -18,7 +18,7 @@ from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import graph_opener
 from resift.engines.split.states import open_store
 from resift.errors import InputError, ModelFileError, UnknownModelError
-from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL, bundled_folder
+from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL, SCHEME, bundled_folder
 from resift.models.contents import check_exported, describe_folder
 from resift.models.manifest import ENCODER, Manifest
 from resift.text.batches import plan_batches, split_into_windows
@@ -28,7 +28,6 @@ BATCH_TOKENS = 1024  # as the reranker's
 TEXTS_PER_CHUNK = 512  # bounds the tokens held in memory, and leaves enough texts to sort by length
 VECTOR_TOLERANCE = 1e-2  # numbers of a unit vector; right runtimes differ by 1e-6
 EMBEDDER_FILES = (ENCODER, "tokenizer.json")
-SCHEME = "resift:"
 NAMES = {DENSE: BUNDLED[0], MULTILINGUAL: MULTILINGUAL}
 """Bi-encoder → the bundled network that has it inside."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resift.embedders.embedder import Embedder
 from resift.errors import UnknownModelError
+from resift.models.bundled import SCHEME
 from resift.models.contents import check_exported
 from resift.models.manifest import Manifest
 
@@ -38,12 +39,13 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
     >>> load_embedder().name, load_embedder("resift:dense").name
     ('resift:static', 'resift:dense')
     """
-    scheme, colon, name = os.fspath(model or "resift:static").partition(":")
-    if colon and scheme == "resift":
+    named = os.fspath(model or full_name(next(iter(BUNDLED_EMBEDDERS))))
+    if named.startswith(SCHEME):
+        name = named.removeprefix(SCHEME)
         if name not in BUNDLED_EMBEDDERS:
-            raise UnknownModelError(f"there is no bundled bi-encoder resift:{name}; there is {_known()}")
-        return _build(name, f"resift:{name}" if name in BY_NAME else None)
-    folder = Path(os.fspath(model or ""))
+            raise UnknownModelError(f"there is no bundled bi-encoder {named}; there is {_known()}")
+        return _build(name, full_name(name) if name in BY_NAME else None)
+    folder = Path(named)
     if not folder.is_dir():
         raise UnknownModelError(f"{str(model)!r} is neither a folder nor one of {_known()}")
     check_exported(folder)
@@ -51,7 +53,19 @@ def load_embedder(model: str | os.PathLike[str] | None = None) -> Embedder:
 
 
 def _known() -> str:
-    return ", ".join(f"resift:{name}" for name in BUNDLED_EMBEDDERS)
+    return ", ".join(map(full_name, BUNDLED_EMBEDDERS))
+
+
+def full_name(bi_encoder: str) -> str:
+    """Return a bi-encoder as `load_embedder` takes it.
+
+    Args:
+        bi_encoder: A name in `BUNDLED_EMBEDDERS`, or a folder.
+
+    >>> full_name("dense"), full_name("my-encoder")
+    ('resift:dense', 'my-encoder')
+    """
+    return f"{SCHEME}{bi_encoder}" if bi_encoder in BUNDLED_EMBEDDERS else bi_encoder
 
 
 def _build(kind: str, folder: str | Path | None) -> Embedder:

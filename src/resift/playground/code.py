@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resift.embedders.load import BUNDLED_EMBEDDERS
+from resift.embedders.load import full_name
 
-SCHEME = "resift:"
 HYBRID = "hybrid"
 
 
@@ -27,7 +26,7 @@ class Source:
     @property
     def embedder(self) -> str | None:
         """The bi-encoder as `load_embedder` takes it."""
-        return f"{SCHEME}{self.bi_encoder}" if self.bi_encoder in BUNDLED_EMBEDDERS else self.bi_encoder
+        return None if self.bi_encoder is None else full_name(self.bi_encoder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resift._util.arguments import helps_with_names, whole_number
-from resift.embedders.dense import DenseEmbedder, encoder_fingerprint
+from resift.embedders.dense import EMBEDDER_FILES, DenseEmbedder, encoder_fingerprint, encoder_folder
 from resift.embedders.embedder import Embedder
-from resift.embedders.load import BUNDLED_EMBEDDERS
+from resift.embedders.load import full_name
 from resift.embedders.static import StaticEmbedder, table_folder
 from resift.errors import InputError, MissingExtraError
-from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL
+from resift.models.bundled import BUNDLED, DENSE, MULTILINGUAL, SCHEME
 from resift.models.manifest import Manifest
 from resift.search.candidates import Passage, check_queries, is_awaited
 
@@ -33,9 +33,6 @@ try:
     from resift.search.query_embedding import EmbedQueries, QueryEmbedding, stored_embedding
 except ImportError as error:
     raise MissingExtraError("resift.chroma", "chroma") from error
-
-
-SCHEME = "resift:"
 
 
 class _Embedding(EmbeddingFunction[Documents]):
@@ -128,16 +125,12 @@ def network_of(collection: Collection) -> str:
 def embedding_name(collection: Collection) -> str:
     """Return what messages call the function that embeds a collection, such as "resift:dense"; "" where it has none."""
     own = bi_encoder_of(collection)
-    return stored_embedding(collection) if own is None else _in_words(own)
+    return stored_embedding(collection) if own is None else full_name(own)
 
 
 def _bi_encoder(stored: str, config: dict[str, Any]) -> str:
     folder: str | None = config.get("folder")
     return stored.removeprefix("resift-") if folder is None else folder.removeprefix(SCHEME)
-
-
-def _in_words(bi_encoder: str) -> str:
-    return f"{SCHEME}{bi_encoder}" if bi_encoder in BUNDLED_EMBEDDERS else bi_encoder
 
 
 def check_vectors(collection: Collection) -> None:
@@ -147,6 +140,26 @@ def check_vectors(collection: Collection) -> None:
     """
     if (stored := stored_embedding(collection)) in FINGERPRINTS:
         _check_model(stored, collection.configuration_json["embedding_function"]["config"])
+
+
+def check_model_files(collection: Collection) -> None:
+    """Verify the files of the model that embeds a collection. It reads all of them: only `resift doctor` asks this.
+
+    Of a bundled network these are all its files, since it reranks too; of a folder of one's own, what embeds.
+
+    Raises:
+        ModelFileError: A file is damaged or missing.
+        MissingExtraError: The model isn't installed.
+    """
+    stored = stored_embedding(collection)
+    if stored not in FINGERPRINTS:
+        return
+    model: str | None = collection.configuration_json["embedding_function"]["config"].get("folder")
+    if stored == StaticEmbedding.name():
+        Manifest.read(table_folder(model))
+    else:
+        own = model is not None and not model.startswith(SCHEME)
+        Manifest.read(encoder_folder(model), EMBEDDER_FILES if own else None)
 
 
 FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
@@ -159,7 +172,7 @@ FINGERPRINTS: dict[str, Callable[[str | None], str]] = {
 def _check_model(name: str, config: dict[str, Any]) -> None:
     """Read a manifest and no more: every stage that is made, and remade with another filter, asks this."""
     if config.get("fingerprint") != FINGERPRINTS[name](config.get("folder")):
-        bi_encoder = _in_words(_bi_encoder(name, config))
+        bi_encoder = full_name(_bi_encoder(name, config))
         raise InputError(
             f"the collection was indexed with another version of the bi-encoder {bi_encoder}, and vectors "
             "of two versions can't be compared: index into a new collection"

@@ -10,7 +10,7 @@ from typing import Any
 
 from resift._util.lock import FolderLockedError, lock_folder
 from resift._util.sqlite import LOCKED
-from resift.embedders.load import BUNDLED_EMBEDDERS
+from resift.embedders.load import BUNDLED_EMBEDDERS, full_name
 from resift.errors import InputError
 from resift.models.bundled import STATIC
 from resift.models.manifest import Manifest
@@ -300,7 +300,7 @@ def _embedding_function(bi_encoder: str, states_file: Path | None) -> StaticEmbe
     if bi_encoder == STATIC:
         return StaticEmbedding()
     if bi_encoder in BUNDLED_EMBEDDERS:
-        return DenseEmbedding(f"resift:{bi_encoder}", states_file=states_file)
+        return DenseEmbedding(full_name(bi_encoder), states_file=states_file)
     if Manifest.peek(Path(bi_encoder)).kind == STATIC:
         return StaticEmbedding(bi_encoder)
     return DenseEmbedding(bi_encoder, states_file=states_file)

@@ -13,6 +13,8 @@ from resift._util.model_files import MODEL_PACKAGES, package_folder
 from resift.errors import MissingExtraError, UnknownModelError
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
 
+SCHEME = "resift:"
+"""What a bundled model's name begins with."""
 BUNDLED = ("small",)
 """Cross-encoders, the default first."""
 STATIC = "static"
