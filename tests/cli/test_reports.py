@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -82,10 +83,13 @@ def test_rerank_and_explain_write_theirs(here: Path) -> None:
         assert said in text
     run("explain", "pandas", "Giant pandas eat bamboo.", "-m", "resift:tiny", "--png", "map.png")
     assert (here / "map.png").read_bytes().startswith(b"\x89PNG")
-    for option, name in (("--png", "map.svg"), ("--svg", "map.png"), ("--html", "map.svg"), ("--png", "map")):
+    for option, name in (("--png", "map.svg"), ("--svg", "b.png"), ("--html", "map.svg"), ("--html", "a.html.gz")):
         error = run("explain", "a", "b", "-m", "no such model", option, name, code=1).stderr
         assert f"{name}: {option} writes a file that ends in .{option[2:]}" in error
-        assert not (here / "map.svg").exists()
+        assert not (here / name).exists()
+    names = {"--html": "why-v1.2", "--svg": "map", "--png": "map-2026.11"}  # no ending: the name as it was given
+    run("explain", "pandas", "Giant pandas eat bamboo.", "-m", "resift:tiny", *itertools.chain(*names.items()))
+    assert {path.name for path in here.iterdir()} >= set(names.values())
 
 
 @pytest.mark.parametrize("option", ["--html", "--per-query"])

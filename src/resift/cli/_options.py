@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from resift._util.endings import has_other_ending
 from resift.errors import InputError
 
 
@@ -28,8 +29,8 @@ class EmbedderName(StrEnum):
     MULTILINGUAL = "multilingual"
 
 
-ENDINGS = {"--html": (".html", ".htm", ""), "--svg": (".svg", ""), "--png": (".png",)}
-"""Option → endings of the files that it writes; "" for a name without one."""
+KINDS = {"--html": "text/html", "--svg": "image/svg+xml", "--png": "image/png"}
+"""Option → the media type of the file that it writes."""
 
 
 def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -40,8 +41,9 @@ def check_file(option: typer.CallbackParam, path: Path | None) -> Path | None:
         raise InputError(f"{path} is a folder: give the name of a file")
     if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{path} can't be written: there is no permission to")
-    if path is not None and (endings := ENDINGS.get(option.opts[0])) and path.suffix.lower() not in endings:
-        raise InputError(f"{path}: {option.opts[0]} writes a file that ends in {endings[0]}")
+    name = option.opts[0]
+    if path is not None and name in KINDS and has_other_ending(path, KINDS[name]):
+        raise InputError(f"{path}: {name} writes a file that ends in .{name[2:]}")
     return path
 
 

@@ -7,11 +7,11 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resift._util.endings import has_other_ending
 from resift.errors import InputError, MissingExtraError
 from resift.explanation.explanation import Explanation
 from resift.explanation.shades import AGAINST, FOR, strengths
@@ -43,7 +43,7 @@ MISSING = re.compile(r"Glyph (\d+) .* missing from")
 
 def write_png(explanation: Explanation, path: str | os.PathLike[str]) -> None:
     """Write the heat map. See `Explanation.to_png`."""
-    if Path(path).suffix.lower() != ".png":
+    if has_other_ending(path, "image/png"):
         raise InputError(f"{os.fspath(path)}: a PNG file has a name that ends in .png; to_svg gives an SVG")
     rows, names, values = heat_map_cells(explanation)
     with rc_context({"font.family": _fonts()}), _missing_letters_in_words():
@@ -103,7 +103,7 @@ def _draw(rows: list[str], names: list[str], values: NDArray[np.float64], path: 
                 if abs(shares[row, column]) >= 0.05:
                     said = f"{values[row, column]:.2f}"
                     axes.text(column, row, said, ha="center", va="center", fontsize=7.5, color=TEXT_COLOR)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    figure.savefig(path, dpi=DOTS_PER_INCH, format="png")
 
 
 def _shown(name: str) -> str:
