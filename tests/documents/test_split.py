@@ -287,3 +287,24 @@ def test_a_records_field_never_hides_where_a_passage_comes_from() -> None:
 
 def test_spans_are_offsets() -> None:
     assert split("  a  ", SIZE) == [TextSpan(2, 3)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "अनुबंध चार सप्ताह की सूचना देकर समाप्त किया जा सकता है। ",
+        "هل يمكن إنهاء العقد بإشعار مدته أربعة أسابيع؟ ",
+        "معاہدہ چار ہفتے کے نوٹس پر ختم کیا جا سکتا ہے۔ ",
+        "Պայմանագիրը կարող է լուծվել չորս շաբաթ առաջ։ ",
+        "ውሉ በአራት ሳምንት ማስታወቂያ ሊቋረጥ ይችላል። ",
+        "စာချုပ်ကို လေးပတ် ကြိုတင် အသိပေး၍ ရပ်စဲ နိုင်သည်။ ",
+        "កិច្ចសន្យា អាច បញ្ចប់ បាន ដោយ ជូនដំណឹង បួន សប្តាហ៍។ ",
+        "契約は四週間前の通知で解約できます｡",
+    ],
+    ids=["Hindi", "Arabic", "Urdu", "Armenian", "Amharic", "Burmese", "Khmer", "half width"],
+)
+def test_a_long_text_is_cut_after_a_sentence_in_any_script(sentence: str) -> None:
+    text = (sentence * 20).strip()
+    parts = split(text, len(sentence) * 3 + len(sentence) // 2)
+    assert len(parts) > 4
+    assert all(text[part.start : part.end].endswith(sentence.strip()[-1]) for part in parts)

@@ -10,7 +10,7 @@ import sentencex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resift.text.sentences import LEAD, LONGEST, TABLE_HEAD, TITLE, WINDOW, find_sentences, headings_above
+from resift.text.sentences import CLAUSES, LEAD, LONGEST, TABLE_HEAD, TITLE, WINDOW, find_sentences, headings_above
 
 WRITTEN = st.text(
     st.sampled_from("aB1 .!?。।؟…\n\t#|-:*\"'()\u00ad\u200d\ud83d\udc0d🐍蛇ش\x00\x1c\u2028\ud800"), max_size=80
@@ -86,6 +86,14 @@ def test_where_sentences_end(text: str, sentences: int) -> None:
 )
 def test_abbreviations_of_other_languages_end_no_sentence(text: str, ends: list[str]) -> None:
     assert [sentence.split()[-1] for sentence in said(text)] == ends
+
+
+def test_thai_which_marks_no_end_is_divided_at_the_spaces_between_clauses() -> None:
+    clauses = [*["สำนักงานใหญ่อยู่ที่กรุงเทพ"] * 10, "ที่จอดรถอยู่หลังอาคาร", "จอดฟรีสองชั่วโมง", *["พนักงานมีวันหยุดปีละสิบห้าวัน"] * 10]
+    parts = said(" ".join(clauses))
+    assert all(CLAUSES <= len(part) <= 2 * CLAUSES for part in parts[:-1])
+    assert [clause for part in parts for clause in part.split()] == clauses
+    assert said("ที่จอดรถอยู่หลังอาคาร จอดฟรี") == ["ที่จอดรถอยู่หลังอาคาร จอดฟรี"], "too short to divide"
 
 
 @pytest.mark.parametrize(

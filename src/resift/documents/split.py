@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 _PARAGRAPH = re.compile(r"(?:^[^\S\n]*\S.*(?:\n|\Z))+", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+).*\n(?:(?! {0,3}\1)(?:.+(?:\n|\Z)|\n))*+(?: {0,3}\1.*\n?)?+", re.MULTILINE)
 _CODE_INDENTS = ("   ", "\t")
-# A sentence ends at its full stop unless the text goes on in lower case ("e.g. this"); Chinese and Japanese put no
-# space after theirs. A list item or table row ends like a sentence.
+# A sentence ends at its full stop (Indic, Urdu, Arabic, Armenian, Ethiopic, Burmese and Khmer ones too) unless the text
+# goes on in lower case ("e.g. this"); Chinese and Japanese put no space after theirs. A list item or table row ends
+# like a sentence.
 _SENTENCE = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*+\s++(?![a-z])|[。！？]+[”’」』）]*\s*|\n(?=[^\S\n]*(?:[-*+•|]|\d{1,3}[.)])\s?)"
+    r"(?<=[.!?…।॥۔؟։።။។])[\"'”’)\]]*+\s++(?![a-z])|[。！？｡]+[”’」』）]*\s*|\n(?=[^\S\n]*(?:[-*+•|]|\d{1,3}[.)])\s?)"
 )
 _WORD = re.compile(r"\s+")
 _LINE = re.compile(r"\n+")

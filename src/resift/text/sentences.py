@@ -21,6 +21,8 @@ from resift.text.sentence_rules import rules_for
 
 LONGEST = 500
 """Characters of a sentence, at most."""
+CLAUSES = 60
+"""Characters of clauses at least, where a script has no sign for the end of a sentence."""
 WINDOW = 5000
 """Characters that sentencex is given at once where no white space divides them: its time grows with their square."""
 LONGEST_TITLE = 100
@@ -45,6 +47,7 @@ _BREAK = re.compile(r"\s+(?=\S*\Z)")
 # Khmer's full stops, which sentencex doesn't know, and titles that it takes for the end of a sentence.
 _OTHER_END = re.compile(r"[។៕]\s*")
 _NO_END = re.compile(r"(?<!\w)(?:[\u0621-\u064a]|डॉ|श्री|प्रो|रु)\.\s*\Z")
+_SPACE_OF_CLAUSES = re.compile(r"(?<=[\u0e00-\u0eff])\s+(?=[\u0e00-\u0eff])")
 _LONGEST_TITLE_SEEN = 10  # characters, with what stands before it and the spaces behind it
 
 
@@ -126,7 +129,19 @@ def _sentence_ends(text: str) -> set[int]:
     if text.isascii():
         return ends
     ends |= {match.end() for match in _OTHER_END.finditer(text)}
-    return {end for end in ends if not _NO_END.search(text[max(0, end - _LONGEST_TITLE_SEEN) : end])}
+    ends = {end for end in ends if not _NO_END.search(text[max(0, end - _LONGEST_TITLE_SEEN) : end])}
+    return ends.union(_clauses(text, sorted(ends)))
+
+
+def _clauses(text: str, ends: Sequence[int]) -> Iterator[int]:
+    """Yield where clauses of Thai and Lao end: they mark no end of a sentence, and put spaces between clauses only."""
+    last = 0
+    for space in _SPACE_OF_CLAUSES.finditer(text):
+        before = bisect_right(ends, space.start())
+        last = max(last, ends[before - 1] if before else 0)
+        if space.start() - last >= CLAUSES:
+            last = space.end()
+            yield last
 
 
 def _ends(language: str, text: str) -> Iterator[int]:
