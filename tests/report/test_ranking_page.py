@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -119,6 +120,16 @@ def test_the_sentence_is_underlined_where_it_stands_behind_a_title(overlap: Rera
         evidence=1,
     ).to_html()
     assert '<span class="evidence">Pandas eat bamboo.</span>' in page
+
+
+def test_a_title_written_from_right_to_left_is_cut_at_its_end(overlap: Reranker) -> None:
+    """In a line from left to right, the dots of a title that is too long stand in place of its first words."""
+    page = overlap.rank(
+        "متى ينتهي العقد؟", ["ينتهي العقد بإشعار مدته أربعة أسابيع", "The office opens at nine."]
+    ).to_html()
+    titles = re.findall(r'<span class="title"([^>]*)>(.*?)</span>', page)
+    assert len(titles) == 4
+    assert all('dir="auto"' in attributes and "<bdi" not in title for attributes, title in titles)  # which has no say
 
 
 def test_documents_are_called_by_what_they_are(overlap: Reranker) -> None:

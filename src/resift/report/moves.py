@@ -119,7 +119,7 @@ def _right(place: Place, from_row: float) -> Html:
 
 
 def _name(place: Place, moved: str, detail: str, *, is_final: bool = False) -> Html:
-    title: Child = element("bdi", place.title)
+    title: Child = place.title  # in no <bdi>: what is in one has no say in the direction, and so in which end is cut
     if place.link is not None and is_final:
         title = element("a", title, href=f"#{place.link}")
     grade = None if place.grade is None else element("span", f"judged {place.grade}", class_=grade_class(place.grade))
@@ -128,7 +128,7 @@ def _name(place: Place, moved: str, detail: str, *, is_final: bool = False) -> H
     quoted = join(" · ", element("bdi", place.excerpt)) if place.excerpt else None
     return element(
         "span",
-        element("span", title, class_="title", title=place.title),
+        element("span", title, class_="title", dir="auto", title=place.title),
         element("span", grade, bar, element("span", said, quoted, class_="said"), class_="detail"),
         class_="name",
     )
