@@ -138,47 +138,71 @@ for module in (
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("module", "library", "extra"),
-    [
-        ("resift.chroma", "chromadb", "chroma"),
-        ("resift.engines.pytorch.sentence_transformers", "sentence_transformers", "sentence-transformers"),
-        ("resift.engines.openvino", "openvino", "openvino"),
-        ("resift.services.rerank.scorer", "httpx", "remote"),
-        ("resift.engines.pytorch.late_interaction", "sentence_transformers", "late-interaction"),
-        ("resift.engines.pytorch.generative", "transformers", "sentence-transformers"),
-        ("resift.export.pair", "onnx", "export"),
-        ("resift.export.pair", "torch", "export"),
-        ("resift.export.pair", "sentence_transformers", "export"),
-        ("resift.networks.split", "torch", "export"),
-        ("resift.explanation.torch_methods", "torch", "sentence-transformers"),
-        ("resift.export.int8_weights", "onnx", "export"),
-        ("resift.services.llm.endpoint", "httpx", "remote"),
-        ("resift.evaluation", "ir_measures", "eval"),
-        ("resift.evaluation.plot", "matplotlib", "eval"),
-        ("resift.bulk.parquet", "pyarrow", "scale"),
-        ("resift.bulk.ray_data", "ray", "scale"),
-        ("resift.serving.ray_serve", "ray", "scale"),
-        ("resift.serving.asgi", "starlette", "serve"),
-        ("resift.tracing", "opentelemetry", "otel"),
-        ("resift.mcp", "mcp", "mcp"),
-        ("resift.playground.asgi", "starlette", "playground"),
-        ("resift.playground.asgi", "uvicorn", "playground"),
-        ("resift.training", "datasets", "train"),
-        ("resift.training.pairs", "accelerate", "train"),
-    ],
-)
-def test_a_missing_library_names_its_extra(module: str, library: str, extra: str) -> None:
+MISSING = [
+    ("resift.chroma", "chromadb", "chroma"),
+    ("resift.engines.pytorch.sentence_transformers", "sentence_transformers", "sentence-transformers"),
+    ("resift.engines.openvino", "openvino", "openvino"),
+    ("resift.services.rerank.scorer", "httpx", "remote"),
+    ("resift.engines.pytorch.late_interaction", "sentence_transformers", "late-interaction"),
+    ("resift.engines.pytorch.generative", "transformers", "sentence-transformers"),
+    ("resift.export.pair", "onnx", "export"),
+    ("resift.export.pair", "torch", "export"),
+    ("resift.export.pair", "sentence_transformers", "export"),
+    ("resift.networks.split", "torch", "export"),
+    ("resift.explanation.torch_methods", "torch", "sentence-transformers"),
+    ("resift.export.int8_weights", "onnx", "export"),
+    ("resift.services.llm.endpoint", "httpx", "remote"),
+    ("resift.evaluation", "ir_measures", "eval"),
+    ("resift.evaluation.plot", "matplotlib", "eval"),
+    ("resift.bulk.parquet", "pyarrow", "scale"),
+    ("resift.bulk.ray_data", "ray", "scale"),
+    ("resift.serving.ray_serve", "ray", "scale"),
+    ("resift.serving.asgi", "starlette", "serve"),
+    ("resift.tracing", "opentelemetry", "otel"),
+    ("resift.mcp", "mcp", "mcp"),
+    ("resift.playground.asgi", "starlette", "playground"),
+    ("resift.playground.asgi", "uvicorn", "playground"),
+    ("resift.training", "datasets", "train"),
+    ("resift.training.pairs", "accelerate", "train"),
+]
+
+
+def test_a_missing_library_names_its_extra() -> None:
+    """Each in a process of its own, which is forked from one that has the libraries that take seconds to import."""
     check = f"""
-import sys
-sys.modules[{library!r}] = None
-from resift import MissingExtraError
-try:
-    import {module}
-except MissingExtraError as error:
-    assert "pip install 'resift[{extra}]'" in str(error), error
-    assert error.__cause__ is not None
-else:
-    raise SystemExit("no error")
+import contextlib, gc, importlib, os, sys, traceback
+gc.disable()  # it would visit all of them time and again
+for heavy in ("numpy", "onnxruntime", "onnx", "httpx", "torch", "transformers.modeling_utils", "chromadb"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(heavy)
+assert not any(name.startswith("resift") for name in sys.modules)
+
+def check(module, library, extra):
+    for name in list(sys.modules):
+        if name.split(".")[0] == library:
+            del sys.modules[name]
+    sys.modules[library] = None  # as if it were not installed
+    from resift import MissingExtraError
+    try:
+        importlib.import_module(module)
+    except MissingExtraError as error:
+        assert f"pip install 'resift[{{extra}}]'" in str(error), error
+        assert error.__cause__ is not None
+    else:
+        raise AssertionError("no error")
+
+failed = []
+for case in {MISSING!r}:
+    if not (child := os.fork()):
+        try:
+            check(*case)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(case)
+assert not failed, failed
 """
-    subprocess.run([sys.executable, "-c", check], check=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", check], timeout=120, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

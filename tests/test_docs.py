@@ -45,7 +45,7 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "text", "console", "toml", "json", "mermaid", "diff"}
 """A `diff` shows what changes in code that needs a library which the tests don't install."""
-SHORT_FILE_BYTES = 4000
+SHORT_FILE_BYTES = 2500
 NAMED = re.compile(r"(?:^\d+\. |^\$ resift .*)docs/([\w-]+\.md)", re.MULTILINE)
 """A file that a page's search finds, or that a command of it reads."""
 

@@ -27,13 +27,8 @@ os.environ |= {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "300",  # five seconds are too few on a busy machine
 }
 
-import ray
-import ray.data
-from ray import serve
-
 from resift import InputError, Reranker, Scale, ScorerError
 from resift.bulk import BulkJob, Columns, Workers, score_files
-from resift.bulk.ray_data import TableScorer
 from resift.testing import OverlapScorer
 
 # Ray Data 2.60 warns of settings of its own that nobody has set, whenever its context is copied.
@@ -49,6 +44,9 @@ QUERIES = ("what eats bamboo?", "where do foxes live?", "what fell on monday?")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    import ray  # here, since every worker of a quick run imports this file and runs nothing of it
+    from ray import serve
+
     enable_socket()
     ray.init(
         num_cpus=2,
@@ -148,6 +146,10 @@ def _without_scores(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_step_of_a_users_own_pipeline(cluster: None, tmp_path: Path) -> None:
+    import ray.data
+
+    from resift.bulk.ray_data import TableScorer
+
     scored = ray.data.from_items([{"q": "red fox", "passage": text} for text in ("a red fox", "a whale")]).map_batches(
         TableScorer,
         batch_format="pyarrow",
@@ -173,6 +175,7 @@ def test_an_error_in_a_worker_is_one_of_resifts(cluster: None, tmp_path: Path) -
 @pytest.fixture
 def service(cluster: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of the application, behind Serve's own HTTP proxy."""
+    from ray import serve
     from ray.serve._private import api, client
 
     from resift.serving.ray_serve import app

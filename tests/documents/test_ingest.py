@@ -12,10 +12,13 @@ from typing import Any
 
 import chromadb
 import pytest
+from typer.testing import CliRunner
 
 from resift import InputError
 from resift.chroma import ChromaFirstStage, StaticEmbedding
+from resift.cli.app import app
 from resift.documents import IngestReport, ingest
+from resift.search.collections import open_collection
 
 Index = Callable[..., IngestReport]
 
@@ -183,23 +186,18 @@ Collection.upsert = upsert
 from resift.documents import ingest as module
 from resift.search.collections import create_collection
 from pathlib import Path
-collection = create_collection(Path({str(tmp_path / "db")!r}), "documents")
+collection = create_collection(Path({str(tmp_path / "db")!r}), "documents", "static")
 module(collection, [{str(docs)!r}], base={str(tmp_path)!r}, batch=4)
 """
     died = subprocess.run([sys.executable, "-c", killed], timeout=120)
     assert died.returncode == -signal.SIGKILL
-    command = [sys.executable, "-m", "resift", "index", str(docs), "--db", str(tmp_path / "db")]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
-    count = f"""
-from pathlib import Path
-from resift.search.collections import open_collection
-got = open_collection(Path({str(tmp_path / "db")!r}), "documents").get(include=["metadatas"])["metadatas"]
-positions = {{(passage["path"], passage["position"]) for passage in got}}
-assert len(positions) == len(got), "duplicates"
-assert all(passage["passages"] == sum(other["path"] == passage["path"] for other in got) for passage in got)
-assert len({{path for path, _ in positions}}) == 6
-"""
-    subprocess.run([sys.executable, "-c", count], check=True, timeout=120)
+    command = ["index", str(docs), "--db", str(tmp_path / "db")]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    got = [meta for _, meta in stored(open_collection(tmp_path / "db", "documents")).values()]
+    positions = {(passage["path"], passage["position"]) for passage in got}
+    assert len(positions) == len(got), "duplicates"
+    assert all(passage["passages"] == sum(other["path"] == passage["path"] for other in got) for passage in got)
+    assert len({path for path, _ in positions}) == 6
 
 
 def test_prune_removes_what_is_gone_from_the_given_folders_only(collection: Any, docs: Path) -> None:

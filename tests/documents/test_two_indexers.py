@@ -12,8 +12,10 @@ from pathlib import Path
 
 import chromadb
 import pytest
+from typer.testing import CliRunner
 
 from resift import InputError
+from resift.cli.app import app
 from resift.search.collections import REBUILT, create_collection, lock_database, open_collection, rebuild_collection
 from resift.search.damage import find_damage, read_records
 
@@ -81,23 +83,39 @@ def check_whole(folder: Path, count: int) -> None:
     assert not find_damage(collection)
 
 
-def test_a_second_run_says_who_writes_and_nothing_is_lost(tmp_path: Path) -> None:
-    write_files(tmp_path / "docs", 150)
-    runs = [subprocess.Popen(INDEX, cwd=tmp_path, stdout=-1, stderr=-1, text=True) for _ in range(2)]
-    outputs = [run.communicate(timeout=120) for run in runs]
-    codes = [run.returncode for run in runs]
-    assert sorted(codes) == [0, 1], outputs
-    winner, loser = runs[codes.index(0)], outputs[codes.index(1)]
-    assert loser[1].startswith(f"resift: process {winner.pid} on ")
-    assert loser[1].rstrip().endswith("is writing into db: run the command again when it is done, or give another --db")
-    assert len(loser[1].splitlines()) == 1
-    again = subprocess.run(INDEX, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert "files: 150 unchanged" in again.stdout
-    check_whole(tmp_path, 750)
+def test_a_second_run_says_who_writes_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path / "docs", 12)
+    code = f"""
+import sys, time
+from pathlib import Path
+from chromadb import Collection
+from resift.cli.app import main
+write = Collection.upsert
+def upsert(self, *args, **kwargs):
+    Path("writing").touch()
+    while not Path("go-on").exists():
+        time.sleep(.01)
+    write(self, *args, **kwargs)
+Collection.upsert = upsert
+sys.argv = {["resift", *INDEX[3:]]!r}
+main()
+"""
+    first = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    while first.poll() is None and not (tmp_path / "writing").exists():
+        time.sleep(0.01)
+    second = subprocess.run(INDEX, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    (tmp_path / "go-on").touch()
+    output = first.communicate(timeout=120)
+    assert (first.returncode, second.returncode) == (0, 1), (output, second)
+    assert second.stderr.startswith(f"resift: process {first.pid} on ")
+    assert second.stderr.endswith("is writing into db: run the command again when it is done, or give another --db\n")
+    assert len(second.stderr.splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    assert "files: 12 unchanged" in CliRunner().invoke(app, INDEX[3:]).stdout
+    check_whole(tmp_path, 60)
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
-    write_files(tmp_path / "docs", 2)
     hold = (
         "import sys, time; from pathlib import Path; from resift.search.collections import lock_database\n"
         "with lock_database(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
@@ -110,7 +128,8 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
-    assert subprocess.run(INDEX, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    with lock_database(tmp_path / "db"):
+        pass
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ A failure names its way in and its seed; RESIFT_SEED=... RESIFT_CASES=1 `pytest 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import math
@@ -39,7 +40,7 @@ from resift.serving.asgi import ServiceOptions, application
 from resift.serving.service import RerankService
 from resift.testing import OverlapScorer
 
-TINY = load_scorer("resift:tiny")
+TINY = functools.cache(lambda: load_scorer("resift:tiny"))
 OPTIONS = [
     "top_k", "min_relevance", "on_error", "deadline", "patience", "cache", "max_pending", "long_documents",
     "max_length",
@@ -92,7 +93,7 @@ def core(bad: BadInputs) -> None:
         reranker = Reranker(bad.scorer(), on_error=draw.choice(["raise", "keep_order"]))
         check_ranking(reranker.rank("red fox", texts, **limits), texts, limits)
         return
-    reranker = Reranker(draw.choice([OverlapScorer(), TINY]))
+    reranker = Reranker(draw.choice([OverlapScorer(), TINY()]))
     query, documents, limits = bad.query(), bad.documents(), bad.limits()
     given = listed(documents)
     if kind == "many":

@@ -6,15 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 import pytest
-from lancedb.index import FTS
 
-import resift_lancedb
 from resift import InputError, Reranker, ScorerError
 from resift.testing import OverlapScorer, ScriptedScorer
-from resift_lancedb import ResiftReranker
 
 ROWS = [
     {"id": "whale", "text": "a blue whale", "vector": [1.0, 0.0], "page": 1},
@@ -24,8 +20,18 @@ ROWS = [
 ]
 
 
+def package() -> Any:
+    """The adapter, which imports LanceDB: 2 s, which only the worker that runs this file has to spend."""
+    import resift_lancedb
+
+    return resift_lancedb
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import lancedb
+    from lancedb.index import FTS
+
     schema = pa.schema(
         [("id", pa.string()), ("text", pa.string()), ("vector", pa.list_(pa.float32(), 2)), ("page", pa.int64())]
     )
@@ -34,8 +40,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return made
 
 
-def overlap(**options: Any) -> ResiftReranker:
-    return ResiftReranker(reranker=Reranker(OverlapScorer()), **options)
+def overlap(**options: Any) -> Any:
+    return package().ResiftReranker(reranker=Reranker(OverlapScorer()), **options)
 
 
 def test_a_vector_search(table: Any) -> None:
@@ -80,7 +86,7 @@ def test_a_search_that_finds_nothing(table: Any) -> None:
 
 
 def test_the_bundled_model_its_options_and_its_name(table: Any) -> None:
-    reranker = ResiftReranker(min_relevance=0.3, threads=1)
+    reranker = package().ResiftReranker(min_relevance=0.3, threads=1)
     found = table.search([1.0, 0.0]).limit(4).rerank(reranker, query_string="what colour is the whale?").to_list()
     assert [row["id"] for row in found] == ["whale"]
     assert str(reranker) == "ResiftReranker('resift:small', column='text')"
@@ -90,19 +96,19 @@ def test_a_failing_model_is_an_error_or_the_given_order(table: Any) -> None:
     broken = ScriptedScorer(OSError("down"))
     search = table.search([1.0, 0.0]).limit(2)
     with pytest.raises(ScorerError, match="down"):
-        search.rerank(ResiftReranker(reranker=Reranker(broken)), query_string="q").to_list()
-    kept = ResiftReranker(reranker=Reranker(broken, on_error="keep_order"))
+        search.rerank(package().ResiftReranker(reranker=Reranker(broken)), query_string="q").to_list()
+    kept = package().ResiftReranker(reranker=Reranker(broken, on_error="keep_order"))
     rows = table.search([1.0, 0.0]).limit(2).rerank(kept, query_string="q").to_list()
     assert [(row["id"], row["_relevance_score"]) for row in rows] == [("whale", None), ("bus", None)]
 
 
 def test_what_makes_no_sense_is_refused(table: Any) -> None:
     with pytest.raises(InputError, match="return_score is 'relevance' or 'all'"):
-        ResiftReranker(return_score="some")  # type: ignore[arg-type]
+        package().ResiftReranker(return_score="some")
     with pytest.raises(InputError, match="not beside reranker="):
-        ResiftReranker("resift:tiny", reranker=Reranker(OverlapScorer()))
+        package().ResiftReranker("resift:tiny", reranker=Reranker(OverlapScorer()))
     with pytest.raises(InputError, match="has no option wheels"):
-        ResiftReranker(wheels=4).load()
+        package().ResiftReranker(wheels=4).load()
     found = table.search([1.0, 0.0]).limit(2).to_arrow()
     for query, column, message in (
         (None, "text", r"say rerank\(reranker, query_string=...\)"),
@@ -115,8 +121,8 @@ def test_what_makes_no_sense_is_refused(table: Any) -> None:
 
 
 def test_the_package_says_what_it_needs() -> None:
-    folder = Path(resift_lancedb.__file__).parent
+    folder = Path(package().__file__).parent
     project = tomllib.loads((folder.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["dependencies"] == ["lancedb>=0.30", "resift>=0.1,<0.2"]
-    assert resift_lancedb.__version__ in ("", project["version"])
+    assert package().__version__ in ("", project["version"])
     assert (folder / "py.typed").exists()
