@@ -9,9 +9,11 @@ import os
 import pickle
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -244,6 +246,24 @@ def test_nothing_is_left_of_a_reranker_that_is_gone() -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("model", ["resift:small", "resift:tiny", "resift:fast", "bert-small"])
+def test_a_dropped_reranker_is_freed_without_a_search_for_garbage(model: str, exported: Callable[[str], Path]) -> None:
+    """A new one for each request would else hold a model each until Python looks for circles of objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        reranker = Reranker(model if model.startswith("resift:") else exported(model))
+        reranker.rank("q", texts(2))
+        asyncio.run(reranker.arank("q", texts(1)))
+        reranker.rank_many(["q", "r"], [texts(2), texts(1)])
+        gone, thread = weakref.ref(reranker.scorer), reranker._queue._thread.thread  # type: ignore[union-attr]
+        del reranker
+        thread.join(timeout=20)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 async def waiting_for(reranker: Reranker, tasks: int) -> None:
     while len(reranker._queue._waiting) < tasks:  # noqa: ASYNC110 - the queue knows threads, not events
         await asyncio.sleep(0.001)
@@ -273,12 +293,13 @@ def test_scores_of_merged_calls_are_those_of_single_ones(
         assert found == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_long_list_cut_into_rounds_scores_as_the_scorer_does(bundled: Reranker) -> None:
+def test_a_long_list_cut_into_rounds_scores_as_the_scorer_does(exported: Callable[[str], Path]) -> None:
+    reranker = Reranker(exported("bert-small"))
     documents = [f"{number} " + "pandas eat bamboo all day " * (number % 40) for number in range(80)]
     assert sum(map(len, documents)) > 2 * ROUND_CHARACTERS
-    ranking = bundled.rank("what eats bamboo?", documents)
+    ranking = reranker.rank("what eats bamboo?", documents)
     found = {hit.index: hit.score for hit in ranking}
-    alone = bundled.scorer.score("what eats bamboo?", documents)
+    alone = reranker.scorer.score("what eats bamboo?", documents)
     assert [found[place] for place in range(80)] == pytest.approx(list(alone), abs=1e-4)
     assert ranking.stats.pairs == 80
 

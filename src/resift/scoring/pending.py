@@ -88,8 +88,9 @@ class PendingRequest:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to do, or nobody left to do it for."""
+        call = self.call  # its caller may let go of it at any time
         done = self.error is not None or self.stopped_early or self._next == len(self._order)
-        return done or (self.call is not None and self.call.future.cancelled())
+        return done or (call is not None and call.future.cancelled())
 
     def next_chunk(self, room: float = math.inf) -> Chunk:
         """Return the texts to score next: at least one, as many as fit into `room` characters."""
@@ -163,6 +164,10 @@ class Chunk(NamedTuple):
         return Request(query, [documents[index] for index in self.indices])
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class ScoringCall:
     """Requests that one caller waits for together. The caller reads what came of them in its own thread."""
 
@@ -171,7 +176,7 @@ class ScoringCall:
         self.future: Future[None] = Future()
         # The caller's context travels along, so that tracing in a scorer finds its parent.
         self.context = copy_context()
-        self.on_give_up: Callable[[], None] = lambda: None
+        self.on_give_up: Callable[[], None] = _nothing
         """Called when the caller has stopped waiting before the work was done."""
         self._worker: Worker | None = None
         self._waiting_worker: Worker | None = None
@@ -257,6 +262,17 @@ class ScoringCall:
             self.future.cancel()
             if self.future.cancelled():
                 self.on_give_up()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold neither the queue, and with it a whole model, nor, when all is scored, the requests that hold this call.
+
+        As a circle they would stay in memory until Python looks for garbage.
+        """
+        self.on_give_up = _nothing
+        if not self.future.cancelled() and not self.waiting_cost:
+            for request in self.pending:
+                request.call = None
 
     def answers(self) -> list[Scores]:
         """Return the scores of every request. Raises the first error that one of them came to."""

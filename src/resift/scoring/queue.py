@@ -164,11 +164,12 @@ class ScorerQueue:
     def _drop_over(self) -> None:
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
+            call = pending.call
             if not pending.over:
                 self._waiting.append(pending)
-            elif pending.call is not None and pending.call.over and pending.call.waiting_cost:
-                self._turns.leave(pending.call.ends)
-                pending.call.ends = math.nan  # once
+            elif call is not None and call.over and call.waiting_cost:
+                self._turns.leave(call.ends)
+                call.ends = math.nan  # once
 
     def work(self) -> None:
         """Score rounds until nothing waits. Whatever goes wrong ends the calls that wait, never the thread."""
