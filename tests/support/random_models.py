@@ -228,7 +228,7 @@ def _modernbert() -> PreTrainedModel:
 
 
 ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
-    "bert-6": (lambda: _bert(6), _wordpiece),
+    "bert-6": (lambda: _bert(6, size=SMALL), _wordpiece),
     "electra": (lambda: _electra({**SMALL, "num_hidden_layers": 12}), _wordpiece),
     "xlm-roberta": (_xlm_roberta, _sentencepiece),
     "deberta-v2": (_deberta, _wordpiece),
@@ -236,7 +236,8 @@ ARCHITECTURES: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTr
 }
 
 FULL_SIZE: dict[str, tuple[Callable[[], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]] = {
-    "bert-12": (lambda: _bert(12), _wordpiece),
+    "minilm-6": (lambda: _bert(6), _wordpiece),
+    "minilm-12": (lambda: _bert(12), _wordpiece),
     "electra-base": (lambda: _electra(BASE), _wordpiece),
 }
 """The same architectures in the size that is published, for slow tests."""
