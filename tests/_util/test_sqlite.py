@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,33 +125,39 @@ def test_a_value_of_another_type_is_a_warning_and_no_error(
 def test_a_locked_file_is_waited_for_once_then_left_alone_until_some_time_has_passed(
     store: Store, path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resift.engines.split.states_file.WAIT_SECONDS", 0.5)
-    monkeypatch.setattr("resift.scoring.cache_stores.WAIT_SECONDS", 0.5)
-    monkeypatch.setattr(sqlite, "RETRY_SECONDS", 0.8)
+    monkeypatch.setattr("resift.engines.split.states_file.WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("resift.scoring.cache_stores.WAIT_SECONDS", 0.3)
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(sqlite, "time", clock)
+    connect, waits = sqlite3.connect, []
+
+    def note(*arguments: Any, timeout: float = 5.0, **options: Any) -> sqlite3.Connection:
+        waits.append(timeout)
+        return connect(*arguments, timeout=timeout, **options)
+
     opened = store.open(path)
     put(store, opened, 1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        started = time.perf_counter()
+        monkeypatch.setattr(sqlite3, "connect", note)
         for _ in range(4):
             put(store, opened, 2)
             # Readers beside a write-ahead log go on.
             assert hits(store, opened, 1) == ([1] if store.table == "scores" else [])
-        assert 0.4 < time.perf_counter() - started < 0.75, "waited once"
-        time.sleep(0.9)
-        started = time.perf_counter()
+        assert waits == [sqlite.SHORT_WAIT_SECONDS], "after the first write, which waited, it is read once more"
+        clock.now += sqlite.RETRY_SECONDS + 1
         put(store, opened, 2)
-        assert time.perf_counter() - started < 0.3, "the same lock again is hardly waited for"
+        assert set(waits) == {sqlite.SHORT_WAIT_SECONDS}, "the same lock again is hardly waited for"
         other.execute("ROLLBACK")
     assert ["database is locked" in message for message in store.warnings(caplog)] == [True]
-    time.sleep(0.9)
+    clock.now += sqlite.RETRY_SECONDS + 1
     put(store, opened, 2)
     assert hits(store, opened, 1, 2) == [1, 2]
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with closing(connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         started = time.perf_counter()
         put(store, opened, 3)
-        assert time.perf_counter() - started > 0.4, "another lock is waited for again, and told"
+        assert time.perf_counter() - started > 0.2, "another lock is waited for again, and told"
     assert len(store.warnings(caplog)) == 2
 
 
@@ -271,12 +278,12 @@ def in_child(check: Callable[[], bool]) -> int:
 def test_a_forked_child_keeps_what_others_find_also_after_its_parent_has_closed(store: Store, path: Path) -> None:
     stores = [store.open(path)]
     put(store, stores[0], 1)
-    read, write = os.pipe()
+    (read, write), (go_on, closed) = os.pipe(), os.pipe()
 
     def check() -> bool:
         seen = hits(store, stores[0], 1) == [1]
         os.write(write, b"opened")
-        time.sleep(0.5)  # meanwhile the parent lets go of the file
+        os.read(go_on, 6)  # the parent has let go of the file
         put(store, stores[0], 2)
         return seen and hits(store, stores[0], 1, 2) == [1, 2]
 
@@ -284,13 +291,13 @@ def test_a_forked_child_keeps_what_others_find_also_after_its_parent_has_closed(
     os.read(read, 6)
     assert hits(store, stores[0], 1) == [1]
     stores.clear()  # closes it
-    time.sleep(0.1)
+    os.write(closed, b"closed")
     other = store.open(path)
     put(store, other, 3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert hits(store, other, 1, 2, 3) == [1, 2, 3]
-    os.close(read)
-    os.close(write)
+    for end in (read, write, go_on, closed):
+        os.close(end)
 
 
 @needs_fork
