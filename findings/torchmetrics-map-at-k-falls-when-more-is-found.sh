@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# torchmetrics' RetrievalMAP(top_k=K) divides by the number of relevant documents among the first K, not by all relevant ones, nor by
-# the lesser of these and K. What was missed costs nothing, and a further relevant document below the first place lowers the
-# value: a list that has one of three relevant documents is "perfect", and one that has two of them is worse. A model, or a
-# number of candidates, that is chosen by it is chosen for finding less. Without top_k it is the usual average precision,
-# as all documents are in the list.
+# torchmetrics' RetrievalMAP(top_k=K) divides by the number of relevant documents among the first K, not by all relevant
+# ones, nor by the lesser of these and K. What was missed costs nothing, and a further relevant document below the first
+# place lowers the value: a list that has one of three relevant documents is "perfect", and one that has two of them is
+# worse. A model, or a number of candidates, that is chosen by it is chosen for finding less. Without top_k it is the usual
+# average precision, as all documents are in the list.
 #
 # Good guess: MAP@K is trec_eval's (ir_measures AP@K), or at least never falls when a wrong document becomes a relevant one.
 # The page of RetrievalMAP says of top_k only that no more than the first K elements are considered.

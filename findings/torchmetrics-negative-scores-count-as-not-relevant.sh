@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Four retrieval metrics of torchmetrics (MAP, MRR, precision and recall) count a relevant document as not relevant if its
 # score is 0 or less. nDCG, hit rate and R-precision of the same package count it. Cross-encoders give logits, and of a hard
-# query all of them may be negative: a perfect order then has a MAP, an MRR and a recall of 0, beside an nDCG of 1. A model that
-# gives the same order by probabilities has 1 in each. So comparing a model with a sigmoid and one without measures the sigmoid.
+# query all of them may be negative: a perfect order then has a MAP, an MRR and a recall of 0, beside an nDCG of 1. A model
+# that gives the same order by probabilities has 1 in each. So comparing a model with a sigmoid and one without measures the
+# sigmoid.
 #
 # Good guess: such metrics depend on the order alone. RetrievalMAP's page asks for "a float tensor" of predictions "from a
-# model output"; where the functional form says "estimated probabilities", no rule for values of 0 or less is given, and nothing
-# is checked, unlike the classification metrics, which take a sigmoid of what lies outside 0..1.
+# model output"; where the functional form says "estimated probabilities", no rule for values of 0 or less is given, and
+# nothing is checked, unlike the classification metrics, which take a sigmoid of what lies outside 0..1.
 # Seen with: torchmetrics 1.9.0, torch 2.13.0, Python 3.11, Linux. Source: functional/retrieval/average_precision.py, the
 # `torch.where` over `preds > 0`, and its three siblings.
 # Output seen:
