@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -20,12 +19,14 @@ tracer: ContextVar[str] = ContextVar("tracer", default="none")
 
 
 class Slow:
-    """Takes a moment, and remembers which threads and contexts it ran in."""
+    """Takes until it is let go, and remembers which threads and contexts it ran in."""
 
     name, scale = "slow", Scale.LOGIT
 
-    def __init__(self, seconds: float = 0.05) -> None:
-        self.seconds = seconds
+    def __init__(self, held: bool = True) -> None:
+        self.go_on = threading.Event()
+        if not held:
+            self.go_on.set()
         self.threads: set[str] = set()
         self.contexts: list[str] = []
         self.inside = 0
@@ -38,7 +39,7 @@ class Slow:
         self.threads.add(threading.current_thread().name)
         self.contexts.append(tracer.get())
         self.queries.append(query)
-        time.sleep(self.seconds)
+        self.go_on.wait(20)
         self.inside -= 1
         return [float(len(document)) for document in documents]
 
@@ -67,23 +68,27 @@ async def test_the_event_loop_stays_free_and_the_model_is_entered_once_at_a_time
     async def heartbeat() -> None:
         nonlocal beats
         while True:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.001)
             beats += 1
+            if beats == 10:
+                scorer.go_on.set()
 
     heart = asyncio.create_task(heartbeat())
     await asyncio.gather(*(reranker.arank("q", DOCUMENTS) for _ in range(6)))
     heart.cancel()
     assert scorer.max_inside == 1
     assert all(name.startswith("resift") for name in scorer.threads)
-    assert beats >= 10, "six calls of 50 ms leave time for some sixty beats"
+    assert beats >= 10, "the loop goes on while the scorer is at work"
 
 
 async def test_too_many_waiting_calls_are_refused_at_once() -> None:
-    reranker = Reranker(Slow(), max_pending=2)  # type: ignore[arg-type]
+    scorer = Slow()
+    reranker = Reranker(scorer, max_pending=2)  # type: ignore[arg-type]
     waiting = [asyncio.create_task(reranker.arank("q", DOCUMENTS)) for _ in range(2)]
     await asyncio.sleep(0.01)
     with pytest.raises(OverloadedError, match=r"2 calls are waiting.*max_pending=2"):
         await reranker.arank("q", DOCUMENTS)
+    scorer.go_on.set()
     assert len(await asyncio.gather(*waiting)) == 2
     assert len(await reranker.arank("q", DOCUMENTS)) == 3, "room again"
 
@@ -110,17 +115,19 @@ async def test_a_cancelled_call_that_waits_is_never_scored() -> None:
     reranker = Reranker(scorer, max_pending=2)  # type: ignore[arg-type]
     running = asyncio.create_task(reranker.arank("first", DOCUMENTS))
     cancelled = asyncio.create_task(reranker.arank("second", DOCUMENTS))
-    await asyncio.sleep(0.01)
+    while not scorer.queries:  # noqa: ASYNC110 - a thread is waited for, which knows no events of the loop
+        await asyncio.sleep(0.001)
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
+    scorer.go_on.set()
     await running
     await reranker.arank("third", DOCUMENTS)
     assert scorer.queries == ["first", "third"]
 
 
 async def test_the_callers_context_travels_along() -> None:
-    scorer = Slow(0)
+    scorer = Slow(held=False)
     tracer.set("span 7")
     await Reranker(scorer).arank("q", DOCUMENTS)  # type: ignore[arg-type]
     assert scorer.contexts == ["span 7"]

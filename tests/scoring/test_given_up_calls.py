@@ -27,6 +27,8 @@ class Slow:
 
     def __init__(self, seconds: float = 0.3) -> None:
         self.seconds = seconds
+        self.go_on = threading.Event()
+        """Ends its work before."""
         self.inside = self.most_inside = 0
         self.closed_while_inside = False
         self._lock = threading.Lock()
@@ -35,7 +37,7 @@ class Slow:
         with self._lock:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
-        time.sleep(self.seconds)
+        self.go_on.wait(self.seconds)
         with self._lock:
             self.inside -= 1
         return [1.0] * len(documents)
@@ -45,14 +47,17 @@ class Slow:
 
 
 def test_close_returns_after_a_call_that_ended_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Slow()
+    slow = Slow(60)
     monkeypatch.setattr("resift.reranking.held_scorer.load_scorer", lambda _: slow)
     reranker = Reranker("a name")
     with ThreadPoolExecutor(2) as pool:
         call = pool.submit(reranker.rank, "q", ["a"], deadline=0.1)
-        time.sleep(0.05)
-        pool.submit(reranker.close).result(timeout=20)
+        while not slow.inside:
+            time.sleep(0.01)
+        closing = pool.submit(reranker.close)
         assert call.result(timeout=20).degraded == "0 of 1 scored within 0.1 s"
+        slow.go_on.set()
+        closing.result(timeout=20)
     assert not slow.closed_while_inside
 
 
@@ -88,20 +93,24 @@ def test_one_thread_enters_a_scorer_also_where_others_are_made_of_it() -> None:
 
 
 def test_calls_that_were_given_up_leave_their_texts_and_threads_count_until_they_end() -> None:
-    reranker = Reranker(Slow(1.0))
+    slow = Slow(60)
+    reranker = Reranker(slow)
     for number in range(30):
         reranker.rank("q", [f"{number}"], deadline=0.01)
     assert len(reranker._queue._waiting) <= 1
+    slow.go_on.set()
 
     class SlowService(Slow):
         async def ascore(self, query: str, documents: Sequence[str]) -> list[float]:
             return await asyncio.to_thread(self.score, query, documents)
 
-    service = Reranker(SlowService(1.0), max_pending=2)
+    slow_service = SlowService(60)
+    service = Reranker(slow_service, max_pending=2)
     for _ in range(2):
         service.rank("q", ["a"], deadline=0.01)
     with pytest.raises(OverloadedError):
         service.rank("q", ["a"], deadline=0.01)
+    slow_service.go_on.set()
 
 
 async def test_a_service_over_a_scorer_that_is_awaited_is_bounded_too() -> None:
@@ -170,16 +179,19 @@ def test_an_answer_that_fits_no_document_is_an_error_of_the_scorer(answer: objec
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_while_another_thread_holds_a_lock_leaves_it_free_in_the_child() -> None:
-    lazy = Lazy(lambda: time.sleep(1) or 3)
+    entered, go_on = threading.Event(), threading.Event()
+    lazy = Lazy(lambda: entered.set() or (go_on.wait(60) and 3))
     loading = threading.Thread(target=lazy.get)
     loading.start()
-    time.sleep(0.2)
+    entered.wait(60)
     with queue_module._CHOOSING:
         child = os.fork()
         if child == 0:
             threading.Timer(20, lambda: os._exit(2)).start()
+            go_on.set()
             found = Reranker(OverlapScorer()).rank("red fox", ["a fox"])
             os._exit(0 if len(found) == 1 and lazy.get() == 3 else 1)
+    go_on.set()
     _, status = os.waitpid(child, 0)
     loading.join()
     assert os.waitstatus_to_exitcode(status) == 0

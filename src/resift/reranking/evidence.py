@@ -142,7 +142,7 @@ class SentenceCall(Generic[T]):
         missing = len(self.bodies) - len(found)
         late = None
         if missing:  # nothing but a deadline leaves some out
-            late = f"evidence for {len(found)} of {len(self.bodies)} hits within {limits.deadline} s"
+            late = f"evidence for {len(found)} of {len(self.bodies)} hits within {limits.deadline:g} s"
         reasons = [self.ranking.degraded, scores.degraded, late]
         degraded = "; ".join(dict.fromkeys(filter(None, reasons))) or None
         return replace(self.ranking, hits=tuple(hits), degraded=degraded, stats=self._stats(hits, scores))
