@@ -191,14 +191,9 @@ print(resift.chroma.ChromaFirstStage(collection).retrieve("a fox and grapes", 1)
 
 
 def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    chroma = Path(sys.executable).with_name("chroma")
-    command = [str(chroma), "run", "--path", str(tmp_path), "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server, client = _start_server(tmp_path)
     try:
-        collection = filled(_connect(port))
+        collection = filled(client)
         search = TwoStageSearch(ChromaFirstStage(collection), bundled, candidates=10)
         assert search.search(QUESTION, top_k=1)[0].document.id == ANSWER
         hybrid = HybridFirstStage(ChromaFirstStage(collection))  # whose words are indexed in memory
@@ -216,10 +211,22 @@ def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
     collection._client._session.close()  # chromadb 1.0 has no close: its sockets would be left to the collector
 
 
-def _connect(port: int) -> Any:
-    for _ in range(100):
-        try:
-            return chromadb.HttpClient("127.0.0.1", port)
-        except ValueError:  # chromadb's word for a server that does not answer yet
-            time.sleep(0.2)
+def _start_server(folder: Path) -> tuple[subprocess.Popen[bytes], Any]:
+    """Start Chroma's server, which takes no port 0, and connect to it."""
+    for _ in range(5):  # another program may take the port first: then it ends
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        chroma = Path(sys.executable).with_name("chroma")
+        command = [str(chroma), "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            if server.poll() is not None:
+                break
+            try:
+                return server, chromadb.HttpClient("127.0.0.1", port)
+            except ValueError:  # chromadb's word for a server that does not answer yet
+                time.sleep(0.1)
+        server.kill()
+        server.wait(20)
     raise AssertionError("the Chroma server did not start")
