@@ -16,16 +16,18 @@ from resift.training.reranker_trainer import HeldOutFigures, Training
 
 
 @pytest.mark.parametrize(
-    ("queries", "held_out", "batch", "steps"),
-    [(20, 4, 8, 16), (300, 60, 8, 150), (3_000, 200, 16, 175), (30_000, 200, 32, 931)],
+    ("queries", "held_out", "batch", "steps", "blend"),
+    [(20, 4, 8, 16, 0.5), (300, 60, 8, 150, 0.5), (3_000, 200, 16, 175, 0.75), (30_000, 200, 32, 931, 0.75)],
 )
-def test_defaults_fit_the_size_of_the_data(queries: int, held_out: int, batch: int, steps: int) -> None:
+def test_defaults_fit_the_size_of_the_data(queries: int, held_out: int, batch: int, steps: int, blend: float) -> None:
     sizes = Recipe().sizes(queries)
-    assert (sizes.held_out, sizes.batch) == (held_out, batch)
+    assert (sizes.held_out, sizes.batch, sizes.blend) == (held_out, batch, blend)
     assert round((queries - held_out) * sizes.epochs / sizes.batch) == steps
-    given = Recipe(held_out=5, batch=3, epochs=0.5, learning_rate=1e-6)
-    assert given.sizes(queries) == (5, 3, 0.5, 1e-6)
-    assert Recipe(network="cls").sizes(queries).learning_rate < Recipe().sizes(queries).learning_rate
+    given = Recipe(held_out=5, batch=3, epochs=0.5, learning_rate=1e-6, blend=1)
+    assert given.sizes(queries) == (5, 3, 0.5, 1e-6, 1)
+    plain = Recipe(network="cls").sizes(queries)
+    assert plain.learning_rate < sizes.learning_rate
+    assert plain.blend == 1
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,12 @@ from typer.testing import CliRunner
 from resift import InputError, Reranker, UnknownModelError
 from resift.cli.app import app
 from resift.engines.split.reader import open_session
-from resift.training import Recipe, Teacher, TrainingPair, train_reranker
+from resift.training import Recipe, Teacher, TrainingPair, distill_first_stage, train_reranker
 from resift.training.build import build, own_embed
 from resift.training.calibrate import calibrate, fit, judged_lists
 from resift.training.held_out import HeldOut, logits
 from resift.training.mining import CandidateList
+from resift.training.reranker import chosen_teachers
 from resift.training.reranker_data import load_or_prepare_data, prepare_data
 from resift.training.reranker_trainer import CHECKPOINTS, targets, train
 from resift.training.teachers import LoadedModels
@@ -173,8 +174,9 @@ def test_calibration_changes_logits_and_no_order(base: str, pairs: list[Training
 @pytest.mark.parametrize("network", [pytest.param("split", marks=pytest.mark.slow), "cls"])
 def test_training_learns(base: str, pairs: list[TrainingPair], tmp_path: Path, network: Any) -> None:
     recipe = Recipe(
-        base, network, separate=1, frozen=False, negatives=4, epochs=6, batch=8, learning_rate=2e-3, held_out=15
-    )
+        base, network, separate=1, frozen=False, negatives=4, epochs=6, batch=8, learning_rate=2e-3, held_out=15,
+        blend=1,
+    )  # fmt: skip
     data = prepare_data(pairs, recipe, LoadedModels(count_letters), [], silent)
     learned, held_out = ({candidates.query for candidates in lists} for lists in (data.lists, data.held_out))
     assert not learned & held_out
@@ -228,7 +230,7 @@ def test_a_run_cut_short_comes_to_the_same_end(
 
 
 def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
-    whole = Recipe(base, separate=2, negatives=3, epochs=1, batch=8, held_out=10, learning_rate=1e-3)
+    whole = Recipe(base, separate=2, negatives=3, epochs=1, batch=8, held_out=10, learning_rate=1e-3, blend=1)
     start, end, blended = build(whole), build(whole), build(whole)
     data = load_or_prepare_data(pairs, whole, LoadedModels(count_letters), [], tmp_path, silent)
     train(end, data, whole, tmp_path, silent)
@@ -246,6 +248,33 @@ def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair]
 def _same(model: CrossEncoder, other: CrossEncoder, tolerance: float = 0.0) -> bool:
     pairs = zip(model.parameters(), other.parameters(), strict=True)
     return all(torch.allclose(left, right, rtol=0, atol=tolerance) for left, right in pairs)
+
+
+@pytest.mark.parametrize(
+    ("network", "hard", "given", "expected"),
+    [
+        ("split", 0.5, None, ["base"]),
+        ("split", 1.0, None, []),  # the labels have all of the target
+        ("split", 0.5, [], []),
+        ("split", 0.5, ["miner=20"], ["miner"]),
+        ("cls", 0.5, None, []),  # its scoring part is untrained
+    ],
+)
+def test_a_network_that_can_rank_teaches_itself_unless_told_otherwise(
+    network: Any, hard: float, given: list[str] | None, expected: list[str]
+) -> None:
+    assert [teacher.model for teacher in chosen_teachers(given, Recipe(network=network, hard=hard))] == expected
+
+
+def test_teachers_that_are_one_text_or_have_no_scale_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="teachers is one text; give a list of teachers"):
+        chosen_teachers("base", Recipe())
+    with pytest.raises(InputError, match="teachers is one text; give a list of teachers"):
+        distill_first_stage([], tmp_path / "first", teachers="resift:tiny")
+    with pytest.raises(InputError, match="MODEL=SCALE with a number, got 'base=inf'"):
+        Teacher.parse("base=inf")
+    with pytest.raises(InputError, match="must be a finite number, got nan for 'base'"):
+        Teacher("base", float("nan"))
 
 
 def test_the_function_trains_exports_and_reports(base: str, pairs: list[TrainingPair], tmp_path: Path) -> None:
@@ -296,10 +325,21 @@ def test_too_few_queries_are_refused(base: str, pairs: list[TrainingPair]) -> No
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"hard": 1.5}, "hard and keywords are shares"),
+        ({"hard": 1.5}, "hard is a share, 0 to 1; got 1.5"),
+        ({"keywords": float("nan")}, "keywords is a share"),
+        ({"network": "joint"}, "network must be one of split, cls, got 'joint'"),
+        ({"held_out": -5}, "held_out must be at least 0, got -5"),
+        ({"held_out": 0.2}, "held_out must be a whole number, got 0.2"),
+        ({"separate": 0}, "separate must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 2**32}, "seed must be at most 4294967295"),
         ({"negatives": 0}, "negatives must be at least 1, got 0"),
         ({"blend": 0.0}, "blend is the trained weights' share"),
-        ({"epochs": 0.0}, "epochs and learning_rate must be above 0"),
+        ({"epochs": 0.0}, "epochs must be a number above 0"),
+        ({"epochs": float("inf")}, "epochs must be a number above 0, got inf"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number above 0, got nan"),
+        ({"batch": "8"}, "batch must be a whole number"),
+        ({"length": float("inf")}, "length must be a finite number"),
     ],
 )
 def test_impossible_recipes_are_refused(setting: dict[str, Any], message: str) -> None:

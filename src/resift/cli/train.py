@@ -24,7 +24,8 @@ Teachers = Annotated[
     list[str] | None,
     typer.Option(
         "--teacher",
-        help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, or base: itself at the start.",
+        help="MODEL or MODEL=SCALE: its scores are learned too. Also miner, base (itself at the start) or none.",
+        show_default="base, for split",
     ),
 ]
 Miner = Annotated[
@@ -40,7 +41,8 @@ LearningRate = Annotated[
     float | None, typer.Option("--learning-rate", help="At its highest.", show_default="by what learns")
 ]
 Blend = Annotated[
-    float, typer.Option("--blend", help="The trained weights' share in the result; the rest is the start's.")
+    float | None,
+    typer.Option("--blend", help="The trained weights' share; the rest is the start's.", show_default=BY_SIZE),
 ]
 Length = Annotated[
     float | None,
@@ -68,7 +70,7 @@ Licence = Annotated[str, typer.Option("--licence", help="Of the trained weights,
 def train(
     folder: Folder, pairs: Pairs, base: Base = "resift:small", network: Network = "split", teacher: Teachers = None,
     miner: Miner = None, negatives: Negatives = 7, hard: Hard = 0.5, epochs: Epochs = None,
-    batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = 1.0, length: Length = None,
+    batch: Batch = None, learning_rate: LearningRate = None, blend: Blend = None, length: Length = None,
     brevity: Brevity = None, max_length: MaxLength = 128, held_out: HeldOut = None, judged: Judged = None,
     seed: Seed = 7, float32: Float32 = False, name: Name = "",
     licence: Licence = "", as_json: Json = False,
@@ -85,7 +87,7 @@ def train(
         chosen_pairs(pairs, seed),
         folder,
         recipe,
-        teachers=teacher or (),
+        teachers=None if teacher is None else [model for model in teacher if model != "none"],
         miner=miner,
         judged=judged or (),
         int8=not float32,

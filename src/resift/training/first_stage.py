@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resift._util.arguments import as_list
 from resift.errors import InputError
 from resift.evaluation import Collection
 from resift.models.manifest import MANIFEST_FILE
@@ -82,7 +83,7 @@ def distill_first_stage(
     folder, settings, pairs = Path(folder), settings or Distillation(), normalise_pairs(pairs)
     checkpoints = folder / CHECKPOINTS
     with no_progress_bars(), only_run(folder):
-        chosen = FirstStageTeachers.parse(teachers)
+        chosen = FirstStageTeachers.parse(as_list("teachers", teachers, of="teachers", example="[teacher]"))
         if any((folder / file).exists() for file in (MANIFEST_FILE, "modules.json")):
             raise InputError(f"{folder} holds a model already: write elsewhere, or delete it")
         student = open_student(settings.base)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from resift._util.arguments import as_list
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
 from resift.models.manifest import Manifest
@@ -20,7 +21,7 @@ from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recipe import Recipe
 from resift.training.reranker_data import load_or_prepare_data
 from resift.training.reranker_trainer import HeldOutFigures, train
-from resift.training.teachers import LoadedModels, Teacher, dense_embed
+from resift.training.teachers import BASE, LoadedModels, Teacher, dense_embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def train_reranker(
     folder: Path | str,
     recipe: Recipe | None = None,
     *,
-    teachers: Sequence[Teacher | str] = (),
+    teachers: Sequence[Teacher | str] | None = None,
     miner: str | None = None,
     judged: Sequence[str] = (),
     int8: bool = True,
@@ -70,7 +71,8 @@ def train_reranker(
         folder: Where the model goes. It is made if there is none.
         recipe: All settings of the run; None for `Recipe()`, which goes on from `resift:small`.
         teachers: Models whose scores are learned beside the labels: `Teacher(model, scale)`, or "MODEL" or
-            "MODEL=SCALE". Several are averaged.
+            "MODEL=SCALE". Several are averaged. None for the network before training (`base`), where it can rank
+            (`split`); an empty sequence for the labels alone.
         miner: Folder of a sentence-transformers bi-encoder that finds the negatives; None for the network's own, or
             `resift:static` where it has none.
         judged: Judged collections that `relevance` is fitted on, each a folder, or "FOLDER=STAGE" with a first stage
@@ -92,8 +94,9 @@ def train_reranker(
 
     """
     folder, recipe, pairs = Path(folder), recipe or Recipe(), normalise_pairs(pairs)
-    lists = [candidates for spec in judged for candidates in judged_lists(spec)]  # a wrong folder should cost no hours
-    opened = [teacher if isinstance(teacher, Teacher) else Teacher.parse(teacher) for teacher in teachers]
+    specs = as_list("judged", judged, of="folders", example="[folder]")
+    lists = [candidates for spec in specs for candidates in judged_lists(spec)]  # a wrong folder should cost no hours
+    opened = chosen_teachers(teachers, recipe)
     model = build(recipe)
     embed = (own_embed(model) or StaticEmbedder().embed) if miner is None else dense_embed(miner)
     with no_progress_bars(), only_run(folder):
@@ -117,3 +120,11 @@ def train_reranker(
             judged=judged,
         )
     return TrainedReranker(folder, manifest, training.held_out, calibration, training.steps, training.verdict)
+
+
+def chosen_teachers(teachers: Sequence[Teacher | str] | None, recipe: Recipe) -> list[Teacher]:
+    """Return the teachers that are given. None stands for the network before training, where it can rank."""
+    if teachers is None:
+        teachers = [BASE] if recipe.network == "split" and recipe.hard < 1 else []
+    listed = as_list("teachers", teachers, of="teachers", example="[teacher]")
+    return [teacher if isinstance(teacher, Teacher) else Teacher.parse(teacher) for teacher in listed]

@@ -124,7 +124,7 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
         trainer.train(resume_from_checkpoint=checkpoint)
     with torch.no_grad():
         for name, weights in _trainable(model):
-            weights.lerp_(start[name].to(weights), 1 - recipe.blend)
+            weights.lerp_(start[name].to(weights), 1 - sizes.blend)
     after = held_out.by_query(model)
     if after:
         log(f"held-out {METRIC} after training: {_mean(after):.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import Tensor
 
+from resift._util.arguments import number
 from resift.engines.hub import check_available
 from resift.errors import InputError
 from resift.evaluation.nearest import encoder_kind
@@ -83,6 +85,10 @@ class Teacher:
             return cls(model, float(scale))
         except ValueError:
             raise InputError(f"a teacher is MODEL or MODEL=SCALE with a number, got {text!r}") from None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(number("scale", self.scale)):
+            raise InputError(f"the scale of a teacher must be a finite number, got {self.scale} for {self.model!r}")
 
     def list_scorer(self, loaded: LoadedModels) -> ListScorer:
         """Return the function that scores every document of lists.
