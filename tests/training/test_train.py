@@ -233,11 +233,12 @@ def test_a_blend_lies_between_start_and_end(base: str, pairs: list[TrainingPair]
     whole = Recipe(base, separate=2, negatives=3, epochs=1, batch=8, held_out=10, learning_rate=1e-3, blend=1)
     start, end, blended = build(whole), build(whole), build(whole)
     data = load_or_prepare_data(pairs, whole, LoadedModels(count_letters), [], tmp_path, silent)
-    train(end, data, whole, tmp_path, silent)
+    steps = train(end, data, whole, tmp_path, silent).steps
     part = replace(whole, blend=0.25)
     notes: list[str] = []
     again = load_or_prepare_data(pairs, part, LoadedModels(count_letters), [], tmp_path, notes.append)
-    train(blended, again, part, tmp_path, notes.append)  # of the finished run: nothing is trained again
+    ended = train(blended, again, part, tmp_path, notes.append)  # of the finished run: nothing is trained again
+    assert ended.steps == steps == 9
     assert "going on with" in notes[0]
     assert not any("loss" in note for note in notes)
     assert not _same(start, end, 1e-4)

@@ -115,13 +115,7 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
         evaluator=held_out if data.held_out else None,
     )
     log_progress(trainer, log)
-    checkpoint = last_checkpoint(folder / CHECKPOINTS)
-    if checkpoint is not None:
-        log(f"going on from {checkpoint}")
-    if checkpoint is not None and _is_finished(checkpoint):
-        trainer._load_from_checkpoint(checkpoint)  # to go on would be one step too many
-    else:
-        trainer.train(resume_from_checkpoint=checkpoint)
+    steps = _run(trainer, folder / CHECKPOINTS, log)
     with torch.no_grad():
         for name, weights in _trainable(model):
             weights.lerp_(start[name].to(weights), 1 - sizes.blend)
@@ -129,15 +123,24 @@ def train(model: CrossEncoder, data: RerankerData, recipe: Recipe, folder: Path,
     if after:
         log(f"held-out {METRIC} after training: {_mean(after):.3f}")
     figures = HeldOutFigures(_mean(before), _mean(after))
-    return Training(sizes, _steps(sizes, len(rows)), figures, compare(before, after) if before else None)
+    return Training(sizes, steps, figures, compare(before, after) if before else None)
+
+
+def _run(trainer: _Trainer, checkpoints: Path, log: Log) -> int:
+    """Train to the end, going on from the last checkpoint if there is one. Return the steps of the whole run."""
+    checkpoint = last_checkpoint(checkpoints)
+    if checkpoint is not None:
+        log(f"going on from {checkpoint}")
+        state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
+        if state.global_step >= state.max_steps:
+            trainer._load_from_checkpoint(checkpoint)  # to go on would be one step too many
+            return state.global_step
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer.state.global_step
 
 
 def _mean(by_query: Mapping[str, float]) -> float:
     return sum(by_query.values()) / len(by_query) if by_query else math.nan
-
-
-def _steps(sizes: Sizes, rows: int) -> int:
-    return max(1, round(rows * sizes.epochs / sizes.batch))
 
 
 def targets(lists: Sequence[CandidateList], scores: TeacherScores | None, hard: float) -> list[list[float]]:
@@ -160,11 +163,6 @@ def targets(lists: Sequence[CandidateList], scores: TeacherScores | None, hard: 
     return rows
 
 
-def _is_finished(checkpoint: str) -> bool:
-    state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
-    return bool(state.global_step >= state.max_steps)
-
-
 def _trainable(model: CrossEncoder) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
 
@@ -180,7 +178,7 @@ class _Trainer(WholeCheckpoints, WithoutModelCard, CrossEncoderTrainer):
 def _arguments(
     recipe: Recipe, sizes: Sizes, folder: Path, rows: int, device: torch.device, evaluate: bool
 ) -> CrossEncoderTrainingArguments:
-    steps = _steps(sizes, rows)
+    steps = max(1, round(rows * sizes.epochs / sizes.batch))  # or a few more: an epoch's last step may be a small one
     every = max(1, steps // CHECKS)
     return CrossEncoderTrainingArguments(
         **shared_arguments(folder / CHECKPOINTS, device, recipe.seed),
