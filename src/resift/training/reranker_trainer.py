@@ -134,7 +134,7 @@ def _run(trainer: _Trainer, checkpoints: Path, log: Log) -> int:
         state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
         if state.global_step >= state.max_steps:
             trainer._load_from_checkpoint(checkpoint)  # to go on would be one step too many
-            return state.global_step
+            return int(state.global_step)
     trainer.train(resume_from_checkpoint=checkpoint)
     return trainer.state.global_step
 
