@@ -242,6 +242,25 @@ def test_a_missing_library_is_one_line_too(here: Path, library: str, arguments: 
     assert f"pip install 'resift[{extra}]'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "out", "--pairs", "none.jsonl"], "none.jsonl: no such file"),
+        (["distill", "out", "--corpus", "none.jsonl"], "none.jsonl: no such file"),
+        (["distill", "out", "--pairs", "none.jsonl:9"], "none.jsonl: no such file"),
+        (["train", "a.txt/out", "--pairs", "a.txt"], "a.txt/out can't be made: "),
+        (["distill", "a.txt/out", "--corpus", "a.txt"], "a.txt/out can't be made: "),
+    ],
+)
+def test_wrong_paths_are_told_before_torch_is_imported(
+    here: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a.txt").write_text("")
+    monkeypatch.setitem(sys.modules, "resift.training", None)
+    assert said in fails(*arguments)
+    assert [path.name for path in here.iterdir()] == ["a.txt"]
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     command = [sys.executable, "-m", "resift", "models", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

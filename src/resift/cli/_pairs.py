@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,29 @@ from resift.errors import InputError
 
 if TYPE_CHECKING:
     from resift.training.pairs import TrainingPair
+
+
+def check_paths(folder: Path, specs: Sequence[str], corpora: Sequence[Path] = ()) -> None:
+    """Check what is named before torch is imported, which takes a while.
+
+    Args:
+        folder: Where the model is to go.
+        specs: FILE or FILE:ROWS.
+        corpora: Files of texts.
+
+    Raises:
+        InputError: A file is not there, or the folder can't be made.
+    """
+    for spec in specs:
+        file_and_rows(spec)
+    for corpus in corpora:
+        if not corpus.is_file():
+            raise InputError(f"{corpus}: no such file; --corpus takes a corpus.jsonl")
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"{folder} can't be made: {there} is a file; give another folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{folder} can't be made: there is no permission to write into {there}; give another folder")
 
 
 def chosen_pairs(specs: Sequence[str], seed: int) -> list[TrainingPair]:

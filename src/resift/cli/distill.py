@@ -9,7 +9,7 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import console, json_document, note, number, table
-from resift.cli._pairs import pairs_of_files_and_corpora
+from resift.cli._pairs import check_paths, pairs_of_files_and_corpora
 
 if TYPE_CHECKING:
     from resift.evaluation import Collection
@@ -50,6 +50,7 @@ def distill(
     collection: CollectionFolder = None, name: Name = "", licence: Licence = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Teach a bi-encoder what a reranker knows, on pairs or on a corpus without queries. Needs the extra `train`."""
+    check_paths(folder, pairs or [], corpus or [])
     from resift.training import Distillation, distill_first_stage
 
     chosen = pairs_of_files_and_corpora(pairs or [], corpus or [], seed, sentences)

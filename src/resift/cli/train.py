@@ -9,7 +9,7 @@ import typer
 
 from resift.cli._options import Json
 from resift.cli._output import json_document, note
-from resift.cli._pairs import chosen_pairs, file_and_rows
+from resift.cli._pairs import check_paths, chosen_pairs, file_and_rows
 
 Folder = Annotated[Path, typer.Argument(help="Where the model goes; a run cut short goes on from there.")]
 Pairs = Annotated[
@@ -76,6 +76,7 @@ def train(
     licence: Licence = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train a reranker: mine hard negatives, learn from labels and teachers, export for use as --model FOLDER."""
+    check_paths(folder, pairs)
     from resift.training import Recipe, train_reranker
 
     recipe = Recipe(
