@@ -268,7 +268,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--workers is for --engine ray" in run("out.jsonl", "--workers", "2")[2]
     code, out, notes = run("out.jsonl", "--columns", "query=q,score=s", "--on-bad-row", "null")
     assert (code, out.startswith("out.jsonl: 2 rows scored by resift:small in ")) == (0, True)
-    assert notes.startswith("note: 1 rows have a null score")
+    assert notes.startswith("note: 1 row has a null score")
     assert [sorted(row) for row in read(tmp_path / "out.jsonl")] == [["document", "q", "relevance", "s"]] * 2
     code, out, _ = run("folder", "--columns", "query=q", "--on-bad-row", "null", "--json")
     report = json.loads(out)

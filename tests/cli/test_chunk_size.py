@@ -74,7 +74,7 @@ def test_a_model_that_reads_less_is_told_the_size_it_takes(capsys: pytest.Captur
     scorer.max_length = 128  # type: ignore[attr-defined]
     note_truncation(stats, None, scorer)
     said = " ".join(capsys.readouterr().err.split())
-    assert "1 of 2 texts are longer than the model reads (128 tokens" in said
+    assert "1 of 2 texts is longer than the model reads (128 tokens" in said
     assert "--long-documents max_window scores all of it; index --chunk-tokens 96 makes passages" in said
     note_truncation(stats, LongDocuments.TRUNCATE, scorer)
     assert capsys.readouterr().err == ""

@@ -95,7 +95,7 @@ def test_a_damaged_model_of_ones_own(here: Path, damaged: str) -> None:
 def test_a_file_that_is_not_stored_whole(indexed: Path) -> None:
     metadata = {"path": "b.txt", "file_hash": "0", "passages": 2}
     create_collection(indexed, "documents").add(ids=["half"], documents=["half"], metadatas=[metadata])
-    assert "1 files are not stored whole, the first is b.txt" in doctor(code=1).stdout
+    assert ": b.txt is not stored whole" in doctor(code=1).stdout
 
 
 def test_a_repair_that_was_killed(indexed: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_lexical_index_that_is_behind_or_damaged_or_not_there(indexed: Path) -
     collection = open_collection(indexed, "documents")
     collection.update(ids=collection.get()["ids"], documents=["Pandas eat bamboo and apples."])
     output = doctor(code=1).stdout
-    assert "WRONG  lexical index of 'documents': 1 of its 1 passages differ from the collection's" in output
+    assert "WRONG  lexical index of 'documents': 1 of its 1 passages differs from the collection's" in output
     assert "-> resift search QUESTION --collection documents --db .resift brings it up to date" in output
     for file in (indexed / "lexical").rglob("meta.json"):
         file.write_text("{}")

@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said(ranking: Ranking[Passage]) -> None:
     with Reranker("resift:tiny", long_documents="truncate") as cutting, pytest.warns(match="longer than"):
         cut = cutting.rank("fox", ["fox " * 3000, "a fox"])
     text = check_page(cut.to_html()).text
-    assert "1 of 2 texts are longer than was read" in text
+    assert "1 of 2 texts is longer than was read: its end counts" in text
     assert "part unread" in text
     assert "knows no scorer" in check_page(pickle.loads(pickle.dumps(degraded)).to_html()).text
     assert "known parts" in check_page(Reranker(OverlapScorer()).rank("fox", ["a fox"]).to_html()).text

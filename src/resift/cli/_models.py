@@ -105,7 +105,8 @@ def note_truncation(stats: Stats, long_documents: LongDocuments | None, passages
     reads = None if passages_for is None else ScorerTraits.of(passages_for).max_length
     advice = "" if reads is None else f"; index --chunk-tokens {reads * 3 // 4} makes passages that it reads at once"
     length = "" if reads is None else f" ({reads} tokens, most often with the question)"
+    are, their = ("is", "its") if stats.truncated == 1 else ("are", "their")
     note(
-        f"{stats.truncated} of {stats.documents} texts are longer than the model reads{length}: only their beginning "
-        f"was scored (--long-documents max_window scores all of it{advice})"
+        f"{stats.truncated} of {stats.documents} texts {are} longer than the model reads{length}: only {their} "
+        f"beginning was scored (--long-documents max_window scores all of it{advice})"
     )

@@ -122,7 +122,8 @@ def _check_collection(db: Path, collection: Collection) -> Check:
             name, damage, f"{again} makes it anew" if ours else "fill a new collection: resift can't repair this one"
         )
     if unfinished := unfinished_files(collection):
-        detail = f"{len(unfinished)} files are not stored whole, the first is {unfinished[0]}"
+        others = f"{len(unfinished)} files are not stored whole, the first is {unfinished[0]}"
+        detail = others if len(unfinished) > 1 else f"{unfinished[0]} is not stored whole"
         return Check(name, detail, f"{again} completes them")
     return Check(
         name, f"{collection.count()} records, embedded with {embedding_name(collection) or 'a function of its own'}"

@@ -97,12 +97,14 @@ def _show(report: BulkReport, as_json: bool) -> None:
         parts, their = ("1 part", "its") if report.damaged == 1 else (f"{report.damaged} parts", "their")
         note(f"{parts} of an earlier run didn't match {their} checksum: {their} rows were scored again")
     if report.tally.unscored:
-        note(
-            f"{report.tally.unscored} rows have a null score: no query, no document, or a query too long for the model"
-        )
+        rows = "1 row has" if report.tally.unscored == 1 else f"{report.tally.unscored} rows have"
+        note(f"{rows} a null score: no query, no document, or a query too long for the model")
     if report.tally.truncated:
+        texts, their = (
+            ("1 text is", "its") if report.tally.truncated == 1 else (f"{report.tally.truncated} texts are", "their")
+        )
         note(
-            f"{report.tally.truncated} texts are longer than the model reads: only their beginning was scored "
+            f"{texts} longer than the model reads: only {their} beginning was scored "
             "(--long-documents max_window scores all of it)"
         )
 

@@ -207,8 +207,9 @@ def _unread(ranking: Ranking[T]) -> Html | None:
     stats = ranking.stats
     if not stats.truncated:
         return None
+    are, their = ("is", "its") if stats.truncated == 1 else ("are", "their")
     return notice(
-        f"{stats.truncated} of {stats.documents} texts are longer than was read: their end counts for nothing."
+        f"{stats.truncated} of {stats.documents} texts {are} longer than was read: {their} end counts for nothing."
     )
 
 

@@ -129,8 +129,9 @@ class CollectionIndex:
                 return f"it has {indexed} passages, and the collection {count}"
             if exact or count <= COMPARED_WHOLE or self._is_marked():
                 missing = len(index.keys() ^ {record_key(*record) for record in self._records()})
-                different = f"{(missing + 1) // 2} of its {count} passages differ from the collection's"
-                return different if missing else ""
+                different = (missing + 1) // 2
+                differ = "differs" if different == 1 else "differ"
+                return f"{different} of its {count} passages {differ} from the collection's" if missing else ""
             return "" if index.has(self._sample(count)) else "it lacks passages of the collection"
         except LexicalIndexError as error:
             return str(error)

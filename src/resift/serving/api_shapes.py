@@ -172,8 +172,9 @@ def tei_response(request: TeiRequest, result: ScoredRequest) -> list[dict[str, A
     """Return the body of text-embeddings-inference's response."""
     if request.truncate is False and result.truncated:
         limit = f"{result.max_length} tokens" if result.max_length else "the model reads"
+        are = "is" if result.truncated == 1 else "are"
         raise RefusedError(
-            ErrorKind.INVALID, f"{result.truncated} of the texts are longer than {limit}, and `truncate` is false"
+            ErrorKind.INVALID, f"{result.truncated} of the texts {are} longer than {limit}, and `truncate` is false"
         )
     return [
         {
