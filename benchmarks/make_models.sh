@@ -44,6 +44,8 @@ for name in squad-dev fairytaleqa cosqa-dev med cacm trecqa selqa musique liveqa
 done
 resift train small "${pairs[@]}" --base start --teacher base --hard 0.5 --epochs 2 --batch 32 --learning-rate 5e-4 \
     --max-length 192 --blend 0.75 --length 1.5 --brevity 2 "${judged[@]}" --licence Apache-2.0 --name resift:small
+# The reader of kept states again, from the weights that are stored in 8 bits: so it depends on the folder alone.
+python -m resift.export.kept_reader small
 
 # resift:static: a table of the encoder's token vectors, weighted by how rare the tokens are, then trained three times.
 texts=() pairs=()

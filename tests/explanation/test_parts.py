@@ -29,21 +29,22 @@ from resift.networks.split import SplitModule
 pytestmark = pytest.mark.filterwarnings("ignore:most of these texts are plainly not English")
 
 EXACT = 1e-3
+KEPT = 0.05  # kept states are read by products of integers, explanations compute in full
 TOKENS = ("python", "snake", "ball", "care", "the", "of", "蛇", "naïve", "café", "🐍", "don't", "x²", "[PAD]", "[SEP]")
 WORDS = st.sampled_from([*TOKENS, "3.14", "-", "\n", "कि"])
 TEXTS = st.lists(WORDS, max_size=40).map(" ".join)
 
 
-def check_sums(explanation: Explanation, reranker: Reranker) -> None:
+def check_sums(explanation: Explanation, reranker: Reranker, apart: float = EXACT) -> None:
     (hit,) = reranker.rank(explanation.query, [explanation.document])
     parts = dict(explanation.parts)
-    assert parts.pop(ROUNDING) == pytest.approx(0, abs=EXACT)
-    assert sum(parts.values()) == pytest.approx(hit.score, abs=EXACT)
+    assert parts.pop(ROUNDING) == pytest.approx(0, abs=apart)
+    assert sum(parts.values()) == pytest.approx(hit.score, abs=apart)
     assert explanation.score == pytest.approx(hit.score, abs=1e-5)
     assert explanation.span == hit.span
     assert explanation.truncated == hit.truncated
     assert explanation.unassigned is not None
-    assert explanation.unassigned + explanation.contributions.sum() == pytest.approx(hit.score, abs=EXACT)
+    assert explanation.unassigned + explanation.contributions.sum() == pytest.approx(hit.score, abs=apart)
     assert explanation.matrix is not None
     assert explanation.matrix.shape == (len(explanation.query_words), len(explanation.document_words))
     start, end = explanation.span or (0, len(explanation.document))
@@ -87,7 +88,7 @@ def test_parts_of_a_truncated_document_add_up(model: str) -> None:
 def test_parts_with_kept_states_add_up_to_what_the_kept_states_give() -> None:
     reranker = Reranker(keep_states=10_000_000)
     for _ in range(2):
-        check_sums(reranker.explain("python snake", "The ball python is a snake of West Africa."), reranker)
+        check_sums(reranker.explain("python snake", "The ball python is a snake of West Africa."), reranker, KEPT)
 
 
 def test_control_tokens_that_a_text_spells() -> None:

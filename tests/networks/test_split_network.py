@@ -131,7 +131,7 @@ def test_length_counts_for_a_passage_more_than_for_a_sentence_and_less_in_a_long
     with torch.inference_mode():
         texts = [network.encode(torch.ones(1, size, dtype=torch.int64)) for size in sizes]
         found = [
-            [float(network._length_prior(network.encode(query), text)) for text in texts] for query in (short, long)
+            [float(network.length_prior(network.encode(query), text)) for text in texts] for query in (short, long)
         ]
     assert found[0][:2] == found[1][:2] == [0, 0]
     assert 0 < found[0][2] < found[0][3] == pytest.approx(LENGTH * math.exp(-4 / 12) * math.log(4) / 6)

@@ -57,7 +57,7 @@ def test_control_tokens_of_a_query_have_no_vote(network: SplitModule) -> None:
         words = query._replace(ids=torch.tensor([[0, 0, 50, 60, 0]]))
         expected = (
             network.slope * (query.vector @ network.gate).squeeze(-1).exp() * cosine
-            + network.reader(words, document, network._emphasis(words))
+            + network.reader(words, document, network.emphasis(words))
             + network.lexical
             * (query.vector @ network.lexical_gate).squeeze(-1).exp()
             * match_tokens(query, document, network.rarity)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime
 
 from resift._util.call_site import warn_at_call_site
+from resift._util.lru import LRUCache
 from resift._util.model_files import external_data_files, has_file, locate_file, report_unreadable
 from resift.engines.common.known_scores import check_known_scores
 from resift.engines.common.pairs import PairNetwork, check_network, choose_max_length
@@ -20,10 +21,10 @@ from resift.engines.common.pipeline import Network, Pipeline
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import SplitNetwork, open_session
-from resift.engines.split.states import open_store
+from resift.engines.split.states import MemoryStates, open_store
 from resift.errors import BatchWarning, InputError, ModelFileError
 from resift.models.bundled import BUNDLED, bundled_folder
-from resift.models.manifest import MANIFEST_FILE, READER, Manifest, fingerprint_files
+from resift.models.manifest import KEPT_READER, MANIFEST_FILE, READER, Manifest, fingerprint_files
 from resift.models.options import HUB_ID, ControlTokens
 from resift.scorer import LongDocuments, Request, Scale, ScorerBase, Scores
 from resift.text.language import EnglishCheck
@@ -32,6 +33,7 @@ from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 if TYPE_CHECKING:
     from resift.engines.common.plain_folder import PlainFolder
 
+TESTED_BYTES = 1_000_000  # of the states of two short texts
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
 BATCH_TOKENS = 1024  # as fast as 2,048 for the bundled network, one thread or two, in 3/4 of the memory
 
@@ -66,6 +68,8 @@ class OnnxScorer(ScorerBase):
 
     scale = Scale.LOGIT
     engine = "onnx"
+    _reads_rounded = True
+    """Whether the runtime can multiply kept states as they are."""
 
     def __init__(
         self,
@@ -127,12 +131,16 @@ class OnnxScorer(ScorerBase):
         network: Network
         tested: Network
         if manifest.kind == "split" and manifest.query_length is not None:
-            graph = manifest.locate(self.folder, READER)
             store = open_store(*self._state_options)
+            reads_rounded = store is not None and self._reads_rounded and KEPT_READER in manifest.files
+            graph = manifest.locate(self.folder, KEPT_READER if reads_rounded else READER)
             encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session)
             reader = self._open_session(graph)
-            network = SplitNetwork(replace(encoder, store=store), reader, manifest.query_length, self.max_length)
-            tested = SplitNetwork(encoder, reader, manifest.query_length, manifest.document_length)  # without the store
+            keeping = replace(encoder, store=store, batch_tokens=self.batch_tokens)
+            network = SplitNetwork(keeping, reader, manifest.query_length, self.max_length, reads_rounded)
+            # Not with the store, which is for the caller's texts.
+            other = replace(encoder, store=MemoryStates(TESTED_BYTES)) if reads_rounded else encoder
+            tested = replace(network, encoder=other, document_length=manifest.document_length, query_cache=LRUCache(1))
             if self.folder.samefile(bundled_folder(BUNDLED[0])):
                 check_known_scores(BUNDLED[0], tested, tokenizer, self._runtime())
                 return network

@@ -51,6 +51,7 @@ class OpenVINOScorer(OnnxScorer):
     """
 
     engine = "openvino"
+    _reads_rounded = False
 
     @staticmethod
     def _runtime() -> str:

@@ -167,13 +167,13 @@ class SplitParts:
         return _spread(same, self._weight_of(encoded, "lexical", "lexical_gate") * shares * count / (count + 1.0))
 
     def _emphasis(self, asked: int) -> float:
-        """Return how much more than usual the best cosines count, as `SplitModule._emphasis`."""
+        """Return how much more than usual the best cosines count, as `SplitModule.emphasis`."""
         special = SPECIAL_TOKENS if self._rarity is None else 0
         brief = (NOT_BRIEF + special - asked) / (NOT_BRIEF - BRIEF)
         return float(self.weights.plain.get("brevity", 0.0)) * min(1.0, max(0.0, brief))
 
     def _length_prior(self, asked: int, read: int) -> float:
-        """Return what the document's length adds, as `SplitModule._length_prior`; earlier versions have none."""
+        """Return what the document's length adds, as `SplitModule.length_prior`; earlier versions have none."""
         weight = float(self.weights.plain.get("length", 0.0))
         fading = math.exp((SPECIAL_TOKENS - asked) / FADING_TOKENS)
         return weight * fading * math.log(max(read, SHORT_TOKENS) / SHORT_TOKENS) / LOG_LONG

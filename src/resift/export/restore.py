@@ -20,11 +20,11 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedToken
 
 from resift.errors import ModelFileError
 from resift.export.int8_weights import unpack_int4
-from resift.export.split import HEADS
 from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
 from resift.networks.splade import SparseEncoderModule
 from resift.networks.split import SplitModule
 
+HEADS = "attention_heads"  # key in a graph's metadata: the one size that the shapes of its weights don't show
 PREFIX = "network."
 BRACKETS = {
     "pad_token": "[PAD]",

@@ -1,4 +1,4 @@
-"""A split network into a folder: `encoder.onnx`, `reader.onnx`, tokenizer and manifest.
+"""A split network into a folder: `encoder.onnx`, `reader.onnx`, `kept_reader.onnx`, tokenizer and manifest.
 
 With a sparse encoder beside the trunk there are also `terms.onnx` and `vocabulary.npz`, its table of terms. Rows of the
 table are inputs of the graph, and queries are compared with it: so it is stored once.
@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from resift.export.int8_weights import round_channels
+from resift.export.kept_reader import write_kept_reader
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
+from resift.export.restore import HEADS
 from resift.export.trace import write_graph
-from resift.models.manifest import ENCODER, READER, TERMS, VOCABULARY, Manifest
+from resift.models.manifest import ENCODER, KEPT_READER, READER, TERMS, VOCABULARY, Manifest
 from resift.networks.splade import STATE_SCALE, SparseEncoderModule
 from resift.networks.split import EncodedBatch, SplitModule
 
-HEADS = "attention_heads"  # key in a graph's metadata
 OUTPUTS = ("states", "vector")
 MIN_ROWS_INT4 = 4096  # of an embedding table that gets 4 bits
 READER_INPUTS = {
@@ -97,7 +98,8 @@ def export_split(network: SplitModule, tokenizer: Path, folder: Path, manifest: 
     if network.terms is not None:
         _store_heads(folder / TERMS, network.terms.heads)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
-    return manifest.write(folder, files)
+    write_kept_reader(network, folder / KEPT_READER)
+    return manifest.write(folder, [*files, KEPT_READER])
 
 
 def _graph_precision(file: str, precision: str) -> str:

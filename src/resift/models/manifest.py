@@ -18,6 +18,8 @@ MANIFEST_KINDS = ("pair", "split", "static")
 TEXT_FIELDS = ("name", "kind", "precision", "source", "licence")
 ENCODER, READER = "encoder.onnx", "reader.onnx"
 """The two graphs of a `split` model."""
+KEPT_READER = "kept_reader.onnx"
+"""The reader once more, for kept states as they are, in 8 bits; models that earlier versions exported have none."""
 TERMS, VOCABULARY = "terms.onnx", "vocabulary.npz"
 """The files of the sparse encoder that a `split` model may have."""
 

@@ -124,6 +124,10 @@ class Reader(nn.Module):
         """Return a logit per row. `emphasis` (rows,) is how much more than usual the best cosines count, if they do."""
         best = self._best_cosines(query, document)
         attended = self._attend(query.states + self.features(query, document, best) @ self.clues, document)
+        return self.weigh(query, best, attended, emphasis)
+
+    def weigh(self, query: EncodedBatch, best: Tensor, attended: Tensor, emphasis: Tensor | None) -> Tensor:
+        """Return the weighted mean of the votes, (rows,), from the best cosines and what attention made of a token."""
         stressed = best if emphasis is None else best + emphasis[:, None] * (best - USUAL_BEST)
         votes = self.scale * stressed + (attended @ self.vote).squeeze(-1)
         weights = softplus(query.states @ self.weight).squeeze(-1) * query.mask
@@ -256,20 +260,28 @@ class SplitModule(nn.Module):
 
     def score(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
         """Return one logit per row."""
-        logit: Tensor = self._weight(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
         asked, read = (batch._replace(states=batch.states[..., : self.width]) for batch in (query, document))
         if self.rarity is not None:
             asked = asked._replace(ids=without_control(asked.ids, self.rarity))
-        logit = (
-            logit + self.reader(asked, read, self._emphasis(asked)) + self.bias + self._length_prior(query, document)
-        )
+        votes = self.reader(asked, read, self.emphasis(asked))
+        logit: Tensor = self.weigh_vector(query, document) + votes + self.bias + self.length_prior(query, document)
         if query.terms is not None:
             matched = match(query.terms, document.states[..., self.width :], document.mask)
         elif self.rarity is not None:
             matched = match_tokens(query, document, self.rarity)
         else:
             return logit
-        return logit + self._weight(self.lexical, self.lexical_gate, query) * matched
+        return logit + self.weigh_match(query, matched)
+
+    def weigh_vector(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+        """Return what the cosine of the vectors adds, (rows,)."""
+        weighed: Tensor = self._weight(self.slope, self.gate, query) * (query.vector * document.vector).sum(-1)
+        return weighed
+
+    def weigh_match(self, query: EncodedBatch, matched: Tensor) -> Tensor:
+        """Return what matching terms add, (rows,)."""
+        weighed: Tensor = self._weight(self.lexical, self.lexical_gate, query) * matched
+        return weighed
 
     def rescale(self, slope: float, shift: float) -> None:
         """Change the weights so that every logit becomes slope x logit + shift."""
@@ -278,14 +290,14 @@ class SplitModule(nn.Module):
             part.data.mul_(slope)
         self.bias.data.add_(shift)
 
-    def _emphasis(self, query: EncodedBatch) -> Tensor:
+    def emphasis(self, query: EncodedBatch) -> Tensor:
         """Return how much more the best cosines count, (rows,): nothing for a query of four tokens or more."""
         # Where tokens have a rarity, control tokens were taken out before.
         asked = query.mask.sum(-1) - (SPECIAL_TOKENS if self.rarity is None else 0)
         emphasis: Tensor = self.brevity * ((NOT_BRIEF - asked) / (NOT_BRIEF - BRIEF)).clamp(0.0, 1.0)
         return emphasis
 
-    def _length_prior(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
+    def length_prior(self, query: EncodedBatch, document: EncodedBatch) -> Tensor:
         """Return what the document's length adds, (rows,): nothing for a sentence."""
         asked = query.mask.sum(-1) - SPECIAL_TOKENS
         read = (document.mask.sum(-1).clamp_min(SHORT_TOKENS) / SHORT_TOKENS).log() / LOG_LONG

@@ -33,6 +33,11 @@ class StateReusingScorer(Protocol):
 
     from_store: NDArray[np.bool_]
     """(rows,) of the last batch: True where the document's states came from the store."""
+    computed: Counts | None
+    """(rows,) of the last batch: the tokens that were computed for each, padding included, 0 for those from the store.
+    None where all rows were padded to the longest."""
+    batch_factor: int
+    """How many times as many tokens as usual a batch may have: reading takes less memory than encoding."""
 
 
 LONG_DOCUMENT_MODES: tuple[LongDocuments, ...] = ("truncate", "max_window", "first_window")
@@ -163,7 +168,8 @@ class Pipeline:
         score_batch = self.network.prepare(queries)
         stateful = score_batch if isinstance(score_batch, StateReusingScorer) else None  # slow to ask for each batch
         batch_logits: list[tuple[list[int], ArrayLike]] = []
-        for batch_index, batch in enumerate(plan_batches(lengths.tolist(), self.batch_tokens)):
+        batch_tokens = self.batch_tokens * (1 if stateful is None else stateful.batch_factor)
+        for batch_index, batch in enumerate(plan_batches(lengths.tolist(), batch_tokens)):
             logits = score_batch(
                 [
                     (row.request, documents[row.request][row.document].ids[row.start : row.stop])
@@ -174,6 +180,10 @@ class Pipeline:
             results.padded_lengths[batch] = lengths[batch].max()
             if stateful is not None:
                 results.from_store[batch] = stateful.from_store
+                if stateful.computed is not None:
+                    results.padded_lengths[batch] = np.where(
+                        stateful.from_store, lengths[batch].max(), stateful.computed
+                    )
             results.batches[batch] = batch_index
         for batch, logits in batch_logits:
             results.logits[batch] = logits

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from resift.engines.common.session import Session
 from resift.engines.split.sparse_encoder import OpenGraph, SparseEncoder
-from resift.engines.split.states import DocumentState, StateStore, restore
+from resift.engines.split.states import DocumentState, RoundedStates, StateStore, restore, stack
 from resift.models.manifest import ENCODER, TERMS, VOCABULARY, Manifest
+from resift.text.batches import plan_batches
 from resift.text.tokenizer import Ids, TextTemplate
 
 STATE_FILES = (ENCODER, TERMS, VOCABULARY)
@@ -32,6 +33,16 @@ class EncodedTexts(NamedTuple):
     """(texts, width), of unit length."""
 
 
+class RoundedTexts(NamedTuple):
+    """The same in 8 bits, as it is kept."""
+
+    ids: NDArray[np.int64]
+    """(texts, tokens), padded with 0."""
+    states: RoundedStates
+    vector: NDArray[np.float32]
+    """(texts, width), of unit length."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """Encodes texts. With a store, it encodes only those whose states are not stored, and stores them."""
@@ -42,6 +53,8 @@ class Encoder:
     """SHA-256 of the files that states depend on, part of every key in the store."""
     store: StateStore | None = None
     terms: SparseEncoder | None = None
+    batch_tokens: int | None = None
+    """Most tokens that are encoded at once where states are kept; None: any number."""
 
     @classmethod
     def load(
@@ -73,14 +86,16 @@ class Encoder:
         """
         if self.store is None:
             return self.encode(texts), np.zeros(len(texts), bool)
-        keys = [self._key(text) for text in texts]
-        states_by_key = self.store.get(keys)
-        from_store = np.array([key in states_by_key for key in keys])
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in states_by_key}
-        states_by_key |= self._encode_and_store(missing, self.store)
-        found = [states_by_key[key] for key in keys]
+        found, computed = self._find_or_encode(texts, self.store)
         ids = self.template.assemble(texts)
-        return EncodedTexts(ids, restore(found, ids.shape[1]), np.stack([state.vector for state in found])), from_store
+        vectors = np.stack([state.vector for state in found])
+        return EncodedTexts(ids, restore(found, ids.shape[1]), vectors), computed == 0
+
+    def round_or_load(self, texts: Sequence[Ids], store: StateStore) -> tuple[RoundedTexts, NDArray[np.int_]]:
+        """Return the texts as the store has them, and for each how many tokens were computed, padding included."""
+        found, computed = self._find_or_encode(texts, store)
+        ids = self.template.assemble(texts)
+        return RoundedTexts(ids, stack(found, ids.shape[1]), np.stack([state.vector for state in found])), computed
 
     def embed(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
         """Return only the vectors, (texts, width). With a store, the states of what is computed are stored too."""
@@ -90,19 +105,36 @@ class Encoder:
         keys = [self._key(text) for text in texts]
         vectors_by_key = self.store.vectors(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors_by_key}
-        vectors_by_key |= {key: state.vector for key, state in self._encode_and_store(missing, self.store).items()}
+        vectors_by_key |= {key: state.vector for key, (state, _) in self._encode_and_store(missing, self.store).items()}
         return np.stack([vectors_by_key[key] for key in keys])
 
-    def _encode_and_store(self, missing: dict[bytes, Ids], store: StateStore) -> dict[bytes, DocumentState]:
+    def _find_or_encode(self, texts: Sequence[Ids], store: StateStore) -> tuple[list[DocumentState], NDArray[np.int_]]:
+        keys = [self._key(text) for text in texts]
+        states_by_key = store.get(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in states_by_key}
+        encoded = self._encode_and_store(missing, store)
+        states_by_key |= {key: state for key, (state, _) in encoded.items()}
+        computed = [encoded[key][1] if key in encoded else 0 for key in keys]
+        return [states_by_key[key] for key in keys], np.array(computed)
+
+    def _encode_and_store(self, missing: dict[bytes, Ids], store: StateStore) -> dict[bytes, tuple[DocumentState, int]]:
+        """Return the states of each text, and how many tokens were computed for it, padding included."""
         if not missing:
             return {}
-        encoded = self.encode(list(missing.values()))
-        lengths = [len(text) + self.template.special_token_count for text in missing.values()]
-        states = {
-            key: DocumentState.quantize(encoded.states[row, :length], encoded.vector[row])
-            for row, (key, length) in enumerate(zip(missing, lengths, strict=True))
-        }
-        store.put(states)
+        keys, texts = list(missing), list(missing.values())
+        lengths = [len(text) + self.template.special_token_count for text in texts]
+        states: dict[bytes, tuple[DocumentState, int]] = {}
+        # What is read together may be too much to be encoded together.
+        for batch in plan_batches(lengths, self.batch_tokens or sum(lengths)):
+            encoded = self.encode([texts[index] for index in batch])
+            states |= {
+                keys[index]: (
+                    DocumentState.quantize(encoded.states[row, : lengths[index]], encoded.vector[row]),
+                    encoded.ids.shape[1],
+                )
+                for row, index in enumerate(batch)
+            }
+        store.put({key: state for key, (state, _) in states.items()})
         return states
 
     def _key(self, text: Ids) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from resift.engines.split.sparse_encoder import OpenGraph
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids
 
+ROUNDED_FACTOR = 4  # what is computed for a query is then shared by more documents
 CACHED_QUERIES = 64  # a call whose documents are scored in several rounds, between others, needs its query again
 
 
@@ -70,9 +71,11 @@ class SplitNetwork:
     """Encodes queries and documents apart, then reads each pair. A query is encoded once for its whole list."""
 
     encoder: Encoder
-    reader: InferenceSession
+    reader: Session
     query_length: int
     document_length: int
+    reads_rounded: bool = False
+    """The reader takes states as the encoder's store has them; else they are restored for it."""
     query_cache: LRUCache[bytes, EncodedQuery] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
 
     def max_document_tokens(self, query_tokens: int) -> int:
@@ -87,7 +90,8 @@ class SplitNetwork:
     def prepare(self, queries: Sequence[Ids]) -> SplitBatchScorer:
         """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
         keys = [query.tobytes() for query in queries]
-        return SplitBatchScorer(self.encoder, self.reader, self.query_cache.get_or_compute(keys, self.encode_queries))
+        encoded = self.query_cache.get_or_compute(keys, self.encode_queries)
+        return SplitBatchScorer(self.encoder, self.reader, encoded, reads_rounded=self.reads_rounded)
 
     def encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
         """Return what is encoded of queries, each given by the bytes of its ids."""
@@ -109,10 +113,15 @@ class SplitBatchScorer:
     `from_store` says which documents of the last batch had stored states.
     """
 
-    def __init__(self, encoder: Encoder, reader: InferenceSession, queries: Sequence[EncodedQuery]) -> None:
+    def __init__(
+        self, encoder: Encoder, reader: Session, queries: Sequence[EncodedQuery], *, reads_rounded: bool = False
+    ) -> None:
         self.from_store: NDArray[np.bool_] = np.zeros(0, bool)
+        self.computed: NDArray[np.int_] | None = None
         self._encoder = encoder
         self._reader = reader
+        self._reads_rounded = reads_rounded
+        self.batch_factor = ROUNDED_FACTOR if reads_rounded else 1
         self._lengths = np.array([len(query.ids) for query in queries])
         longest = int(self._lengths.max())
         self._ids = np.zeros((len(queries), longest), np.int64)
@@ -127,17 +136,31 @@ class SplitBatchScorer:
     def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
         """Return a logit for each row, a row being (index of its query, token ids of its document)."""
         queries = [query for query, _ in rows]
+        texts = [ids for _, ids in rows]
+        inputs: dict[str, NDArray[Any]]
+        if self._reads_rounded and self._encoder.store is not None:
+            rounded, self.computed = self._encoder.round_or_load(texts, self._encoder.store)
+            self.from_store = self.computed == 0
+            inputs = {
+                "document_ids": rounded.ids,
+                "document_numbers": rounded.states.numbers,
+                "document_scales": rounded.states.scales,
+                "document_vector": rounded.vector,
+            }
+            if min(queries) == max(queries):
+                queries = queries[:1]  # what depends on the query alone is then computed once
+        else:
+            exact, self.from_store = self._encoder.encode_or_load(texts)
+            inputs = {"document_ids": exact.ids, "document_states": exact.states, "document_vector": exact.vector}
+        return self._reader.run(None, self._query_inputs(queries) | inputs)[0]
+
+    def _query_inputs(self, queries: Sequence[int]) -> dict[str, NDArray[Any]]:
         longest = int(self._lengths[queries].max())
-        documents, self.from_store = self._encoder.encode_or_load([ids for _, ids in rows])
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "query_ids": self._ids[queries, :longest],
             "query_states": self._states[queries, :longest],
             "query_vector": self._vectors[queries],
-            "document_ids": documents.ids,
-            "document_states": documents.states,
-            "document_vector": documents.vector,
         }
         if self._terms is not None:
             inputs["query_terms"] = self._terms[queries]
-        output: NDArray[np.float32] = self._reader.run(None, inputs)[0]
-        return output
+        return inputs

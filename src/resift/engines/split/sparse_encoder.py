@@ -14,7 +14,8 @@ from resift.engines.common.session import Session
 from resift.models.manifest import TERMS, VOCABULARY, Manifest
 
 TERMS_PER_QUERY = 32  # the strongest; 256 rank no better
-ROWS_PER_PRODUCT = 1024  # of the table restored at once: half a megabyte stays in the processor's cache
+ROWS_RESTORED = 1024  # of the table at once: half a megabyte stays in the processor's cache
+SMALL_PRODUCT = 2**19 - 1  # multiplications; more are shared out by OpenBLAS to threads, which then spin on the cores
 Floats = NDArray[np.float32]
 OpenGraph = Callable[[Path], Session]
 
@@ -77,12 +78,16 @@ class SparseEncoder:
     def _largest_products(self, states: Floats) -> Floats:
         """Return each term's largest product of its numbers and a state, (vocabulary,)."""
         largest = np.empty(len(self.numbers), np.float32)
-        restored = np.empty((ROWS_PER_PRODUCT, self.width), np.float32)
-        for start in range(0, len(largest), ROWS_PER_PRODUCT):
-            part = self.numbers[start : start + ROWS_PER_PRODUCT]
-            rows = restored[: len(part)]
-            np.copyto(rows, part)
-            (rows @ states.T).max(1, out=largest[start : start + ROWS_PER_PRODUCT])
+        restored = np.empty((ROWS_RESTORED, self.width), np.float32)
+        products = np.empty((len(states), ROWS_RESTORED), np.float32)
+        step = max(1, SMALL_PRODUCT // states.size)
+        for start in range(0, len(largest), ROWS_RESTORED):
+            part = self.numbers[start : start + ROWS_RESTORED]
+            np.copyto(restored[: len(part)], part)
+            for first in range(0, len(part), step):
+                rows = slice(first, min(first + step, len(part)))
+                np.matmul(states, restored[rows].T, out=products[:, rows])
+            products[:, : len(part)].max(0, out=largest[start : start + len(part)])
         return largest
 
     @staticmethod

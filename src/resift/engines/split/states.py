@@ -46,6 +46,25 @@ class DocumentState(NamedTuple):
         return self.numbers.nbytes + self.scales.nbytes + self.vector.nbytes + STATE_OVERHEAD_BYTES
 
 
+class RoundedStates(NamedTuple):
+    """The states of several texts, as they are kept."""
+
+    numbers: NDArray[np.int8]
+    """(texts, tokens, width), with zeros behind a shorter text."""
+    scales: Floats
+    """(texts, tokens): the factor of each token's numbers; 0 behind a shorter text."""
+
+
+def stack(states: Sequence[DocumentState], tokens: int) -> RoundedStates:
+    """Return the states of several texts in one array, without restoring them."""
+    numbers = np.zeros((len(states), tokens, states[0].numbers.shape[1]), np.int8)
+    scales = np.zeros((len(states), tokens), np.float32)
+    for row, state in enumerate(states):
+        numbers[row, : len(state.numbers)] = state.numbers
+        scales[row, : len(state.scales)] = state.scales
+    return RoundedStates(numbers, scales)
+
+
 def restore(states: Sequence[DocumentState], tokens: int) -> Floats:
     """Return the states of several texts at once, (texts, tokens, width), with zeros behind those of a shorter text."""
     restored = np.zeros((len(states), tokens, states[0].numbers.shape[1]), np.float32)
