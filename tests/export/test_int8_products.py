@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime import InferenceSession
+from transformers.utils import logging
 from typer.testing import CliRunner
 
 from resift.cli.app import app
@@ -122,7 +123,10 @@ def test_a_row_of_zeros_stays_zeros(session: InferenceSession) -> None:
 
 
 def test_the_command_exports_them(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    logging.enable_progress_bar()
     result = CliRunner().invoke(app, ["export", str(saved("bert-2")), str(tmp_path / "out"), "--int8", "--json"])
+    assert result.stderr == "", "no bar of transformers'"
+    assert logging.is_progress_bar_enabled(), "what the caller has set is set again"
     report = json.loads(result.stdout)
     assert report["manifest"]["precision"] == "int8-dynamic"
     assert report["bytes"] == pytest.approx(

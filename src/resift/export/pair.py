@@ -15,6 +15,7 @@ from resift.engines.pytorch.loading import load_cross_encoder
 from resift.engines.pytorch.sentence_transformers import copy_fast_tokenizer, lacks_padding, shared_input_names
 from resift.engines.pytorch.source import ModelSource
 from resift.errors import ModelFileError
+from resift.export.bars import no_progress_bars
 from resift.export.passes import tighten
 from resift.export.precision import check_precision, quantize
 from resift.export.trace import write_graph
@@ -83,12 +84,13 @@ def export_model(
     check_source(model)
     source = ModelSource.find(model, revision, trust_remote_code=trust_remote_code)
     _check_architecture(source)
-    network = load_cross_encoder(
-        source,
-        allow_untrained_head=allow_untrained_head,
-        device="cpu",
-        model_kwargs={"attn_implementation": "eager"},  # the form of attention that every tracer understands
-    )
+    with no_progress_bars():
+        network = load_cross_encoder(
+            source,
+            allow_untrained_head=allow_untrained_head,
+            device="cpu",
+            model_kwargs={"attn_implementation": "eager"},  # the form of attention that every tracer understands
+        )
     network.float()
     if lacks_padding(network):
         raise ModelFileError(

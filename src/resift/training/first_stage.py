@@ -10,11 +10,12 @@ from pathlib import Path
 from resift._util.arguments import as_list
 from resift.errors import InputError
 from resift.evaluation import Collection
+from resift.export.bars import no_progress_bars
 from resift.models.manifest import MANIFEST_FILE
 from resift.training.first_stage_data import FirstStageTeachers, claim_folder
 from resift.training.first_stage_trainer import train_runs
 from resift.training.kept import only_run
-from resift.training.log import Log, log_to_logger, no_progress_bars
+from resift.training.log import Log, log_to_logger
 from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recall import Recall, recall
 from resift.training.recipe import Distillation

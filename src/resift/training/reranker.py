@@ -10,13 +10,14 @@ from pathlib import Path
 from resift._util.arguments import as_list
 from resift.embedders.static import StaticEmbedder
 from resift.errors import InputError
+from resift.export.bars import no_progress_bars
 from resift.models.manifest import Manifest
 from resift.training.build import build, own_embed, set_lengths
 from resift.training.calibrate import calibrate, judged_lists
 from resift.training.export import export_trained, write_card
 from resift.training.held_out import logits
 from resift.training.kept import only_run
-from resift.training.log import Log, log_to_logger, no_progress_bars
+from resift.training.log import Log, log_to_logger
 from resift.training.pairs import TrainingPair, normalise_pairs
 from resift.training.recipe import Recipe
 from resift.training.reranker_data import load_or_prepare_data
