@@ -104,19 +104,25 @@ def test_where_filters_and_finds_numbers_and_texts(here: Path) -> None:
     run("index", "docs", "--embedder", "static")
     search = ("search", "x", "--model", "resift:tiny")
     for condition in ("year=2024", "edition=3", "id=t1", "title=Bonds", "path=docs/tax.jsonl"):
-        assert [
-            hit["document"]["metadata"]["path"] for hit in as_json(*search, "--where", condition)["hits"]
-        ] == ["docs/tax.jsonl"], condition
+        assert [hit["document"]["metadata"]["path"] for hit in as_json(*search, "--where", condition)["hits"]] == [
+            "docs/tax.jsonl"
+        ], condition
     assert not as_json(*search, "--where", "year=2024", "--where", "id=other")["hits"]
     assert "no result." in run(*search, "--where", "year=1").stdout
 
 
-def test_search_options_reach_the_search(here: Path) -> None:
+def test_search_options_reach_the_search(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("index", "docs", "--collection", "other", "--db", "data/db", "--embedder", "static")
     found = as_json("search", "bamboo", "-c", "other", "--db", "data/db", "--candidates", 2, "-k", 1)
     assert len(found["hits"]) == 1
     assert found["stats"]["documents"] == 2
     assert not as_json("search", "bamboo", "-c", "other", "--db", "data/db", "--min-relevance", 1)["hits"]
+    asked = ("search", "bamboo", "-c", "other", "--db", "data/db", "-m", "resift:tiny", "-k", 1)
+    monkeypatch.setattr("resift.cli.search.MANY_PASSAGES", 4)
+    assert run(*asked).stderr.startswith(
+        "note: 5 passages are reranked, which takes a while; --candidates and --top-k "
+    )
+    assert run(*asked, "--candidates", 4).stderr == ""
     path = found["hits"][0]["document"]["metadata"]["path"]
     assert path == (here / "docs/animals/pandas.txt").resolve().as_posix()
 

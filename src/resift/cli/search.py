@@ -43,6 +43,8 @@ from resift.errors import InputError
 
 WHOLE_NUMBERS = range(-(2**63), 2**63)
 """What databases hold of them; a longer one is stored as a text."""
+MANY_PASSAGES = 500
+"""Reranking more takes seconds on any machine, and is told before."""
 
 if TYPE_CHECKING:
     from resift.explanation.explanation import Explanation
@@ -101,6 +103,7 @@ def search(
             embedder=embedder,
             where=conditions,
         )
+        _note_many(db, collection, stages.candidates)
         pictured = html is not None or svg is not None  # that shows the first stage's best, wherever they are now
         wanted = None if pictured else top_k
         ranking = stages.search(question, wanted, min_relevance=min_relevance, evidence=evidence)
@@ -121,6 +124,15 @@ def search(
         console().print(Text(f"\nWhy {explain}.", "bold"))
         print_explanation(explanation)
     note_truncation(ranking.stats, long_documents, stages.reranker.scorer)
+
+
+def _note_many(db: Path, collection: str, candidates: int) -> None:
+    from resift.cli import _database
+
+    if candidates > MANY_PASSAGES:
+        passages = min(candidates, _database.existing(db, collection).count())
+        if passages > MANY_PASSAGES:
+            note(f"{passages:,} passages are reranked, which takes a while; --candidates and --top-k say how many")
 
 
 def _explain(ranking: Ranking[Passage], rank: int) -> Explanation:
