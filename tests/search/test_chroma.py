@@ -208,7 +208,9 @@ def test_over_http(tmp_path: Path, bundled: Reranker) -> None:
     for stage in (hybrid, hybrid.lexical, other):
         with pytest.raises(InputError, match=r"'fables' can't be reached: .*; is its Chroma server running"):
             stage.retrieve(QUESTION, 1)
-    collection._client._session.close()  # chromadb 1.0 has no close: its sockets would be left to the collector
+    # chromadb 1.0 has no close, and that of 1.5 leaves the sockets of both its clients to the collector.
+    for server_api in (client._server, client._admin_client._server):
+        server_api._session.close()
 
 
 def _start_server(folder: Path) -> tuple[subprocess.Popen[bytes], Any]:
