@@ -12,17 +12,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resift.engines.split.reader_numbers import SMALLEST_NORM
 from resift.errors import ModelFileError
 from resift.explanation.graph_file import GraphFile, Node
 
 PREFIX = "network."
 NORM_EPSILON = 1e-5  # of torch's LayerNorm
-SMALLEST_NORM = 1e-12  # of torch's normalize
-MASKED = -1e4
-LOG_LONG = 6.0
-SHORT_TOKENS, FADING_TOKENS, SPECIAL_TOKENS = 24.0, 12.0, 2  # of the length: `resift.networks.split`
-BRIEF, NOT_BRIEF, USUAL_BEST = 2.0, 4.0, 0.64  # of brief queries: the same
-LEAST_RARITY = 1.0  # of the match of tokens: `resift.networks.split`
 Floats = NDArray[np.float64]
 
 

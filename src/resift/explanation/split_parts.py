@@ -19,10 +19,7 @@ from numpy.typing import NDArray
 
 from resift.engines.common.session import Session
 from resift.engines.split.reader import EncodedQuery, SplitNetwork
-from resift.errors import ModelFileError
-from resift.explanation.contributions import TokenContributions, put
-from resift.explanation.graph_file import GraphFile, open_bytes
-from resift.explanation.reader_math import (
+from resift.engines.split.reader_numbers import (
     BRIEF,
     FADING_TOKENS,
     LEAST_RARITY,
@@ -32,13 +29,11 @@ from resift.explanation.reader_math import (
     SHORT_TOKENS,
     SPECIAL_TOKENS,
     USUAL_BEST,
-    Floats,
-    Vote,
-    Weights,
-    softmax,
-    softplus,
-    unit_rows,
 )
+from resift.errors import ModelFileError
+from resift.explanation.contributions import TokenContributions, put
+from resift.explanation.graph_file import GraphFile, open_bytes
+from resift.explanation.reader_math import Floats, Vote, Weights, softmax, softplus, unit_rows
 from resift.models.manifest import ENCODER, READER
 from resift.text.tokenizer import Ids
 

@@ -2,8 +2,8 @@
 
 States are multiplied as they are kept, one scale per token; nothing of them is restored. What a query is multiplied
 with them by is rounded to 7 bits, one scale for each row, so that two products fit into 16 bits (see
-`resift.export.int8_products`), and no score depends on the other documents of a batch. Rows whose products weigh most in
-a score, and that are few, have a second row of what their rounding left.
+`resift.export.int8_products`), and no score depends on the other documents of a batch. Rows whose products weigh most
+in a score, and that are few, have a second row of what their rounding left.
 
 What depends on the query alone is computed for the query, not for each document. A query token knows `CLUES` numbers
 of a document before it attends to it, and they enter its attention linearly: so each clue is multiplied with the
@@ -21,7 +21,7 @@ from torch.nn.functional import gelu, normalize
 from torch.onnx import symbolic_helper
 from torch.onnx.utils import register_custom_op_symbolic
 
-from resift.networks.layers import MASKED
+from resift.engines.split.reader_numbers import MASKED, SMALLEST_NORM
 from resift.networks.split import CLUES, EncodedBatch, SplitModule, match_tokens, without_control
 
 LARGEST = 63  # of 7 bits
@@ -30,7 +30,6 @@ MIDDLE = 64  # what stands for 0 in 7 bits without a sign
 ROW, ROW_MIDDLE = 127, 128  # the same of activations that meet weights of 7 bits
 OPSET = 9  # from which on the operators here are written
 LEAST = 1e-9  # the scale of a row of zeros
-SMALLEST_NORM = 1e-12  # of torch's normalize
 
 
 @torch.library.custom_op("resift::integer_product", mutates_args=())

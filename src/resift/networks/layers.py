@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import gelu
 
-MASKED = -1e4  # added to an attention score to switch a position off; small enough for float16
+from resift.engines.split.reader_numbers import MASKED
+
 PAD = 0  # BERT's [PAD]: so the ids say which positions are text
 
 

@@ -16,8 +16,9 @@ from torch.nn.functional import gelu, pad
 from transformers import AutoModelForMaskedLM
 from transformers.models.bert.modeling_bert import BertForMaskedLM
 
+from resift.engines.split.reader_numbers import MASKED
 from resift.engines.split.sparse_encoder import TERMS_PER_QUERY
-from resift.networks.layers import MASKED, PAD, bert_layer
+from resift.networks.layers import PAD, bert_layer
 
 STATE_SCALE = 4.0  # token states are divided by it: so they are about as large as the trunk's, and are stored with them
 

@@ -18,18 +18,22 @@ from torch.nn.functional import gelu, normalize, pad, softplus
 from transformers import AutoConfig, AutoModel
 from transformers.models.bert.modeling_bert import BertModel
 
-from resift.networks.layers import MASKED, PAD, bert_layer
+from resift.engines.split.reader_numbers import (
+    BRIEF,
+    FADING_TOKENS,
+    LEAST_RARITY,
+    LOG_LONG,
+    MASKED,
+    NOT_BRIEF,
+    SHORT_TOKENS,
+    SPECIAL_TOKENS,
+    USUAL_BEST,
+)
+from resift.networks.layers import PAD, bert_layer
 from resift.networks.splade import SparseEncoderModule, match
 
 CLUES = 4  # features of a query token and a document: see `Reader.features`
 LEXICAL = 4.0  # at the start: logit for a document that has all terms of a query
-LEAST_RARITY = 1.0  # of a query's tokens together: one of control tokens alone has none
-LOG_LONG = 6.0  # logarithm of the tokens of a long document, which makes lengths about 0 to 1
-SHORT_TOKENS = 24.0  # of a document, special ones included: up to here its length counts for nothing
-FADING_TOKENS = 12.0  # of a query: with so many more of them, the length of a document counts for a third
-SPECIAL_TOKENS = 2  # [CLS] and [SEP]
-BRIEF, NOT_BRIEF = 2.0, 4.0  # tokens of a query: up to the first number it is brief, from the second on it is not
-USUAL_BEST = 0.64  # best cosine of the tokens of a brief query in a passage that answers it, as measured
 
 
 class EncodedBatch(NamedTuple):
