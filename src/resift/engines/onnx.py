@@ -18,7 +18,7 @@ from resift._util.model_files import external_data_files, has_file, locate_file,
 from resift.engines.common.known_scores import check_known_scores
 from resift.engines.common.pairs import PairNetwork, check_network, choose_max_length
 from resift.engines.common.pipeline import Network, Pipeline
-from resift.engines.common.session import Session
+from resift.engines.common.session import Session, SessionPool, usable_cores
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.reader import SplitNetwork, open_session
 from resift.engines.split.states import MemoryStates, open_store
@@ -135,9 +135,10 @@ class OnnxScorer(ScorerBase):
             reads_rounded = store is not None and self._reads_rounded and KEPT_READER in manifest.files
             graph = manifest.locate(self.folder, KEPT_READER if reads_rounded else READER)
             encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session)
-            reader = self._open_session(graph)
+            reader = SessionPool(partial(self._open_graph, graph, 1)) if reads_rounded else self._open_session(graph)
             keeping = replace(encoder, store=store, batch_tokens=self.batch_tokens)
             network = SplitNetwork(keeping, reader, manifest.query_length, self.max_length, reads_rounded)
+            network = replace(network, threads=self.threads or usable_cores())
             # Not with the store, which is for the caller's texts.
             other = replace(encoder, store=MemoryStates(TESTED_BYTES)) if reads_rounded else encoder
             tested = replace(network, encoder=other, document_length=manifest.document_length, query_cache=LRUCache(1))

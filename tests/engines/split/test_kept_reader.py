@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from onnx import numpy_helper
 from transformers import BertConfig, BertForMaskedLM
 
 from resift.engines.onnx import OnnxScorer
+from resift.engines.split import reader
 from resift.engines.split.reader import SplitNetwork, open_session
 from resift.engines.split.states import DocumentState, stack
 from resift.export.kept_reader import add_kept_reader, write_kept_reader
@@ -128,6 +130,36 @@ def test_a_score_depends_neither_on_the_batch_nor_on_other_queries(folder: Path)
         assert list(keeping.score(query, DOCUMENTS)) == pytest.approx(scores, abs=CLOSE)
         alone = [keeping.score(query, [text])[0] for text in DOCUMENTS]
         assert alone == pytest.approx(scores, abs=CLOSE)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_that_read_parts_of_a_batch_change_no_score(
+    threads: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = scorer(folder, keep_states=10**7).score(QUERIES[2], DOCUMENTS)
+    monkeypatch.setattr(reader, "PART_TOKENS", 16)
+    parted = OnnxScorer(folder, threads=threads, keep_states=10**7)
+    for _ in range(2):
+        assert list(parted.score(QUERIES[2], DOCUMENTS)) == pytest.approx(list(expected), abs=CLOSE)
+    with ThreadPoolExecutor(4) as callers:  # more threads than cores, and than sessions that are open
+        for scores in callers.map(lambda _: list(parted.score(QUERIES[2], DOCUMENTS)), range(8)):
+            assert scores == pytest.approx(list(expected), abs=CLOSE)
+
+
+def test_an_error_of_a_thread_that_reads_is_raised_where_the_scores_are_needed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PART_TOKENS", 16)
+    parted = OnnxScorer(folder, threads=2, keep_states=10**7)
+    network = parted.pipeline.network
+    assert isinstance(network, SplitNetwork)
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(network.reader, "run", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        parted.score(QUERIES[0], DOCUMENTS)
 
 
 def test_a_model_of_an_earlier_version_keeps_states_too(folder: Path, tmp_path: Path) -> None:

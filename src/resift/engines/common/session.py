@@ -92,4 +92,35 @@ class Session:
         return outputs
 
 
+class SessionPool(Session):
+    """Sessions of one thread each over one graph, as many as run at once; each is opened when it is first needed.
+
+    Threads that share a session wait for each other, since its memory has one lock; and several threads within one
+    session wait for each other after each operator.
+    """
+
+    def __init__(self, open_session: Callable[[], InferenceSession]) -> None:
+        super().__init__(open_session, 1)
+        self._idle = [self.current]
+
+    def renew(self) -> None:
+        """Put the parent's sessions aside."""
+        _PARENT_SESSIONS.extend(self._idle)
+        self._idle = []
+        super().renew()
+
+    def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Run the graph in a session that no other thread uses, once there is a free core."""
+        with CORE_POOL.borrow(1):
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                session = self._open_session()
+            try:
+                outputs: list[NDArray[np.float32]] = session.run(names, inputs)
+            finally:
+                self._idle.append(session)
+        return outputs
+
+
 _PARENT_SESSIONS: list[InferenceSession | None] = []

@@ -86,16 +86,15 @@ class Encoder:
         """
         if self.store is None:
             return self.encode(texts), np.zeros(len(texts), bool)
-        found, computed = self._find_or_encode(texts, self.store)
+        found, computed = self.find_or_encode(texts, self.store)
         ids = self.template.assemble(texts)
         vectors = np.stack([state.vector for state in found])
         return EncodedTexts(ids, restore(found, ids.shape[1]), vectors), computed == 0
 
-    def round_or_load(self, texts: Sequence[Ids], store: StateStore) -> tuple[RoundedTexts, NDArray[np.int_]]:
-        """Return the texts as the store has them, and for each how many tokens were computed, padding included."""
-        found, computed = self._find_or_encode(texts, store)
+    def join(self, texts: Sequence[Ids], states: Sequence[DocumentState]) -> RoundedTexts:
+        """Return texts and their rounded states as one batch."""
         ids = self.template.assemble(texts)
-        return RoundedTexts(ids, stack(found, ids.shape[1]), np.stack([state.vector for state in found])), computed
+        return RoundedTexts(ids, stack(states, ids.shape[1]), np.stack([state.vector for state in states]))
 
     def embed(self, texts: Sequence[Ids]) -> NDArray[np.float32]:
         """Return only the vectors, (texts, width). With a store, the states of what is computed are stored too."""
@@ -108,7 +107,8 @@ class Encoder:
         vectors_by_key |= {key: state.vector for key, (state, _) in self._encode_and_store(missing, self.store).items()}
         return np.stack([vectors_by_key[key] for key in keys])
 
-    def _find_or_encode(self, texts: Sequence[Ids], store: StateStore) -> tuple[list[DocumentState], NDArray[np.int_]]:
+    def find_or_encode(self, texts: Sequence[Ids], store: StateStore) -> tuple[list[DocumentState], NDArray[np.int_]]:
+        """Return texts as the store has them, and for each how many tokens were computed, padding included."""
         keys = [self._key(text) for text in texts]
         states_by_key = store.get(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in states_by_key}

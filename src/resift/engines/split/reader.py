@@ -6,13 +6,15 @@ Also the ONNX Runtime sessions that its graphs, and those of pair networks, run 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
 from resift._util.lru import LRUCache
@@ -21,10 +23,13 @@ from resift.engines.common.pipeline import Counts
 from resift.engines.common.session import Session
 from resift.engines.split.encoder import Encoder
 from resift.engines.split.sparse_encoder import OpenGraph
+from resift.engines.split.states import DocumentState
 from resift.errors import InputError, ModelFileError
 from resift.text.tokenizer import Ids
 
 ROUNDED_FACTOR = 4  # what is computed for a query is then shared by more documents
+MOST_PARTS = 8  # each thread has a session, of some megabytes
+PART_TOKENS = 512  # at least that are worth a thread
 CACHED_QUERIES = 64  # a call whose documents are scored in several rounds, between others, needs its query again
 
 
@@ -75,7 +80,9 @@ class SplitNetwork:
     query_length: int
     document_length: int
     reads_rounded: bool = False
-    """The reader takes states as the encoder's store has them; else they are restored for it."""
+    """The reader takes states as the encoder's store has them (and is a `SessionPool`); else they are restored."""
+    threads: int = 1
+    """How many parts of a batch such a reader reads at once."""
     query_cache: LRUCache[bytes, EncodedQuery] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
 
     def max_document_tokens(self, query_tokens: int) -> int:
@@ -91,7 +98,9 @@ class SplitNetwork:
         """Encode each query once, also when its documents come in several rounds, and return the scorer for batches."""
         keys = [query.tobytes() for query in queries]
         encoded = self.query_cache.get_or_compute(keys, self.encode_queries)
-        return SplitBatchScorer(self.encoder, self.reader, encoded, reads_rounded=self.reads_rounded)
+        return SplitBatchScorer(
+            self.encoder, self.reader, encoded, min(self.threads, MOST_PARTS) if self.reads_rounded else None
+        )
 
     def encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
         """Return what is encoded of queries, each given by the bytes of its ids."""
@@ -114,14 +123,15 @@ class SplitBatchScorer:
     """
 
     def __init__(
-        self, encoder: Encoder, reader: Session, queries: Sequence[EncodedQuery], *, reads_rounded: bool = False
+        self, encoder: Encoder, reader: Session, queries: Sequence[EncodedQuery], rounded_parts: int | None = None
     ) -> None:
         self.from_store: NDArray[np.bool_] = np.zeros(0, bool)
         self.computed: NDArray[np.int_] | None = None
         self._encoder = encoder
         self._reader = reader
-        self._reads_rounded = reads_rounded
-        self.batch_factor = ROUNDED_FACTOR if reads_rounded else 1
+        self._rounded_parts = rounded_parts
+        self._pool: ThreadPoolExecutor | None = None
+        self.batch_factor = 1 if rounded_parts is None else ROUNDED_FACTOR
         self._lengths = np.array([len(query.ids) for query in queries])
         longest = int(self._lengths.max())
         self._ids = np.zeros((len(queries), longest), np.int64)
@@ -133,26 +143,51 @@ class SplitBatchScorer:
         terms = [query.terms for query in queries if query.terms is not None]
         self._terms = np.stack(terms) if terms else None
 
-    def __call__(self, rows: Sequence[tuple[int, Ids]]) -> NDArray[np.float32]:
+    def __call__(self, rows: Sequence[tuple[int, Ids]]) -> ArrayLike:
         """Return a logit for each row, a row being (index of its query, token ids of its document)."""
         queries = [query for query, _ in rows]
         texts = [ids for _, ids in rows]
-        inputs: dict[str, NDArray[Any]]
-        if self._reads_rounded and self._encoder.store is not None:
-            rounded, self.computed = self._encoder.round_or_load(texts, self._encoder.store)
+        store = self._encoder.store
+        if self._rounded_parts is not None and store is not None:
+            states, self.computed = self._encoder.find_or_encode(texts, store)
             self.from_store = self.computed == 0
-            inputs = {
-                "document_ids": rounded.ids,
-                "document_numbers": rounded.states.numbers,
-                "document_scales": rounded.states.scales,
-                "document_vector": rounded.vector,
-            }
-            if min(queries) == max(queries):
-                queries = queries[:1]  # what depends on the query alone is then computed once
-        else:
-            exact, self.from_store = self._encoder.encode_or_load(texts)
-            inputs = {"document_ids": exact.ids, "document_states": exact.states, "document_vector": exact.vector}
+            return self._start_reading(queries, texts, states, self._rounded_parts)
+        exact, self.from_store = self._encoder.encode_or_load(texts)
+        inputs: dict[str, NDArray[Any]]
+        inputs = {"document_ids": exact.ids, "document_states": exact.states, "document_vector": exact.vector}
         return self._reader.run(None, self._query_inputs(queries) | inputs)[0]
+
+    def _start_reading(
+        self, queries: list[int], texts: list[Ids], states: list[DocumentState], threads: int
+    ) -> ArrayLike:
+        """Let threads read a batch, each a part of it: within a graph, threads would wait after every operator."""
+        ends = np.cumsum([len(state.scales) for state in states])
+        parts = min(threads, int(ends[-1]) // PART_TOKENS)
+        if threads == 1 or parts == 0:
+            return self._reader.run(None, self._rounded_inputs(queries, texts, states))[0]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(threads)
+        stops = [0, *np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts, "right").tolist(), len(states)]
+        readings = []
+        for start, stop in pairwise(stops):
+            if start < stop:
+                part = slice(start, stop)
+                inputs = self._rounded_inputs(queries[part], texts[part], states[part])
+                readings.append(self._pool.submit(self._reader.run, None, inputs))
+        return _Reading(readings)
+
+    def _rounded_inputs(
+        self, queries: list[int], texts: Sequence[Ids], states: Sequence[DocumentState]
+    ) -> dict[str, NDArray[Any]]:
+        documents = self._encoder.join(texts, states)
+        if min(queries) == max(queries):
+            queries = queries[:1]  # what depends on the query alone is then computed once
+        return self._query_inputs(queries) | {
+            "document_ids": documents.ids,
+            "document_numbers": documents.states.numbers,
+            "document_scales": documents.states.scales,
+            "document_vector": documents.vector,
+        }
 
     def _query_inputs(self, queries: Sequence[int]) -> dict[str, NDArray[Any]]:
         longest = int(self._lengths[queries].max())
@@ -164,3 +199,14 @@ class SplitBatchScorer:
         if self._terms is not None:
             inputs["query_terms"] = self._terms[queries]
         return inputs
+
+
+class _Reading:
+    """Logits that threads compute, as an array: whoever needs it waits for it."""
+
+    def __init__(self, parts: Sequence[Future[list[NDArray[np.float32]]]]) -> None:
+        self._parts = parts
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the logits of all parts, in order."""
+        return np.concatenate([part.result()[0] for part in self._parts], dtype=dtype)
