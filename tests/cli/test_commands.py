@@ -254,6 +254,7 @@ def test_models() -> None:
         "int8",
         "int8-dynamic",
     ]
+    assert not any(model["name"] in model["source"] for model in in_the_wheel), "none is made of itself"
     assert {scheme["scheme"] for scheme in found["schemes"]} == set(SCHEMES)
     out = run("models").stdout
     assert "resift:small" in out
