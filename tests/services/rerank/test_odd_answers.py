@@ -95,7 +95,7 @@ headers = st.dictionaries(
     dates | numbers.map(str) | st.text(max_size=30) | st.sampled_from(["9" * 5000, "1e400", "-1", "inf", "nan"]),
 )
 
-often = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", params=["cohere", "jina", "voyage", "tei", "nim"])
