@@ -5,7 +5,7 @@ In ```console blocks, lines that start with `$ resift` run in the same folder, w
 follows is their output, where `...` stands for anything. Installing (`$ pip`) is `.ci/run`'s job.
 
 To save time, commands run in the process of the tests, but for those of README.md; and of docs/ only the short files
-and those that a search of the page finds are there, which take a quarter of the time to index. A slow test has all of
+and those that a search of the page finds are there, which take a fraction of the time to index. A slow test has all of
 them; eight pages are slow tests too.
 """
 
