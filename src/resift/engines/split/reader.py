@@ -82,7 +82,7 @@ class SplitNetwork:
     reads_rounded: bool = False
     """The reader takes states as the encoder's store has them (and is a `SessionPool`); else they are restored."""
     threads: int = 1
-    """How many parts of a batch such a reader reads at once."""
+    """How many parts of a batch such a reader reads at once; with 2, two parts of a query are encoded at once too."""
     query_cache: LRUCache[bytes, EncodedQuery] = field(default_factory=lambda: LRUCache(CACHED_QUERIES))
 
     def max_document_tokens(self, query_tokens: int) -> int:
@@ -104,16 +104,31 @@ class SplitNetwork:
 
     def encode_queries(self, keys: Sequence[bytes]) -> list[EncodedQuery]:
         """Return what is encoded of queries, each given by the bytes of its ids."""
-        ids, states, vectors = self.encoder.encode([np.frombuffer(key, np.int32) for key in keys])
+        texts = [np.frombuffer(key, np.int32) for key in keys]
+        ids = self.encoder.template.assemble(texts)
+        # Not by ids other than 0: a query that spells [PAD] may have one inside.
+        lengths = [len(text) + self.encoder.template.special_token_count for text in texts]
+        inputs = (["states", "vector"], {"input_ids": ids})
         sparse = self.encoder.terms
-        queries = []
-        for row, key in enumerate(keys):
-            # Not by ids other than 0: a query that spells [PAD] may have one inside.
-            length = len(np.frombuffer(key, np.int32)) + self.encoder.template.special_token_count
-            query_states = states[row, :length]
-            terms = None if sparse is None else sparse.expand(query_states[:, -sparse.width :])
-            queries.append(EncodedQuery(ids[row, :length].copy(), query_states.copy(), vectors[row].copy(), terms))
-        return queries
+        terms: list[NDArray[np.float32]] | None = None
+        if sparse is None:
+            states, vectors = self.encoder.session.run(*inputs)
+        else:
+            sparse_states = sparse.encode(ids)
+            with ThreadPoolExecutor(1) as pool:  # the vocabulary takes as long as the encoder, and one core
+                encoding = pool.submit(self.encoder.session.run, *inputs) if self.threads > 1 else None
+                terms = [sparse.expand(sparse_states[row, :length]) for row, length in enumerate(lengths)]
+                states, vectors = self.encoder.session.run(*inputs) if encoding is None else encoding.result()
+            states = np.concatenate([states, sparse_states], axis=2)
+        return [
+            EncodedQuery(
+                ids[row, :length].copy(),
+                states[row, :length].copy(),
+                vectors[row].copy(),
+                None if terms is None else terms[row],
+            )
+            for row, length in enumerate(lengths)
+        ]
 
 
 class SplitBatchScorer:
@@ -162,11 +177,10 @@ class SplitBatchScorer:
     ) -> ArrayLike:
         """Let threads read a batch, each a part of it: within a graph, threads would wait after every operator."""
         ends = np.cumsum([len(state.scales) for state in states])
-        parts = min(threads, int(ends[-1]) // PART_TOKENS)
-        if threads == 1 or parts == 0:
+        parts = max(1, min(threads, int(ends[-1]) // PART_TOKENS))
+        if threads == 1 or (ends[-1] < PART_TOKENS and self._pool is None):
             return self._reader.run(None, self._rounded_inputs(queries, texts, states))[0]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(threads)
+        self._pool = self._pool or ThreadPoolExecutor(threads)
         stops = [0, *np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts, "right").tolist(), len(states)]
         readings = []
         for start, stop in pairwise(stops):
