@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import bulk_rows
@@ -33,7 +33,9 @@ def answer_http(connection: socket.socket) -> None:
 
 
 def stay_silent(connection: socket.socket) -> None:
-    time.sleep(30)
+    connection.settimeout(30)
+    while connection.recv(100):  # until who asks hangs up
+        pass
 
 
 @pytest.fixture
@@ -57,7 +59,11 @@ def listen() -> Iterator[Callable[[Behaviour | None], int]]:
                     connection = server.accept()[0]
                 except OSError:
                     return
-                threading.Thread(target=behaviour, args=[connection], daemon=True).start()
+                threading.Thread(target=behave, args=[connection], daemon=True).start()
+
+        def behave(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                behaviour(connection)
 
         threading.Thread(target=serve, daemon=True).start()
         return port

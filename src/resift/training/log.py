@@ -14,4 +14,3 @@ logger = logging.getLogger("resift.training")
 def log_to_logger(line: str) -> None:
     """Log a line at level INFO: what happens where the caller gives no function."""
     logger.info("%s", line)
-
