@@ -27,7 +27,7 @@ def test_the_bundled_models_match_their_manifests_and_fit_the_wheel(name: str) -
     assert manifest.name == f"resift:{name}"
     assert manifest.licence == "Apache-2.0"
     size = sum(file.stat().st_size for file in bundled_folder(name).iterdir())
-    assert size < (25e6 if name == "small" else 10e6)
+    assert size < (26e6 if name == "small" else 10e6)  # 1.4 MB of it are the reader of kept states
 
 
 def test_names_of_the_bundled_model() -> None:
