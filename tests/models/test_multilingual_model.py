@@ -97,3 +97,61 @@ def test_the_wheel_stays_small(tmp_path: Path) -> None:
         for file in bundled_folder("multilingual").iterdir():
             wheel.write(file, file.name)
     assert (tmp_path / "wheel").stat().st_size < WHEEL_BYTES - 100_000
+
+
+OFFICE = {
+    "German": (
+        "Wann öffnet das Büro?",
+        "Wer gewann die Schlacht bei Hastings?",
+        "Unser Büro ist von neun bis siebzehn Uhr geöffnet.",
+        "Parkplätze gibt es im Hof. Am 3. Oktober blieb die Börse geschlossen.",
+    ),
+    "French": (
+        "Quand ouvre le bureau ?",
+        "Qui a gagné la bataille d'Hastings ?",
+        "Notre bureau est ouvert de neuf heures à dix-sept heures.",
+        "M. Dupont vend du pain. Les cours ont chuté lundi.",
+    ),
+    "Spanish": (
+        "¿Cuándo abre la oficina?",
+        "¿Quién ganó la batalla de Hastings?",
+        "Nuestra oficina abre de nueve a cinco.",
+        "La Dra. López vende pan. Las acciones cayeron el lunes.",
+    ),
+    "Chinese": (
+        "办公室几点开门？",
+        "谁赢得了黑斯廷斯战役？",
+        "我们的办公室早上九点开门。",
+        "面包店卖面包。星期一股市下跌。",
+    ),
+    "Japanese": (
+        "営業時間は何時からですか？",
+        "ヘイスティングズの戦いに勝ったのは誰ですか？",
+        "当社の営業時間は午前九時から午後五時までです。",
+        "パン屋はパンを売っています。月曜日に株価が下落した。",
+    ),
+    "Arabic": (
+        "متى يفتح المكتب؟",
+        "من فاز في معركة هاستينغز؟",
+        "مكتبنا مفتوح من التاسعة إلى الخامسة.",
+        "يبيع د. أحمد الخبز. انخفضت الأسهم يوم الاثنين.",
+    ),
+    "Hindi": (
+        "कार्यालय कब खुलता है?",
+        "हेस्टिंग्स की लड़ाई किसने जीती?",
+        "हमारा कार्यालय नौ से पाँच बजे तक खुला है।",
+        "डॉ. शर्मा रोटी बेचते हैं। सोमवार को शेयर गिरे।",
+    ),
+}
+"""Question, another that nothing answers, the answer, and two more sentences."""
+
+
+@pytest.mark.parametrize("language", OFFICE)
+def test_the_sentence_that_answers_is_found_in_every_language(reranker: Reranker, language: str) -> None:
+    question, unanswered, answer, more = OFFICE[language]
+    documents = [f"{answer} {more}", more]
+    ranking = reranker.rank(question, documents, evidence=1, prune=0.5)
+    assert ranking.answerable
+    assert ranking[0].evidence[0].text == answer
+    assert ranking[0].pruned_text == answer
+    assert reranker.rank(unanswered, documents).answerable is False
