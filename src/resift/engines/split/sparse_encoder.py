@@ -96,7 +96,13 @@ class SparseEncoder:
 
         `terms` is (rows, terms, width + 2), `states` (rows, tokens, width), `is_text` (rows, tokens).
         """
-        logits = states @ terms[:, :, :-2].transpose(0, 2, 1) + terms[:, None, :, -2]
+        vectors = terms[:, :, :-2].transpose(0, 2, 1)
+        logits = np.empty((*states.shape[:2], terms.shape[1]), np.float32)
+        step = max(1, SMALL_PRODUCT // vectors[0].size)
+        for first in range(0, states.shape[1], step):
+            tokens = slice(first, first + step)
+            np.matmul(states[:, tokens], vectors, out=logits[:, tokens])
+        logits += terms[:, None, :, -2]
         best = np.where(is_text[:, :, None], logits, -np.inf).max(1)
         scores: Floats = (np.log1p(np.maximum(best, 0)) * terms[:, :, -1]).sum(1)
         return scores
