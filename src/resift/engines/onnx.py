@@ -33,6 +33,7 @@ from resift.text.tokenizer import CachingTokenizer, TextTokenizer
 if TYPE_CHECKING:
     from resift.engines.common.plain_folder import PlainFolder
 
+KEPT_ROUND = 12  # batches in a round of the queue: read as it is kept, that much takes less time than two encoded ones
 TESTED_BYTES = 1_000_000  # of the states of two short texts
 NO_STATES = (0, None)  # keep_states and states_file if no states are kept
 BATCH_TOKENS = 1024  # as fast as 2,048 for the bundled network, one thread or two, in 3/4 of the memory
@@ -88,6 +89,7 @@ class OnnxScorer(ScorerBase):
         self.folder = _find_folder(os.fspath(folder), revision, local_files_only)
         self.batch_tokens = batch_tokens
         self.threads = threads
+        self.round_tokens = 2 * batch_tokens
         self._state_options = (keep_states, states_file)
         has_manifest = has_file(self.folder, MANIFEST_FILE)
         self._plain = None if has_manifest else _read_plain_folder(self.folder)
@@ -136,6 +138,8 @@ class OnnxScorer(ScorerBase):
             graph = manifest.locate(self.folder, KEPT_READER if reads_rounded else READER)
             encoder = Encoder.load(self.folder, manifest, tokenizer.text_template(), self._open_session)
             reader = SessionPool(partial(self._open_graph, graph, 1)) if reads_rounded else self._open_session(graph)
+            if reads_rounded:
+                self.round_tokens = KEPT_ROUND * self.batch_tokens
             keeping = replace(encoder, store=store, batch_tokens=self.batch_tokens)
             network = SplitNetwork(keeping, reader, manifest.query_length, self.max_length, reads_rounded)
             network = replace(network, threads=self.threads or usable_cores())
