@@ -105,9 +105,13 @@ def table(figures: Figures) -> None:
     show("|---" * 9 + "|")
     for row in figures.rows:
         if row["model"] != START:
-            before = figures.of(START, row["collection"]) or {}
+            before = {  # of the queries that both were measured on: another call may have taken more
+                query: figure
+                for query, figure in (figures.of(START, row["collection"]) or {}).items()
+                if query in row["figures"]
+            }
             found = compare(before, row["figures"])
-            means = (sum(each.values()) / found.queries for each in (before, row["figures"]))
+            means = (sum(each[query] for query in before) / found.queries for each in (before, row["figures"]))
             cells = [f"{mean:.3f}".removeprefix("0") for mean in means]
             interval = f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], {found.wins}/{found.losses}"
             names = " | ".join(row["model"].split(" "))
