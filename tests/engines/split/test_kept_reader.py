@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -255,3 +257,23 @@ def test_a_damaged_kept_reader_is_told(folder: Path, tmp_path: Path) -> None:
     Manifest.read(damaged).write(damaged, [*Manifest.read(damaged).files, KEPT_READER])
     with pytest.raises(Exception, match=KEPT_READER):
         scorer(damaged, keep_states=10**7)
+
+
+AFTER_MAIN = """
+import threading
+from resift import Reranker
+
+reranker = Reranker(keep_states=1_000_000, threads=2)
+texts = [f"{number} " + "the fox could not reach the grapes " * 12 for number in range(12)]
+
+def work():
+    threading.main_thread().join()
+    print(len(reranker.rank("which animal wanted fruit?", texts)))
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_ranks_on_after_the_main_thread_has_ended() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTER_MAIN], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("12\n", "")

@@ -5,8 +5,7 @@ Also the ONNX Runtime sessions that its graphs, and those of pair networks, run 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnxruntime import InferenceSession, SessionOptions
 
+from resift._util.helper_threads import HelperThreads
 from resift._util.lru import LRUCache
 from resift._util.model_files import way_out
 from resift.engines.common.pipeline import Counts
@@ -115,10 +115,11 @@ class SplitNetwork:
             states, vectors = self.encoder.session.run(*inputs)
         else:
             sparse_states = sparse.encode(ids)
-            with ThreadPoolExecutor(1) as pool:  # the vocabulary takes as long as the encoder, and one core
-                encoding = pool.submit(self.encoder.session.run, *inputs) if self.threads > 1 else None
-                terms = [sparse.expand(sparse_states[row, :length]) for row, length in enumerate(lengths)]
-                states, vectors = self.encoder.session.run(*inputs) if encoding is None else encoding.result()
+            # The vocabulary takes as long as the encoder, and one core.
+            run = partial(self.encoder.session.run, *inputs)
+            encoding = HelperThreads(1).submit(run) if self.threads > 1 else run
+            terms = [sparse.expand(sparse_states[row, :length]) for row, length in enumerate(lengths)]
+            states, vectors = encoding()
             states = np.concatenate([states, sparse_states], axis=2)
         return [
             EncodedQuery(
@@ -145,7 +146,7 @@ class SplitBatchScorer:
         self._encoder = encoder
         self._reader = reader
         self._rounded_parts = rounded_parts
-        self._pool: ThreadPoolExecutor | None = None
+        self._helpers: HelperThreads | None = None
         self.batch_factor = 1 if rounded_parts is None else ROUNDED_FACTOR
         self._lengths = np.array([len(query.ids) for query in queries])
         longest = int(self._lengths.max())
@@ -178,16 +179,16 @@ class SplitBatchScorer:
         """Let threads read a batch, each a part of it: within a graph, threads would wait after every operator."""
         ends = np.cumsum([len(state.scales) for state in states])
         parts = max(1, min(threads, int(ends[-1]) // PART_TOKENS))
-        if threads == 1 or (ends[-1] < PART_TOKENS and self._pool is None):
+        if threads == 1 or (ends[-1] < PART_TOKENS and self._helpers is None):
             return self._reader.run(None, self._rounded_inputs(queries, texts, states))[0]
-        self._pool = self._pool or ThreadPoolExecutor(threads)
+        self._helpers = self._helpers or HelperThreads(threads - 1)  # this one reads too
         stops = [0, *np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts, "right").tolist(), len(states)]
         readings = []
         for start, stop in pairwise(stops):
             if start < stop:
                 part = slice(start, stop)
                 inputs = self._rounded_inputs(queries[part], texts[part], states[part])
-                readings.append(self._pool.submit(self._reader.run, None, inputs))
+                readings.append(self._helpers.submit(partial(self._reader.run, None, inputs)))
         return _Reading(readings)
 
     def _rounded_inputs(
@@ -218,9 +219,9 @@ class SplitBatchScorer:
 class _Reading:
     """Logits that threads compute, as an array: whoever needs it waits for it."""
 
-    def __init__(self, parts: Sequence[Future[list[NDArray[np.float32]]]]) -> None:
+    def __init__(self, parts: Sequence[Callable[[], list[NDArray[np.float32]]]]) -> None:
         self._parts = parts
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the logits of all parts, in order."""
-        return np.concatenate([part.result()[0] for part in self._parts], dtype=dtype)
+        return np.concatenate([part()[0] for part in self._parts], dtype=dtype)
