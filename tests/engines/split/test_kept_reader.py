@@ -19,6 +19,7 @@ from build_once import BuildOnce
 from onnx import numpy_helper
 from transformers import BertConfig, BertForMaskedLM
 
+from resift.engines.common import session as sessions
 from resift.engines.onnx import OnnxScorer
 from resift.engines.split import reader
 from resift.engines.split.reader import SplitNetwork, open_session
@@ -277,3 +278,14 @@ threading.Thread(target=work).start()
 def test_a_thread_ranks_on_after_the_main_thread_has_ended() -> None:
     done = subprocess.run([sys.executable, "-c", AFTER_MAIN], capture_output=True, text=True, timeout=120, check=False)
     assert (done.stdout, done.stderr) == ("12\n", "")
+
+
+def test_a_fork_while_a_pool_is_made_finds_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "renew_in_children", lambda made: made.renew())  # as a child would at that moment
+    opened: list[Any] = []
+
+    def open_session() -> Any:
+        opened.append(object())
+        return opened[-1]
+
+    assert sessions.SessionPool(open_session).current is opened[-1]

@@ -100,8 +100,9 @@ class SessionPool(Session):
     """
 
     def __init__(self, open_session: Callable[[], InferenceSession]) -> None:
+        self._idle: list[InferenceSession] = []  # first: a fork may come as soon as it is known to children
         super().__init__(open_session, 1)
-        self._idle = [self.current]
+        self._idle.append(self.current)
 
     def renew(self) -> None:
         """Put the parent's sessions aside."""
