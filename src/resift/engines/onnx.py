@@ -141,8 +141,8 @@ class OnnxScorer(ScorerBase):
             if reads_rounded:
                 self.round_tokens = KEPT_ROUND * self.batch_tokens
             keeping = replace(encoder, store=store, batch_tokens=self.batch_tokens)
-            network = SplitNetwork(keeping, reader, manifest.query_length, self.max_length, reads_rounded)
-            network = replace(network, threads=self.threads or usable_cores())
+            threads = self.threads or usable_cores()
+            network = SplitNetwork(keeping, reader, manifest.query_length, self.max_length, reads_rounded, threads)
             # Not with the store, which is for the caller's texts.
             other = replace(encoder, store=MemoryStates(TESTED_BYTES)) if reads_rounded else encoder
             tested = replace(network, encoder=other, document_length=manifest.document_length, query_cache=LRUCache(1))

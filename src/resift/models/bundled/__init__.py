@@ -29,7 +29,7 @@ MULTILINGUAL = "multilingual"
 """The cross-encoder for many languages, with a bi-encoder inside; the extra of that name installs its files."""
 RERANKERS = (*BUNDLED, TINY, FAST, MULTILINGUAL)
 """What a reranker can be named by."""
-STATE_KEEPERS = tuple(f"resift:{name}" for name in (*BUNDLED, MULTILINGUAL))
+STATE_KEEPERS = tuple(f"{SCHEME}{name}" for name in (*BUNDLED, MULTILINGUAL))
 """Rerankers for which `resift index --keep-states` encodes, the default first."""
 TINY_PARTS = {
     BUNDLED[0]: (TERMS, VOCABULARY, "tokenizer.json"),
